@@ -1,0 +1,16 @@
+"""The interfaces between an app, the router, the migrator and the backends."""
+
+from chatstore.interfaces.chat import ChatHistoryStore, ChatSide
+from chatstore.interfaces.documents import DocumentSide, DocumentStore, Embedder
+from chatstore.interfaces.journal import Journal
+from chatstore.interfaces.progress import Progress
+
+__all__ = [
+    "ChatHistoryStore",
+    "ChatSide",
+    "DocumentSide",
+    "DocumentStore",
+    "Embedder",
+    "Journal",
+    "Progress",
+]

@@ -1,0 +1,198 @@
+"""What a document store can do: for an app, and for the router and the migrator behind it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from chatstore.errors import ConfigurationError
+from chatstore.interfaces.journal import Journal
+from chatstore.models import (
+    DeleteDocuments,
+    Document,
+    DocumentChange,
+    DocumentCommand,
+    DocumentKey,
+    DocumentsWritten,
+    Embedding,
+    JsonObject,
+    Mark,
+    Match,
+    NewDocument,
+    Page,
+    ScanPage,
+    Side,
+    UpsertDocuments,
+)
+from chatstore.models.checks import check_document_command, check_query
+from chatstore.models.filters import parse_filter
+
+Embedder: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Embedding]]]
+"""Turns texts into embeddings, one each, in the same order. The app brings it; chatstore downloads no model."""
+
+
+class DocumentStore(ABC):
+    """Documents with embeddings, as an app uses them.
+
+    Every call names the user and sees that user's documents only. Each document is written in one atomic step; a batch
+    is not one step. All errors are `ChatStoreError`s.
+
+    Attributes:
+        embedder: Makes the embeddings that a caller did not give; None where the app has none.
+    """
+
+    embedder: Embedder | None = None
+
+    async def upsert(self, user_id: str, documents: NewDocument | Sequence[NewDocument]) -> list[Document]:
+        """Write documents, new or over their older selves, and return them as stored, in the given order.
+
+        Idempotent by id.
+
+        Raises:
+            ConfigurationError: A document has no embedding and the store has no embedder.
+            InvalidRecordError: Two documents have one id, or a value is one that no side can hold.
+            ConflictError: An id is taken by another user's document, where the backend shares ids among users.
+        """
+        batch = (documents,) if isinstance(documents, NewDocument) else tuple(documents)
+        command = UpsertDocuments(user_id=user_id, documents=await self._embedded(batch))
+        check_document_command(command)
+        return list((await self.write(command)).documents)
+
+    async def delete(self, user_id: str, ids: Sequence[str]) -> int:
+        """Delete documents by id and return how many were there. Idempotent."""
+        command = DeleteDocuments(user_id=user_id, ids=tuple(ids))
+        check_document_command(command)
+        return len((await self.write(command)).changes)
+
+    async def search(
+        self, user_id: str, query: str | Embedding, *, k: int = 4, where: JsonObject | None = None
+    ) -> list[Match]:
+        """Return the user's `k` documents whose embeddings are most alike to the query's, best first.
+
+        Args:
+            user_id: Whose documents.
+            query: A text, which the store's embedder embeds, or an embedding.
+            k: At most how many.
+            where: Only documents whose metadata fit: `{"field": value}`, `{"field": {"$gt": value}}` (also `$gte`,
+                `$lt`, `$lte`, `$eq`, `$ne`, `$in`, `$nin`), `{"$and": [...]}`, `{"$or": [...]}`. Also on `title`
+                and `url`.
+
+        Raises:
+            ConfigurationError: The query is a text and the store has no embedder.
+            InvalidRecordError: The filter is malformed, or the query has another dimension than the documents.
+        """
+        check_query(k)
+        embedding = query if isinstance(query, Embedding) else (await self._embed([query]))[0]
+        if where is not None:
+            parse_filter(where)
+        return await self.search_by_embedding(user_id, embedding, k=k, where=where)
+
+    async def _embedded(self, documents: tuple[NewDocument, ...]) -> tuple[NewDocument, ...]:
+        missing = [document.text for document in documents if document.embedding is None]
+        if not missing:
+            return documents
+        made = iter(await self._embed(missing))
+        return tuple(
+            document if document.embedding is not None else replace(document, embedding=next(made))
+            for document in documents
+        )
+
+    async def _embed(self, texts: Sequence[str]) -> Sequence[Embedding]:
+        if self.embedder is None:
+            raise ConfigurationError(
+                "no embedder: give embeddings, or open the store with `embedder=`, a function from texts to embeddings"
+            )
+        return await self.embedder(texts)
+
+    @abstractmethod
+    async def write(self, command: DocumentCommand) -> DocumentsWritten:
+        """Execute a command; the methods above are made of it.
+
+        Raises:
+            ConflictError: As `upsert` says.
+            UnavailableError: The server did not answer; any part of the write may or may not have happened.
+        """
+
+    @abstractmethod
+    async def search_by_embedding(
+        self, user_id: str, embedding: Embedding, *, k: int, where: JsonObject | None
+    ) -> list[Match]:
+        """As `search`, with its arguments checked and the query embedded."""
+
+    @abstractmethod
+    async def get(self, user_id: str, document_id: str) -> Document:
+        """Return a document.
+
+        Raises:
+            NotFoundError: The user has no such document.
+        """
+
+    @abstractmethod
+    async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
+        """Return a user's documents, newest `updated_at` first (ties by id, descending), a page at a time.
+
+        Args:
+            user_id: Whose.
+            limit: At most how many.
+            after: The `next` of the page before; None for the first.
+        """
+
+    @abstractmethod
+    async def count_documents(self, user_id: str) -> int:
+        """Return how many documents a user has."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what is under way and free what the store holds. Clients that were passed in stay open."""
+
+
+class DocumentSide(DocumentStore):
+    """A document store that can be one side of a migration: what the router and the migrator need of a backend.
+
+    Attributes:
+        side: Which side it is; decides the parity of the versions that it gives.
+        journal: Where its marks are.
+        atomic: Whether it compares versions and writes in one step. Where it does not, a late write could undo a
+            newer one, so marks of writes to it carry a lease and are cleared only when they stand alone.
+    """
+
+    side: Side
+    journal: Journal
+    atomic: bool
+
+    @abstractmethod
+    async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
+        """As `DocumentStore.write`, with a mark for each of the command's ids, in their order (or none).
+
+        An atomic side sets each mark in the step that writes its document; another one sets them all before.
+        """
+
+    @abstractmethod
+    async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
+        """Return all that this side knows of some documents: the documents or their deletions; nothing for others."""
+
+    @abstractmethod
+    async def put(self, changes: Sequence[DocumentChange]) -> None:
+        """Join changes into this side: of each, the newer state stays. Idempotent; few round trips for many.
+
+        Raises:
+            InvalidRecordError, ConflictError: This side cannot hold one of them; then any number of the others were
+                joined. Halve the batch to find it.
+            UnavailableError: The server did not answer; any number of them were joined.
+        """
+
+    @abstractmethod
+    def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
+        """Yield every document that exists, in bounded memory; deleted ones are left out.
+
+        A document that is there from the beginning to the end is yielded at least once; one may be yielded twice.
+
+        Args:
+            cursor: Where to go on: the cursor of a page that was yielded before.
+        """
+
+    @abstractmethod
+    async def count(self) -> int:
+        """Return how many documents this side holds."""

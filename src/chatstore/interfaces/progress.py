@@ -1,0 +1,52 @@
+"""What a migration run writes down so that another can go on: its lease, its checkpoint, its quarantine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+
+from chatstore.models import Quarantined
+
+
+class Progress(ABC):
+    """The durable record of one kind's migration runs. Only the holder of the lease can write to it."""
+
+    @abstractmethod
+    async def acquire(self, holder: str, seconds: float) -> None:
+        """Take the lease, or renew it, for `seconds`.
+
+        Raises:
+            LeaseLostError: Another holder has it; the message says who, and for how long yet.
+        """
+
+    @abstractmethod
+    async def release(self, holder: str) -> None:
+        """Give the lease back; nothing happens when it is another's."""
+
+    @abstractmethod
+    async def checkpoint(self, run: str) -> str | None:
+        """Return the checkpoint of the run named `run` (a backfill, say); None when there is none."""
+
+    @abstractmethod
+    async def save_checkpoint(self, run: str, checkpoint: str | None, holder: str) -> None:
+        """Move the checkpoint (None: remove it), in the same atomic step in which the lease is looked at.
+
+        Raises:
+            LeaseLostError: `holder` does not hold the lease any more; nothing was written.
+        """
+
+    @abstractmethod
+    async def quarantine(self, records: Sequence[Quarantined]) -> None:
+        """Keep records, by key: one that is there already is replaced. One round trip for many."""
+
+    @abstractmethod
+    def quarantined(self) -> AsyncIterator[Quarantined]:
+        """Yield what is in quarantine, in bounded memory, in no certain order."""
+
+    @abstractmethod
+    async def count_quarantined(self) -> int:
+        """Return how many records are in quarantine."""
+
+    @abstractmethod
+    async def release_quarantined(self, keys: Sequence[str]) -> None:
+        """Forget quarantined records, when they could be taken after all."""
