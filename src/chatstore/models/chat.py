@@ -199,7 +199,9 @@ class ChatChange:
     - the session is the newer of `session` (by `session.version`) and its deletion (by `deleted`; on equal versions
       the deletion); `updated_at` is the later of both, whichever session won;
     - `cleared` is the greater of both: messages with a smaller version are gone, and stay gone;
-    - a message is the newer of its states by `version`; a tombstone of the same or a newer version removes it.
+    - a message is the newer of its states by `version`; one that has a tombstone is gone, whatever its version;
+    - a deleted session holds no messages: those that it is handed are dropped, and `cleared` becomes greater than
+      the versions of all that were dropped, so that they stay gone if the session is created again.
 
     Attributes:
         session_id: Which session.

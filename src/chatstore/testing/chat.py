@@ -1,0 +1,602 @@
+"""The conformance suite of chat stores.
+
+Subclass a suite in a test module and give it its fixture:
+
+    class TestMine(ChatStoreSuite):
+        @pytest.fixture
+        async def chat(self):
+            yield MyStore()
+
+The tests are coroutines: run them with pytest-asyncio in auto mode. Every test makes ids of its own, so one store
+may serve them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chatstore.errors import ConflictError, InvalidRecordError, NotFoundError
+from chatstore.interfaces import ChatHistoryStore, ChatSide
+from chatstore.models import (
+    AppendMessages,
+    ChatChange,
+    DeleteMessages,
+    JsonObject,
+    Mark,
+    Message,
+    MessageTombstone,
+    NewMessage,
+    Session,
+    UpdateSession,
+    new_id,
+    utc_now,
+)
+
+RICH: JsonObject = {
+    "text": "naïve 🦊 \u2028 \x00 null",
+    "number": 0.1,
+    "whole": 2**53,
+    "nothing": None,
+    "flag": True,
+    "list": [1, "1", {"deep": []}],
+    "": "an empty key",
+}
+EARLY = datetime(2001, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
+
+
+def turns(*contents: str) -> list[NewMessage]:
+    """Return messages to append, user and assistant in turn."""
+    return [NewMessage(("user", "assistant")[i % 2], content) for i, content in enumerate(contents)]
+
+
+def contents_of(messages: list[Message]) -> list[str]:
+    """Return what the messages say."""
+    return [message.content for message in messages]
+
+
+class ChatStoreSuite:
+    """What an app may rely on, of any `ChatHistoryStore`."""
+
+    async def test_a_created_session_is_found_again(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        created = await chat.create_session(user, title="Tea", metadata=RICH)
+        assert (created.user_id, created.title, created.metadata) == (user, "Tea", RICH)
+        assert await chat.get_session(user, created.id) == created
+
+    async def test_creating_twice_changes_nothing_and_other_content_conflicts(self, chat: ChatHistoryStore) -> None:
+        user, name = new_id(), new_id()
+        first = await chat.create_session(user, session_id=name, title="one")
+        assert await chat.create_session(user, session_id=name, title="one") == first
+        with pytest.raises(ConflictError):
+            await chat.create_session(user, session_id=name, title="two")
+        with pytest.raises(ConflictError):
+            await chat.create_session(new_id(), session_id=name, title="one")
+        assert await chat.get_session(user, name) == first
+
+    async def test_an_update_changes_what_it_names_and_no_more(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user, title="one", metadata={"a": 1})
+        renamed = await chat.update_session(user, session.id, title="two")
+        assert (renamed.title, renamed.metadata) == ("two", {"a": 1})
+        assert renamed.version > session.version
+        changed = await chat.update_session(user, session.id, metadata={"b": []})
+        assert (changed.title, changed.metadata) == ("two", {"b": []})
+        assert await chat.get_session(user, session.id) == changed
+
+    async def test_another_users_session_is_as_one_that_is_not_there(self, chat: ChatHistoryStore) -> None:
+        owner, other = new_id(), new_id()
+        session = await chat.create_session(owner)
+        [message] = await chat.append(owner, session.id, turns("mine"))
+        for attempt in (
+            chat.get_session(other, session.id),
+            chat.update_session(other, session.id, title="theirs"),
+            chat.append(other, session.id, turns("theirs")),
+            chat.messages(other, session.id),
+            chat.last_messages(other, session.id, 1),
+            chat.count_messages(other, session.id),
+            chat.edit_message(other, session.id, message.id, content="theirs"),
+            chat.pop_message(other, session.id),
+            chat.delete_messages(other, session.id, [message.id]),
+            chat.clear_messages(other, session.id),
+        ):
+            with pytest.raises(NotFoundError):
+                await attempt
+        assert not await chat.delete_session(other, session.id)
+        assert (await chat.list_sessions(other)).items == ()
+        assert await chat.messages(owner, session.id) == [message]
+
+    async def test_messages_come_back_in_order_and_whole(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        rich = NewMessage("oracle", "a\x00b 🦊", metadata=RICH, created_at=EARLY, extra={"embedding": "[0.5, 1]"})
+        first = await chat.append(user, session.id, turns("one", "two"))
+        second = await chat.append(user, session.id, rich)
+        assert contents_of(first) == ["one", "two"]
+        [stored] = second
+        assert (stored.role, stored.content, stored.metadata) == ("oracle", "a\x00b 🦊", RICH)
+        assert (stored.created_at, stored.extra) == (EARLY, {"embedding": "[0.5, 1]"})
+        assert await chat.messages(user, session.id) == first + second
+        assert await chat.count_messages(user, session.id) == 3
+
+    async def test_empty_text_and_long_text_are_text(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        long = "x" * 300_000
+        await chat.append(user, session.id, turns("", long))
+        assert contents_of(await chat.messages(user, session.id)) == ["", long]
+
+    async def test_appending_the_same_message_again_changes_nothing(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        message = NewMessage("user", "once")
+        first = await chat.append(user, session.id, message)
+        await chat.append(user, session.id, turns("between"))
+        assert await chat.append(user, session.id, message) == first
+        assert contents_of(await chat.messages(user, session.id)) == ["once", "between"]
+        with pytest.raises(ConflictError):
+            await chat.append(user, session.id, replace(message, content="twice"))
+
+    async def test_a_batch_is_appended_all_or_none(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        taken = NewMessage("user", "taken")
+        await chat.append(user, session.id, taken)
+        with pytest.raises(ConflictError):
+            await chat.append(user, session.id, [NewMessage("user", "new"), replace(taken, content="other")])
+        assert contents_of(await chat.messages(user, session.id)) == ["taken"]
+
+    async def test_messages_are_read_in_pages_from_both_ends(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        await chat.append(user, session.id, turns(*(str(i) for i in range(7))))
+        first = await chat.messages(user, session.id, limit=3)
+        second = await chat.messages(user, session.id, after=first[-1].order, limit=3)
+        assert contents_of(first + second) == ["0", "1", "2", "3", "4", "5"]
+        last = await chat.last_messages(user, session.id, 2)
+        before = await chat.last_messages(user, session.id, 2, before=last[0].order)
+        assert contents_of(before + last) == ["3", "4", "5", "6"]
+        assert contents_of(await chat.last_messages(user, session.id, 50)) == [str(i) for i in range(7)]
+
+    async def test_many_messages_are_all_read(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        wanted = [str(i) for i in range(2_345)]
+        await chat.append(user, session.id, turns(*wanted))
+        assert contents_of(await chat.messages(user, session.id)) == wanted
+        assert await chat.count_messages(user, session.id) == len(wanted)
+
+    async def test_an_edit_changes_what_it_names_and_keeps_the_place(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        [one, two, three] = await chat.append(user, session.id, turns("one", "two", "three"))
+        edited = await chat.edit_message(user, session.id, two.id, content="2")
+        assert edited == replace(two, content="2", version=edited.version)
+        assert edited.version > two.version
+        noted = await chat.edit_message(user, session.id, two.id, metadata={"seen": True})
+        assert (noted.content, noted.metadata) == ("2", {"seen": True})
+        assert await chat.messages(user, session.id) == [one, noted, three]
+        with pytest.raises(NotFoundError):
+            await chat.edit_message(user, session.id, "nobody", content="?")
+
+    async def test_pop_takes_the_last_message_until_none_is_left(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        [one, two] = await chat.append(user, session.id, turns("one", "two"))
+        assert await chat.pop_message(user, session.id) == two
+        assert await chat.pop_message(user, session.id) == one
+        assert await chat.pop_message(user, session.id) is None
+
+    async def test_two_pops_at_once_never_get_the_same_message(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        await chat.append(user, session.id, turns(*(str(i) for i in range(8))))
+        popped = await asyncio.gather(*(chat.pop_message(user, session.id) for _ in range(10)))
+        assert sorted(message.content for message in popped if message) == [str(i) for i in range(8)]
+
+    async def test_appends_at_once_are_all_kept_in_one_order(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        await asyncio.gather(*(chat.append(user, session.id, turns(f"{i}a", f"{i}b")) for i in range(10)))
+        messages = await chat.messages(user, session.id)
+        assert sorted(contents_of(messages)) == sorted(f"{i}{c}" for i in range(10) for c in "ab")
+        assert len({message.position for message in messages}) == len(messages)
+        for i in range(10):
+            assert contents_of(messages).index(f"{i}a") + 1 == contents_of(messages).index(f"{i}b")
+
+    async def test_deleted_messages_are_gone_and_the_rest_keep_their_order(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        [one, two, three] = await chat.append(user, session.id, turns("one", "two", "three"))
+        assert await chat.delete_messages(user, session.id, [one.id, "nobody", two.id]) == 2
+        assert await chat.delete_messages(user, session.id, [one.id]) == 0
+        assert await chat.messages(user, session.id) == [three]
+        await chat.append(user, session.id, turns("four"))
+        assert contents_of(await chat.messages(user, session.id)) == ["three", "four"]
+
+    async def test_a_deleted_message_cannot_be_appended_again(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        message = NewMessage("user", "gone")
+        await chat.append(user, session.id, message)
+        await chat.delete_messages(user, session.id, [message.id])
+        with pytest.raises(ConflictError):
+            await chat.append(user, session.id, message)
+
+    async def test_clear_leaves_an_empty_session(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user, title="kept")
+        await chat.append(user, session.id, turns("one", "two"))
+        await chat.clear_messages(user, session.id)
+        assert await chat.messages(user, session.id) == []
+        assert (await chat.get_session(user, session.id)).title == "kept"
+        await chat.append(user, session.id, turns("three"))
+        assert contents_of(await chat.messages(user, session.id)) == ["three"]
+
+    async def test_replace_puts_other_messages_in_their_place(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        old = NewMessage("user", "old")
+        await chat.append(user, session.id, old)
+        new = await chat.replace_messages(user, session.id, turns("new", "newer"))
+        assert await chat.messages(user, session.id) == new
+        assert contents_of(new) == ["new", "newer"]
+
+    async def test_a_deleted_session_is_gone_with_its_messages(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        await chat.append(user, session.id, turns("one"))
+        assert await chat.delete_session(user, session.id)
+        assert not await chat.delete_session(user, session.id)
+        with pytest.raises(NotFoundError):
+            await chat.get_session(user, session.id)
+        with pytest.raises(NotFoundError):
+            await chat.messages(user, session.id)
+        assert (await chat.list_sessions(user)).items == ()
+        again = await chat.create_session(user, session_id=session.id)
+        assert again.version > session.version
+        assert await chat.messages(user, session.id) == []
+
+    async def test_sessions_are_listed_newest_first_in_pages(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        sessions = [await chat.create_session(user, title=str(i)) for i in range(5)]
+        await chat.append(user, sessions[1].id, turns("touched"))
+        listed: list[Session] = []
+        after = None
+        while True:
+            page = await chat.list_sessions(user, limit=2, after=after)
+            assert len(page.items) <= 2
+            listed += page.items
+            if (after := page.next) is None:
+                break
+        assert [session.title for session in listed] == ["1", "4", "3", "2", "0"]
+        assert listed[0].updated_at > sessions[1].updated_at
+
+    async def test_an_expired_session_is_not_seen(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        later = utc_now().replace(microsecond=0) + timedelta(hours=1)
+        kept = await chat.create_session(user, expires_at=later)
+        assert (await chat.get_session(user, kept.id)).expires_at == later
+        gone = await chat.create_session(user, expires_at=utc_now() + timedelta(milliseconds=150))
+        await asyncio.sleep(0.3)
+        with pytest.raises(NotFoundError):
+            await chat.get_session(user, gone.id)
+        assert [session.id for session in (await chat.list_sessions(user)).items] == [kept.id]
+
+    @pytest.mark.parametrize(
+        "name", ["*", "a:b", "{tag}", "../x", "null", "1", "a\r\nb", "é", "e\u0301", "a,b.(c)\"'\\%_"]
+    )
+    async def test_any_text_is_an_id(self, chat: ChatHistoryStore, name: str) -> None:
+        user, session_id, message_id = (f"{name}{new_id()}{name}" for _ in range(3))
+        await chat.create_session(user, session_id=session_id)
+        await chat.append(user, session_id, NewMessage("user", "hello", id=message_id))
+        assert [message.id for message in await chat.messages(user, session_id)] == [message_id]
+        assert [session.id for session in (await chat.list_sessions(user)).items] == [session_id]
+        assert await chat.delete_messages(user, session_id, [message_id]) == 1
+
+    async def test_what_no_side_can_hold_is_refused(self, chat: ChatHistoryStore) -> None:
+        user = new_id()
+        session = await chat.create_session(user)
+        nested: JsonObject = {}
+        for _ in range(200):
+            nested = {"deeper": nested}
+        for bad in (
+            NewMessage("user", "\ud800"),
+            NewMessage("user", "x", metadata={"x": float("nan")}),
+            NewMessage("user", "x", metadata=nested),
+            NewMessage("user", "x", id=""),
+            NewMessage("user", "x", id="x" * 2000),
+            NewMessage("", "x"),
+            NewMessage("user", "x", created_at=datetime(2020, 1, 1)),  # noqa: DTZ001 - a time without a zone is the point
+        ):
+            with pytest.raises(InvalidRecordError):
+                await chat.append(user, session.id, bad)
+        assert await chat.count_messages(user, session.id) == 0
+
+
+class ChatSideSuite:
+    """What the router and the migrator may rely on, of any `ChatSide`; its fixture is `chat_side`."""
+
+    async def test_a_mark_is_set_with_the_write_and_only_if_something_changed(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        marks = [self._mark(chat_side, user, session.id) for _ in range(3)]
+        append = AppendMessages(user_id=user, session_id=session.id, messages=tuple(turns("one")))
+        await chat_side.write(append, marks[0])
+        await chat_side.write(append, marks[1])
+        with pytest.raises(NotFoundError):
+            await chat_side.write(UpdateSession(user_id=user, session_id=new_id(), title="x"), marks[2])
+        assert list(await chat_side.journal.marks_of(user)) == [marks[0]]
+
+    async def test_a_mark_while_open_is_kept_only_by_an_open_journal(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        update = UpdateSession(user_id=user, session_id=session.id, title="x")
+        await chat_side.journal.remember(journal_open=False)
+        await chat_side.write(update, self._mark(chat_side, user, session.id, while_open=True))
+        assert await chat_side.journal.marks_of(user) == []
+        await chat_side.journal.remember(journal_open=True)
+        mark = self._mark(chat_side, user, session.id, while_open=True)
+        await chat_side.write(update, mark)
+        assert [m.token for m in await chat_side.journal.marks_of(user)] == [mark.token]
+
+    async def test_what_one_side_wrote_joins_into_an_equal_side(self, chat_side: ChatSide) -> None:
+        """A change replayed onto the side that made it changes nothing."""
+        user, session = await self._session(chat_side)
+        written = await chat_side.write(
+            AppendMessages(user_id=user, session_id=session.id, messages=tuple(turns("one", "two")))
+        )
+        before = await self._fetched(chat_side, session.id)
+        assert written.change is not None
+        await chat_side.put([written.change, written.change])
+        assert await self._fetched(chat_side, session.id) == before
+
+    async def test_put_takes_a_record_as_it_is(self, chat_side: ChatSide) -> None:
+        user, name = new_id(), new_id()
+        session = self._foreign(user, name, title="from \x00 afar", metadata=RICH, extra={"odd": "field"})
+        messages = tuple(
+            self._foreign_message(session, position=5 + i, version=0, content=f"{i}\x00", metadata=RICH)
+            for i in range(3)
+        )
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=session, messages=messages)])
+        assert await chat_side.get_session(user, name) == session
+        assert await chat_side.messages(user, name) == list(messages)
+        assert [s.id for s in (await chat_side.list_sessions(user)).items] == [name]
+
+    async def test_order_is_by_position_then_id_however_they_arrive(self, chat_side: ChatSide) -> None:
+        user, name = new_id(), new_id()
+        session = self._foreign(user, name)
+        messages = [
+            self._foreign_message(session, id=i, position=p) for i, p in (("b", 1), ("a", 1), ("c", 0), ("d", 2))
+        ]
+        for message in messages:
+            await chat_side.put([ChatChange(session_id=name, user_id=user, session=session, messages=(message,))])
+        assert [m.id for m in await chat_side.messages(user, name)] == ["c", "a", "b", "d"]
+        [appended] = await chat_side.append(user, name, turns("last"))
+        assert appended.position == 3
+
+    async def test_the_newer_state_stays_whatever_arrives_late(self, chat_side: ChatSide) -> None:
+        user, name = new_id(), new_id()
+        old, new = (self._foreign(user, name, title=str(v), version=v) for v in (10, 20))
+        old_message, new_message = (self._foreign_message(new, id="m", content=str(v), version=v) for v in (10, 20))
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=new, messages=(new_message,))])
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=old, messages=(old_message,))])
+        assert await chat_side.get_session(user, name) == new
+        assert await chat_side.messages(user, name) == [new_message]
+
+    async def test_updated_at_is_the_later_of_both(self, chat_side: ChatSide) -> None:
+        user, name = new_id(), new_id()
+        old = self._foreign(user, name, title="old", version=10, updated_at=EARLY + timedelta(days=2))
+        new = self._foreign(user, name, title="new", version=20, updated_at=EARLY + timedelta(days=1))
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=new)])
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=old)])
+        assert await chat_side.get_session(user, name) == replace(new, updated_at=old.updated_at)
+
+    async def test_a_late_put_brings_no_deleted_message_back(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        written = await chat_side.write(
+            AppendMessages(user_id=user, session_id=session.id, messages=tuple(turns("one", "two", "three")))
+        )
+        assert written.change is not None
+        await chat_side.write(
+            DeleteMessages(user_id=user, session_id=session.id, message_ids=(written.messages[0].id,))
+        )
+        popped = await chat_side.pop_message(user, session.id)
+        assert popped is not None
+        await chat_side.put([written.change])
+        assert await chat_side.messages(user, session.id) == [written.messages[1]]
+        await chat_side.clear_messages(user, session.id)
+        await chat_side.put([written.change])
+        assert await chat_side.messages(user, session.id) == []
+
+    async def test_a_late_put_brings_no_deleted_session_back(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        written = await chat_side.write(
+            AppendMessages(user_id=user, session_id=session.id, messages=tuple(turns("one")))
+        )
+        assert written.change is not None
+        await chat_side.delete_session(user, session.id)
+        await chat_side.put([written.change])
+        with pytest.raises(NotFoundError):
+            await chat_side.get_session(user, session.id)
+        await chat_side.create_session(user, session_id=session.id)
+        await chat_side.put([written.change])
+        assert await chat_side.messages(user, session.id) == []
+
+    async def test_a_deletion_is_put_like_any_state(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        [one, two] = await chat_side.append(user, session.id, turns("one", "two"))
+        change = ChatChange(
+            session_id=session.id,
+            user_id=user,
+            session=session,
+            tombstones=(MessageTombstone(one.id, one.version + 1_000_001),),
+        )
+        await chat_side.put([change])
+        assert await chat_side.messages(user, session.id) == [two]
+        version = session.version + 10_000_000
+        gone = ChatChange(session_id=session.id, user_id=user, session=None, deleted=version, cleared=version)
+        await chat_side.put([gone])
+        with pytest.raises(NotFoundError):
+            await chat_side.messages(user, session.id)
+        again = await chat_side.create_session(user, session_id=session.id)
+        assert again.version > version
+
+    async def test_a_deletion_of_what_was_never_here_keeps_it_away(self, chat_side: ChatSide) -> None:
+        user, name = new_id(), new_id()
+        session = self._foreign(user, name, version=10)
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=None, deleted=20, cleared=20)])
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=session)])
+        with pytest.raises(NotFoundError):
+            await chat_side.get_session(user, name)
+
+    async def test_messages_of_a_deleted_session_stay_gone_when_it_is_created_again(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        await chat_side.delete_session(user, session.id)
+        late = self._foreign_message(session, id="late", version=session.version + 1_000_000)
+        await chat_side.put([ChatChange(session_id=session.id, user_id=user, session=session, messages=(late,))])
+        again = await chat_side.create_session(user, session_id=session.id)
+        assert await chat_side.messages(user, session.id) == []
+        assert again.version > late.version
+
+    async def test_versions_grow_though_the_clock_of_the_other_side_is_ahead(self, chat_side: ChatSide) -> None:
+        user, name = new_id(), new_id()
+        ahead = 4_000_000_000_000_000
+        session = self._foreign(user, name, title="ahead", version=ahead)
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=session)])
+        renamed = await chat_side.update_session(user, name, title="later")
+        assert renamed.version > ahead
+        assert renamed.version & 1 == (chat_side.side == "new")
+
+    async def test_put_does_not_take_another_users_session(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        stolen = self._foreign(new_id(), session.id, version=session.version + 1_000_000)
+        with pytest.raises(ConflictError):
+            await chat_side.put([ChatChange(session_id=session.id, user_id=stolen.user_id, session=stolen)])
+        assert await chat_side.get_session(user, session.id) == session
+
+    async def test_fetch_tells_all_that_is_known_and_nothing_of_strangers(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        [one, two, three] = await chat_side.append(user, session.id, turns("one", "two", "three"))
+        await chat_side.delete_messages(user, session.id, [two.id])
+        [change] = await self._fetched(chat_side, session.id, new_id())
+        assert change.session is not None
+        assert change.session.id == session.id
+        assert change.messages == (one, three)
+        assert [tombstone.id for tombstone in change.tombstones] == [two.id]
+        [part] = [
+            change
+            async for page in chat_side.fetch([session.id], message_ids=[three.id, two.id])
+            for change in page.changes
+        ]
+        assert part.messages == (three,)
+        assert [tombstone.id for tombstone in part.tombstones] == [two.id]
+        await chat_side.delete_session(user, session.id)
+        [deleted] = await self._fetched(chat_side, session.id)
+        assert deleted.session is None
+        assert deleted.deleted > session.version
+        assert deleted.messages == ()
+
+    async def test_scan_yields_every_session_and_goes_on_from_a_cursor(self, chat_side: ChatSide) -> None:
+        user = new_id()
+        sessions = [await chat_side.create_session(user, title=str(i)) for i in range(12)]
+        for session in sessions:
+            await chat_side.append(user, session.id, turns(f"in {session.title}", "and so on"))
+        await chat_side.delete_session(user, sessions[0].id)
+        found: dict[str, list[Message]] = {}
+        cursor = None
+        pages = 0
+        while True:
+            scanning = chat_side.scan(cursor)
+            try:
+                page = await anext(scanning)
+            except StopAsyncIteration:
+                break
+            finally:
+                await scanning.aclose()  # type: ignore[attr-defined]
+            pages += 1
+            for change in page.changes:
+                if change.user_id == user:
+                    assert change.session is not None
+                    found.setdefault(change.session_id, []).extend(change.messages)
+            if (cursor := page.cursor) is None:
+                break
+        assert {name: {m.content for m in messages} for name, messages in found.items()} == {
+            session.id: {f"in {session.title}", "and so on"} for session in sessions[1:]
+        }
+
+    async def test_a_session_with_many_messages_is_scanned_in_parts(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        wanted = [str(i) for i in range(2_500)]
+        await chat_side.append(user, session.id, turns(*wanted))
+        sizes: list[int] = []
+        found: list[str] = []
+        async for page in chat_side.scan():
+            for change in page.changes:
+                if change.session_id == session.id:
+                    sizes.append(len(change.messages))
+                    found += [message.content for message in change.messages]
+        assert sorted(set(found), key=int) == wanted
+        assert max(sizes) <= 1_500
+
+    async def test_count_grows_with_what_is_written(self, chat_side: ChatSide) -> None:
+        before = await chat_side.count()
+        user, session = await self._session(chat_side)
+        await chat_side.append(user, session.id, turns("one", "two"))
+        after = await chat_side.count()
+        assert (after.sessions - before.sessions, after.messages - before.messages) == (1, 2)
+
+    async def _session(self, side: ChatSide) -> tuple[str, Session]:
+        user = new_id()
+        return user, await side.create_session(user, title="a session")
+
+    async def _fetched(self, side: ChatSide, *session_ids: str) -> list[ChatChange]:
+        return [change async for page in side.fetch(session_ids) for change in page.changes]
+
+    def _mark(self, side: ChatSide, user: str, session_id: str, *, while_open: bool = False) -> Mark:
+        return Mark(key=session_id, user_id=user, side=side.side, op="test", message_ids=("m",), while_open=while_open)
+
+    def _foreign(
+        self,
+        user: str,
+        session_id: str,
+        *,
+        title: str = "",
+        version: int = 10,
+        updated_at: datetime = EARLY,
+        metadata: JsonObject | None = None,
+        extra: JsonObject | None = None,
+    ) -> Session:
+        return Session(
+            id=session_id,
+            user_id=user,
+            title=title,
+            metadata=metadata or {},
+            created_at=EARLY,
+            updated_at=updated_at,
+            version=version,
+            extra=extra or {},
+        )
+
+    def _foreign_message(
+        self,
+        session: Session,
+        *,
+        id: str | None = None,  # noqa: A002 - the model's own name
+        position: int = 0,
+        content: str = "",
+        version: int = 10,
+        metadata: JsonObject | None = None,
+    ) -> Message:
+        return Message(
+            id=id or new_id(),
+            session_id=session.id,
+            user_id=session.user_id,
+            position=position,
+            role="user",
+            content=content,
+            metadata=metadata or {},
+            created_at=EARLY,
+            version=version,
+        )

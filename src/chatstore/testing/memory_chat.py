@@ -1,0 +1,407 @@
+"""A chat store that lives in this process only: the definition of what every other one does, in plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from chatstore.errors import ConflictError, NotFoundError
+from chatstore.interfaces import ChatSide
+from chatstore.models import (
+    AppendMessages,
+    ChatChange,
+    ChatCommand,
+    ChatCount,
+    ChatWritten,
+    ClearMessages,
+    CreateSession,
+    DeleteMessages,
+    DeleteSession,
+    EditMessage,
+    Mark,
+    Message,
+    MessageOrder,
+    MessageTombstone,
+    NewMessage,
+    Page,
+    PopMessage,
+    ScanPage,
+    Session,
+    Side,
+    UpdateSession,
+    next_version,
+    to_micros,
+    utc_now,
+)
+from chatstore.testing.memory_journal import MemoryJournal
+
+_PART = 1000
+
+
+@dataclass(slots=True)
+class _State:
+    """All that is known of one session, dead or alive."""
+
+    session_id: str
+    user_id: str
+    session: Session | None = None
+    deleted: int = 0
+    cleared: int = 0
+    last: int = 0
+    messages: dict[str, Message] = field(default_factory=dict)
+    tombstones: dict[str, int] = field(default_factory=dict)
+
+    def ordered(self) -> list[Message]:
+        return sorted(self.messages.values(), key=lambda message: message.order)
+
+
+class MemoryChat(ChatSide):
+    """A `ChatSide` in a dict. Nothing is awaited inside a method, so each is one atomic step.
+
+    Args:
+        side: Which side it plays.
+        now: The clock; replace it to test what a jump of the clock does.
+    """
+
+    def __init__(self, side: Side, *, now: Callable[[], datetime] = utc_now) -> None:
+        self.side = side
+        self.journal: MemoryJournal = MemoryJournal()
+        self._now = now
+        self._states: dict[str, _State] = {}
+
+    async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
+        written = self._execute(command)
+        if written.change is not None and mark is not None:
+            self.journal.set([mark])
+        return written
+
+    def _execute(self, command: ChatCommand) -> ChatWritten:
+        match command:
+            case CreateSession():
+                return self._create(command)
+            case DeleteSession():
+                return self._delete(command)
+            case _:
+                state = self._state_of(command.user_id, command.session_id)
+        match command:
+            case UpdateSession():
+                return self._update(state, command)
+            case AppendMessages():
+                return self._append(state, command)
+            case EditMessage():
+                return self._edit(state, command)
+            case PopMessage():
+                return self._remove(state, command.at, state.ordered()[-1:])
+            case DeleteMessages(message_ids=ids):
+                return self._remove(state, command.at, [state.messages[i] for i in ids if i in state.messages])
+            case ClearMessages():
+                return self._clear(state, command.at)
+
+    def _create(self, command: CreateSession) -> ChatWritten:
+        state = self._state(command.session_id, command.user_id)
+        present = self._visible(state)
+        if present is not None:
+            same = (present.user_id, present.title, present.metadata) == (
+                command.user_id,
+                command.title,
+                command.metadata,
+            )
+            if not same:
+                raise ConflictError(f"the session id {command.session_id!r} is taken: choose another one")
+            return ChatWritten(change=None, session=present)
+        version = self._next(state)
+        if state.session is not None:  # It expired: what it held went with it.
+            state.cleared = version
+        state.user_id = command.user_id
+        state.session = Session(
+            id=command.session_id,
+            user_id=command.user_id,
+            title=command.title,
+            metadata=command.metadata,
+            created_at=command.at,
+            updated_at=command.at,
+            expires_at=command.expires_at,
+            version=version,
+            extra=command.extra,
+        )
+        _sweep(state)
+        return _written(state)
+
+    def _update(self, state: _State, command: UpdateSession) -> ChatWritten:
+        session = _alive(state)
+        state.session = replace(
+            session,
+            title=session.title if command.title is None else command.title,
+            metadata=session.metadata if command.metadata is None else command.metadata,
+            version=self._next(state),
+        )
+        _touch(state, command.at)
+        return _written(state)
+
+    def _delete(self, command: DeleteSession) -> ChatWritten:
+        state = self._states.get(command.session_id)
+        if state is None or state.session is None or state.session.user_id != command.user_id:
+            return ChatWritten(change=None, session=None)
+        state.deleted = state.cleared = self._next(state)
+        state.session = None
+        _sweep(state)
+        return _written(state)
+
+    def _append(self, state: _State, command: AppendMessages) -> ChatWritten:
+        if command.replace:
+            return self._replace(state, command)
+        new = [message for message in command.messages if not _is_there(state, message)]
+        stored = self._add(state, command, new)
+        wanted = [state.messages[message.id] for message in command.messages]
+        if not stored:
+            return ChatWritten(change=None, session=state.session, messages=tuple(wanted))
+        _touch(state, command.at)
+        return _written(state, messages=stored, concerned=wanted)
+
+    def _replace(self, state: _State, command: AppendMessages) -> ChatWritten:
+        for message in command.messages:
+            if message.id in state.messages or message.id in state.tombstones:
+                raise ConflictError(f"the message id {message.id!r} was used in this session before")
+        state.cleared = self._next(state)
+        _sweep(state)
+        stored = self._add(state, command, command.messages)
+        _touch(state, command.at)
+        return _written(state, messages=stored, concerned=stored)
+
+    def _add(self, state: _State, command: AppendMessages, new: Sequence[NewMessage]) -> list[Message]:
+        if not new:
+            return []
+        version = self._next(state)
+        start = max((message.position for message in state.messages.values()), default=-1) + 1
+        stored = [
+            Message(
+                id=message.id,
+                session_id=command.session_id,
+                user_id=command.user_id,
+                position=start + offset,
+                role=message.role,
+                content=message.content,
+                metadata=message.metadata,
+                created_at=message.created_at,
+                version=version,
+                extra=message.extra,
+            )
+            for offset, message in enumerate(new)
+        ]
+        state.messages.update({message.id: message for message in stored})
+        return stored
+
+    def _edit(self, state: _State, command: EditMessage) -> ChatWritten:
+        message = state.messages.get(command.message_id)
+        if message is None:
+            raise NotFoundError(f"the session has no message {command.message_id!r}")
+        edited = replace(
+            message,
+            content=message.content if command.content is None else command.content,
+            metadata=message.metadata if command.metadata is None else command.metadata,
+            version=self._next(state),
+        )
+        state.messages[edited.id] = edited
+        _touch(state, command.at)
+        return _written(state, messages=[edited], concerned=[edited])
+
+    def _remove(self, state: _State, at: datetime, removed: Sequence[Message]) -> ChatWritten:
+        if not removed:
+            return ChatWritten(change=None, session=state.session)
+        version = self._next(state)
+        tombstones = [MessageTombstone(message.id, version) for message in removed]
+        _bury(state, tombstones)
+        _touch(state, at)
+        return _written(state, tombstones=tombstones, concerned=removed)
+
+    def _clear(self, state: _State, at: datetime) -> ChatWritten:
+        state.cleared = self._next(state)
+        _sweep(state)
+        _touch(state, at)
+        return _written(state)
+
+    async def put(self, changes: Sequence[ChatChange]) -> None:
+        for change in changes:
+            state = self._state(change.session_id, change.user_id)
+            if state.session is not None and state.session.user_id != change.user_id:
+                raise ConflictError(f"the session id {change.session_id!r} is taken by another user")
+            _join(state, change)
+
+    async def get_session(self, user_id: str, session_id: str) -> Session:
+        return _alive(self._state_of(user_id, session_id))
+
+    async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
+        mine = [
+            session
+            for state in self._states.values()
+            if (session := self._visible(state)) is not None and session.user_id == user_id
+        ]
+        mine.sort(key=_recency, reverse=True)
+        rest = [session for session in mine if after is None or _recency(session) < _recency_of(after)]
+        page = rest[:limit]
+        following = f"{to_micros(page[-1].updated_at)}:{page[-1].id}" if len(rest) > limit else None
+        return Page(tuple(page), following)
+
+    async def messages(
+        self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None
+    ) -> list[Message]:
+        ordered = self._state_of(user_id, session_id).ordered()
+        return [message for message in ordered if after is None or message.order > after][:limit]
+
+    async def last_messages(
+        self, user_id: str, session_id: str, count: int, *, before: MessageOrder | None = None
+    ) -> list[Message]:
+        ordered = self._state_of(user_id, session_id).ordered()
+        return [message for message in ordered if before is None or message.order < before][-count:]
+
+    async def count_messages(self, user_id: str, session_id: str) -> int:
+        return len(self._state_of(user_id, session_id).messages)
+
+    async def fetch(
+        self, session_ids: Sequence[str], *, message_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[ScanPage[ChatChange]]:
+        for session_id in session_ids:
+            state = self._states.get(session_id)
+            if state is not None and (state.session is not None or state.deleted):
+                wanted = None if message_ids is None else set(message_ids)
+                for change in _parts(state, wanted):
+                    yield ScanPage((change,), (), None)
+
+    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
+        ids = sorted(self._states)
+        for session_id in (name for name in ids if cursor is None or name > cursor):
+            state = self._states[session_id]
+            if state.session is None:
+                continue
+            *early, last = _parts(state, None)
+            for change in early:
+                yield ScanPage((change,), (), cursor)
+            cursor = session_id
+            yield ScanPage((last,), (), None if session_id == ids[-1] else cursor)
+
+    async def count(self) -> ChatCount:
+        alive = [state for state in self._states.values() if state.session is not None]
+        return ChatCount(len(alive), sum(len(state.messages) for state in alive))
+
+    async def close(self) -> None:
+        pass
+
+    def _visible(self, state: _State) -> Session | None:
+        session = state.session
+        expired = session is not None and session.expires_at is not None and session.expires_at <= self._now()
+        return None if expired else session
+
+    def _state_of(self, user_id: str, session_id: str) -> _State:
+        state = self._states.get(session_id)
+        session = None if state is None else self._visible(state)
+        if state is None or session is None or session.user_id != user_id:
+            raise NotFoundError(f"there is no session {session_id!r} of this user")
+        return state
+
+    def _state(self, session_id: str, user_id: str) -> _State:
+        return self._states.setdefault(session_id, _State(session_id, user_id))
+
+    def _next(self, state: _State) -> int:
+        state.last = next_version(state.last, to_micros(self._now()), self.side)
+        return state.last
+
+
+def _join(state: _State, change: ChatChange) -> None:
+    state.deleted = max(state.deleted, change.deleted)
+    state.cleared = max(state.cleared, change.cleared)
+    newest = max((s for s in (state.session, change.session) if s is not None), key=lambda s: s.version, default=None)
+    if newest is not None and state.session is not None and change.session is not None:
+        newest = replace(newest, updated_at=max(state.session.updated_at, change.session.updated_at))
+    state.session = newest if newest is not None and newest.version > state.deleted else None
+    if state.session is not None:
+        state.user_id = state.session.user_id
+    for message in change.messages:
+        held = state.messages.get(message.id)
+        if held is None or held.version < message.version:
+            state.messages[message.id] = message
+    _bury(state, change.tombstones)
+    _sweep(state)
+    versions = [state.deleted, state.cleared, newest.version if newest else 0]
+    versions += [message.version for message in change.messages]
+    versions += [tombstone.version for tombstone in change.tombstones]
+    state.last = max(state.last, *versions)
+
+
+def _bury(state: _State, tombstones: Iterable[MessageTombstone]) -> None:
+    for tombstone in tombstones:
+        state.tombstones[tombstone.id] = max(tombstone.version, state.tombstones.get(tombstone.id, 0))
+
+
+def _sweep(state: _State) -> None:
+    """Drop the messages that a tombstone, `cleared` or the session's deletion takes away."""
+    if state.session is None:
+        # What was appended on the other side beside the deletion goes too, on both sides alike, whatever comes first.
+        state.cleared = max(state.cleared, *(m.version + 1 for m in state.messages.values()), 0)
+    for message in list(state.messages.values()):
+        if message.version < state.cleared or message.id in state.tombstones:
+            del state.messages[message.id]
+
+
+def _touch(state: _State, at: datetime) -> None:
+    session = _alive(state)
+    state.session = replace(session, updated_at=max(session.updated_at, at))
+    _sweep(state)
+
+
+def _alive(state: _State) -> Session:
+    if state.session is None:
+        raise NotFoundError("the session was deleted")
+    return state.session
+
+
+def _is_there(state: _State, message: NewMessage) -> bool:
+    if message.id in state.tombstones:
+        raise ConflictError(f"the message {message.id!r} was deleted from this session: append it under a new id")
+    held = state.messages.get(message.id)
+    if held is not None and (held.role, held.content) != (message.role, message.content):
+        raise ConflictError(f"the message id {message.id!r} is taken by a message with other content")
+    return held is not None
+
+
+def _written(
+    state: _State,
+    *,
+    messages: Sequence[Message] = (),
+    tombstones: Sequence[MessageTombstone] = (),
+    concerned: Sequence[Message] = (),
+) -> ChatWritten:
+    return ChatWritten(change=_change(state, messages, tombstones), session=state.session, messages=tuple(concerned))
+
+
+def _change(state: _State, messages: Sequence[Message], tombstones: Sequence[MessageTombstone]) -> ChatChange:
+    return ChatChange(
+        session_id=state.session_id,
+        user_id=state.user_id,
+        session=state.session,
+        deleted=state.deleted,
+        cleared=state.cleared,
+        messages=tuple(messages),
+        tombstones=tuple(tombstones),
+    )
+
+
+def _parts(state: _State, wanted: set[str] | None) -> list[ChatChange]:
+    messages = [message for message in state.ordered() if wanted is None or message.id in wanted]
+    tombstones = [
+        MessageTombstone(name, version)
+        for name, version in state.tombstones.items()
+        if wanted is None or name in wanted
+    ]
+    parts = [_change(state, messages[:_PART], tombstones)]
+    parts += [_change(state, messages[start : start + _PART], ()) for start in range(_PART, len(messages), _PART)]
+    return parts
+
+
+def _recency(session: Session) -> tuple[int, str]:
+    return (to_micros(session.updated_at), session.id)
+
+
+def _recency_of(cursor: str) -> tuple[int, str]:
+    micros, _, session_id = cursor.partition(":")
+    return (int(micros), session_id)

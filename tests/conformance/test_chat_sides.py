@@ -1,0 +1,37 @@
+"""Every chat store, as an app sees it and as one side of a migration."""
+
+import pytest
+
+from chatstore.testing.chat import ChatSideSuite, ChatStoreSuite
+from chatstore.testing.journal import JournalSuite
+from tests.conformance.registry import named
+
+FACTORIES = named("CHAT")
+
+
+@pytest.fixture(params=sorted(FACTORIES))
+async def chat_side(request):
+    async with FACTORIES[request.param](request) as side:
+        yield side
+
+
+@pytest.fixture
+def chat(chat_side):
+    return chat_side
+
+
+@pytest.fixture
+def journal(chat_side):
+    return chat_side.journal
+
+
+class TestChatStores(ChatStoreSuite):
+    pass
+
+
+class TestChatSides(ChatSideSuite):
+    pass
+
+
+class TestChatJournals(JournalSuite):
+    pass
