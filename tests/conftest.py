@@ -1,0 +1,115 @@
+"""The local stack that all tests share, and what keeps their data apart.
+
+One stack serves the whole session, however many workers pytest-xdist runs: the process that was started first (xdist's
+controller, or the only process) names the folder and stops the stack; whoever needs it first starts it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import redis
+from chatstore.local import LocalStack, StackSettings, user_token
+from chatstore.local.valkey import DATABASES
+
+_FOLDER = "CHATSTORE_TEST_STACK"  # workers inherit it from the controller
+_database_counter = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="chatstore-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    # By now every worker has ended.
+    if not hasattr(config, "workerinput"):
+        folder = os.environ.pop(_FOLDER)
+        LocalStack(folder).stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack() -> LocalStack:
+    """The session's stack, with chatstore's schema. Tests that kill servers need one of their own: `own_stack`."""
+    shared = LocalStack(os.environ[_FOLDER])
+    shared.start(_schema_sql(), detached=True)
+    return shared
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
+    """A stack that no other test uses, with chatstore's schema: its servers may be killed and restarted."""
+    with_schema = LocalStack(tmp_path / "stack")
+    with_schema.start(_schema_sql())
+    yield with_schema
+    with_schema.stop()
+
+
+@pytest.fixture(scope="session")
+def settings(stack: LocalStack) -> StackSettings:
+    """Where the servers are, and the keys."""
+    return stack.settings
+
+
+@pytest.fixture(scope="session")
+def chroma_url(settings: StackSettings) -> str:
+    return settings.chroma_url
+
+
+@pytest.fixture(scope="session")
+def database_url(settings: StackSettings) -> str:
+    """The Postgres database, as its superuser."""
+    return settings.supabase_db_url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A short text that no other test has: make user and session ids from it."""
+    return f"t{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def redis_database(stack: LocalStack) -> str:
+    """The URL of a logical database that is empty and that no other running test uses.
+
+    The layouts have fixed key names, so a namespace is not enough to keep two tests apart.
+    """
+    url = stack.redis.database_url(_next_database())
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture(scope="session")
+def token_for(settings: StackSettings) -> Callable[..., str]:
+    """A function that makes a user's token: `token_for("user id")`; see `user_token` for what else it takes."""
+
+    def token(user_id: str, *, role: str = "authenticated", expires_in: float = 3600) -> str:
+        return user_token(settings.supabase_jwt_secret, user_id, role=role, expires_in=expires_in)
+
+    return token
+
+
+def _next_database() -> int:
+    """Return the next of this worker's share of the databases; 0 is nobody's. They come round after a while."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = (DATABASES - 1) // workers
+    return 1 + worker % workers * share + next(_database_counter) % share
+
+
+def _schema_sql() -> str | None:
+    try:
+        return str(importlib.import_module("chatstore.supabase.schema").schema_sql())
+    except (ModuleNotFoundError, AttributeError):
+        return None
