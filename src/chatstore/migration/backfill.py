@@ -1,0 +1,237 @@
+"""Backfill: every record that the source held before is on the target, while the app goes on writing.
+
+Why it is enough to write each record once, and not to read the source again after the write: before the first page is
+read, both journals are open, so from then on every write leaves a mark until it is on both sides. A record that was
+written or deleted after it was read here is thus either on the target already, with a greater version, and the join
+keeps that; or it is marked, and the repair joins it. Tombstones are durable and part of the join, so what was read
+here too early cannot bring a deleted record back. A target that cannot join in one atomic step is written under an
+announcement, which makes such a meeting a mark as well (`announced`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Generic, TypeAlias, TypeVar
+
+from chatstore.errors import ChatStoreError
+from chatstore.interfaces import ChatSide, DocumentSide, Progress
+from chatstore.migration.checkpoint import Checkpoint
+from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
+from chatstore.migration.events import OnProgress, Reporter, Step
+from chatstore.migration.lease import Lease
+from chatstore.migration.patience import Patience
+from chatstore.migration.reading import ahead, batched
+from chatstore.migration.reports import BackfillReport
+from chatstore.models import Quarantined, ScanPage, Side, new_token, utc_now
+
+C = TypeVar("C")
+
+Repair: TypeAlias = Callable[[], Awaitable[object]]
+"""Merges every key that is marked in either journal."""
+
+_RELEASED_AT_ONCE = 500
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillOptions:
+    """How a backfill goes about its work.
+
+    Attributes:
+        batch: How many records are written at once, at least; also how many are held in memory, about twice.
+        lease_seconds: How long a killed run keeps others out.
+        settle_seconds: Where the source is not atomic: how long a write may take that began before the journal was
+            opened, and so leaves no mark. The first page is read after that.
+        patience: How long it waits for a server that is away.
+    """
+
+    batch: int = 1000
+    lease_seconds: float = 30.0
+    settle_seconds: float = 60.0
+    patience: Patience = field(default_factory=Patience)
+
+
+async def backfill_chat(
+    source: ChatSide,
+    target: ChatSide,
+    progress: Progress,
+    *,
+    repair: Repair,
+    on_progress: OnProgress | None = None,
+    options: BackfillOptions | None = None,
+) -> BackfillReport:
+    """Copy every session with its messages from `source` to `target`, and return what was done.
+
+    May be killed at any moment and called again: it goes on from its checkpoint. Neither does it overwrite what is
+    newer on the target, nor bring back what was deleted. What cannot be read or taken lies in quarantine afterwards.
+
+    Args:
+        source: The side to read.
+        target: The side to write.
+        progress: Where the lease, the checkpoint and the quarantine are.
+        repair: Merges every marked key.
+        on_progress: Is called with each `ProgressEvent`.
+        options: How to go about it.
+
+    Raises:
+        LeaseLostError: Another runner is at work.
+        UnavailableError: A server was away for longer than the patience lasts.
+    """
+    return await _Backfill(ChatCopy(source, target), progress, repair, on_progress, options).run()
+
+
+async def backfill_documents(
+    source: DocumentSide,
+    target: DocumentSide,
+    progress: Progress,
+    *,
+    repair: Repair,
+    on_progress: OnProgress | None = None,
+    options: BackfillOptions | None = None,
+) -> BackfillReport:
+    """Copy every document with its embedding, as `backfill_chat` does with sessions."""
+    return await _Backfill(DocumentCopy(source, target), progress, repair, on_progress, options).run()
+
+
+class _Backfill(Generic[C]):
+    """One run."""
+
+    def __init__(
+        self,
+        copy: Copy[C],
+        progress: Progress,
+        repair: Repair,
+        on_progress: OnProgress | None,
+        options: BackfillOptions | None,
+    ) -> None:
+        self._copy = copy
+        self._progress = progress
+        self._repair = repair
+        self._options = options or BackfillOptions()
+        self._reporter = Reporter(copy.kind, on_progress)
+        self._patience = replace(self._options.patience, on_wait=self._reporter.waits)
+        self._name = f"backfill {copy.source_side} to {copy.target_side}"
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
+
+    async def run(self) -> BackfillReport:
+        async with Lease(self._progress, self._holder, self._options.lease_seconds) as lease:
+            begun = await self._begin()
+            reached = await self._copy_from(begun, lease)
+            await self._end(reached, lease)
+        return BackfillReport(
+            kind=self._copy.kind,
+            source=self._copy.source_side,
+            target=self._copy.target_side,
+            copied=reached.copied,
+            quarantined=reached.quarantined,
+            resumed=begun.cursor is not None,
+            seconds=self._reporter.seconds,
+        )
+
+    async def _begin(self) -> Checkpoint:
+        """Open both journals and return where to start."""
+        states = [await journal.state() for journal in self._copy.journals]
+        were_open = all(state.journal_open for state in states)
+        for journal in self._copy.journals:
+            await journal.remember(journal_open=True)
+        if not were_open and not self._copy.source_atomic:
+            self._reporter.waits("writes that began before the journal was opened")
+            await asyncio.sleep(self._options.settle_seconds)
+        text = await self._progress.checkpoint(self._name)
+        fresh = Checkpoint(started_at=utc_now())
+        if text is None:
+            return fresh
+        # While a journal was closed, writes behind the checkpoint left no mark.
+        if not were_open:
+            _log.warning("a journal was closed since the last run, so the %s starts over", self._name)
+            return fresh
+        try:
+            return Checkpoint.decode(text)
+        except ValueError as error:
+            _log.warning("the %s starts over: %s", self._name, error)
+            return fresh
+
+    async def _copy_from(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
+        self._reporter.begin(Step.COPY, done=checkpoint.copied.records)
+        pages = self._patience.pages(self._copy.scan, checkpoint.cursor)
+        batches = ahead(batched(pages, self._options.batch, self._copy.weigh))
+        async with self._counting(), aclosing(batches):
+            async for batch in batches:
+                checkpoint = await self._take(batch, checkpoint, lease)
+        return checkpoint
+
+    async def _take(self, batch: ScanPage[C], checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
+        """Write one batch, and then move the checkpoint behind it."""
+        await self._patience.until_done(lease.confirm)
+        refused = await self._copy.put(batch.changes, self._patience)
+        quarantined = (*batch.quarantined, *refused.records)
+        if quarantined:
+            await self._quarantine(quarantined, checkpoint.started_at)
+        reached = replace(
+            checkpoint,
+            cursor=batch.cursor or checkpoint.cursor,
+            copied=checkpoint.copied + self._copy.tally(batch.changes) - refused.tally,
+            quarantined=checkpoint.quarantined + len(quarantined),
+        )
+        if batch.cursor is not None:
+            text = reached.encode()
+            await self._patience.until_done(lambda: self._progress.save_checkpoint(self._name, text, lease.holder))
+        self._reporter.moved(done=reached.copied.records, quarantined=reached.quarantined)
+        return reached
+
+    async def _quarantine(self, records: tuple[Quarantined, ...], not_before: datetime) -> None:
+        for record in records:
+            _log.warning("%s goes to quarantine: %s", record.key, record.reason)
+        # Not before the run began, by whichever machine's clock: `_release_taken` tells the old ones by that.
+        stamped = [replace(record, at=max(record.at, not_before)) for record in records]
+        await self._patience.until_done(lambda: self._progress.quarantine(stamped))
+
+    async def _end(self, reached: Checkpoint, lease: Lease) -> None:
+        """Make the sides equal, say so, and forget the checkpoint; in this order, so a kill repeats the end only."""
+        self._reporter.begin(Step.REPAIR, done=reached.copied.records, total=reached.copied.records)
+        await self._patience.until_done(self._repair)
+        await self._patience.until_done(lease.confirm)
+        await self._patience.until_done(lambda: self._release_taken(reached.started_at))
+        await self._patience.until_done(self._remember_end)
+        await self._patience.until_done(lambda: self._progress.save_checkpoint(self._name, None, lease.holder))
+
+    async def _remember_end(self) -> None:
+        now = utc_now()
+        for journal in self._copy.journals:
+            await journal.remember(backfilled_at=now)
+
+    async def _release_taken(self, started_at: datetime) -> None:
+        """Forget what was in quarantine before: this run looked at all of it, and put back what is still wrong.
+
+        Only on the way from old to new; a way back looks at the new side, and says nothing about the old one's records.
+        """
+        if self._copy.source_side is not Side.OLD:
+            return
+        stale = [record.key async for record in self._progress.quarantined() if record.at < started_at]
+        for start in range(0, len(stale), _RELEASED_AT_ONCE):
+            await self._progress.release_quarantined(stale[start : start + _RELEASED_AT_ONCE])
+
+    @asynccontextmanager
+    async def _counting(self) -> AsyncGenerator[None, None]:
+        """Count the source beside the copying: a progress bar is not worth waiting for, nor failing for."""
+
+        async def count() -> None:
+            try:
+                self._reporter.expect(await self._copy.count())
+            except ChatStoreError as error:
+                _log.info("the records to copy could not be counted: %s", error)
+
+        counting = asyncio.create_task(count())
+        try:
+            yield
+        finally:
+            counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)

@@ -1,0 +1,48 @@
+"""How far a backfill came, as one text that the next run goes on from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+from chatstore.migration.reports import Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Everything before `cursor` lies on the target, or in quarantine.
+
+    Attributes:
+        cursor: Where the source's scan goes on; None at its beginning.
+        started_at: When the first of the runs began that this checkpoint is the sum of.
+        copied: What they copied.
+        quarantined: How many records they could not take.
+    """
+
+    cursor: str | None = None
+    started_at: datetime
+    copied: Tally = field(default_factory=Tally)
+    quarantined: int = 0
+
+    def encode(self) -> str:
+        """Return it as a text for `Progress`."""
+        return json.dumps({**asdict(self), "started_at": self.started_at.isoformat()})
+
+    @classmethod
+    def decode(cls, text: str) -> Checkpoint:
+        """Return what `encode` was given.
+
+        Raises:
+            ValueError: The text is not one of `encode`'s.
+        """
+        try:
+            held = json.loads(text)
+            return cls(
+                cursor=held["cursor"],
+                started_at=datetime.fromisoformat(held["started_at"]),
+                copied=Tally(**held["copied"]),
+                quarantined=held["quarantined"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a checkpoint: {error}") from error

@@ -1,0 +1,174 @@
+"""What differs between copying sessions and copying documents from one side to the other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+from chatstore.errors import ChatStoreError
+from chatstore.interfaces import ChatSide, DocumentSide, Journal
+from chatstore.migration.announced import put_announced
+from chatstore.migration.keys import ChatKey, document_name
+from chatstore.migration.patience import Patience
+from chatstore.migration.quarantine import refusal, refused_of
+from chatstore.migration.reports import Tally
+from chatstore.models import ChatChange, DocumentChange, Kind, Message, Quarantined, ScanPage, Side
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a target did not take of a batch.
+
+    Attributes:
+        records: An entry for each, for the quarantine.
+        tally: How many records they are: a session that is refused takes its messages with it.
+    """
+
+    records: tuple[Quarantined, ...] = ()
+    tally: Tally = field(default_factory=Tally)
+
+    def __add__(self, other: Refused) -> Refused:
+        return Refused(self.records + other.records, self.tally + other.tally)
+
+
+class Copy(ABC, Generic[C]):
+    """One kind's way from a source to a target.
+
+    Attributes:
+        kind: What is copied.
+        source_side: From where.
+        target_side: To where.
+        source_atomic: Whether the source sets a write's mark in the step that writes.
+        journals: The source's and the target's.
+    """
+
+    kind: Kind
+    source_side: Side
+    target_side: Side
+    source_atomic: bool
+    journals: tuple[Journal, Journal]
+
+    @abstractmethod
+    def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[C]]:
+        """Yield the source's pages from a cursor on."""
+
+    @abstractmethod
+    async def put(self, changes: Sequence[C], patience: Patience) -> Refused:
+        """Join changes into the target and return what it refused."""
+
+    @abstractmethod
+    def weigh(self, changes: Sequence[C]) -> int:
+        """Return how many records these are, about: the measure of a batch."""
+
+    @abstractmethod
+    def tally(self, changes: Sequence[C]) -> Tally:
+        """Return how many records these are; to be asked of each batch once, in the order of the scan."""
+
+    @abstractmethod
+    async def count(self) -> int:
+        """Return how many records the source holds."""
+
+
+class ChatCopy(Copy[ChatChange]):
+    """The way of sessions and messages."""
+
+    def __init__(self, source: ChatSide, target: ChatSide) -> None:
+        self.kind = Kind.CHAT
+        self.source_side, self.target_side = source.side, target.side
+        self.source_atomic = True
+        self.journals = (source.journal, target.journal)
+        self._source = source
+        self._target = target
+        self._last: str | None = None
+
+    def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
+        return self._source.scan(cursor)
+
+    async def put(self, changes: Sequence[ChatChange], patience: Patience) -> Refused:
+        async def put(part: Sequence[ChatChange]) -> None:
+            await patience.until_done(lambda: self._target.put(part))
+
+        refused = Refused()
+        for change, error in await refused_of(changes, put):
+            refused += await self._put_apart(change, error, patience)
+        return refused
+
+    async def _put_apart(self, change: ChatChange, error: ChatStoreError, patience: Patience) -> Refused:
+        """Put a refused session without its messages, and then those that can be taken."""
+        header = replace(change, messages=())
+
+        async def put_header(headers: Sequence[ChatChange]) -> None:
+            await patience.until_done(lambda: self._target.put(headers))
+
+        async def put_messages(messages: Sequence[Message]) -> None:
+            part = replace(header, messages=tuple(messages))
+            await patience.until_done(lambda: self._target.put([part]))
+
+        if not change.messages or await refused_of([header], put_header):
+            entry = refusal(str(ChatKey(change.session_id)), change.session, error)
+            return Refused((entry,), Tally(sessions=1, messages=len(change.messages)))
+        entries = [
+            refusal(str(ChatKey.of(message)), message, reason)
+            for message, reason in await refused_of(change.messages, put_messages)
+        ]
+        return Refused(tuple(entries), Tally(messages=len(entries)))
+
+    def weigh(self, changes: Sequence[ChatChange]) -> int:
+        return sum(1 + len(change.messages) for change in changes)
+
+    def tally(self, changes: Sequence[ChatChange]) -> Tally:
+        sessions = 0
+        for change in changes:
+            # A session with many messages comes in parts, one behind the other.
+            sessions += change.session_id != self._last
+            self._last = change.session_id
+        return Tally(sessions=sessions, messages=sum(len(change.messages) for change in changes))
+
+    async def count(self) -> int:
+        count = await self._source.count()
+        return count.sessions + count.messages
+
+
+class DocumentCopy(Copy[DocumentChange]):
+    """The way of documents."""
+
+    def __init__(self, source: DocumentSide, target: DocumentSide) -> None:
+        self.kind = Kind.DOCUMENTS
+        self.source_side, self.target_side = source.side, target.side
+        self.source_atomic = source.atomic
+        self.journals = (source.journal, target.journal)
+        self._source = source
+        self._target = target
+
+    def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[DocumentChange]]:
+        return self._source.scan(cursor)
+
+    async def put(self, changes: Sequence[DocumentChange], patience: Patience) -> Refused:
+        unreadable: list[Quarantined] = []
+
+        async def put(part: Sequence[DocumentChange]) -> None:
+            if self._target.atomic:
+                await patience.until_done(lambda: self._target.put(part))
+                return
+            keys = [change.key for change in part]
+            # Each attempt announces itself anew: the one before may still be under way in the server.
+            unreadable.extend(
+                await patience.until_done(lambda: put_announced(self._source, self._target, keys, op="backfill"))
+            )
+
+        refused = await refused_of(changes, put)
+        entries = [refusal(document_name(change.key), change, error) for change, error in refused]
+        return Refused((*entries, *unreadable), Tally(documents=len(entries) + len(unreadable)))
+
+    def weigh(self, changes: Sequence[DocumentChange]) -> int:
+        return len(changes)
+
+    def tally(self, changes: Sequence[DocumentChange]) -> Tally:
+        return Tally(documents=len(changes))
+
+    async def count(self) -> int:
+        return await self._source.count()

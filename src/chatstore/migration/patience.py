@@ -1,0 +1,84 @@
+"""Waiting for a server that went away in the middle of a run, instead of ending the run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from chatstore.errors import UnavailableError
+from chatstore.migration.reading import closing
+from chatstore.models import ScanPage
+
+T = TypeVar("T")
+C = TypeVar("C")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a run waits for a server that does not answer. The waits double up to `longest`.
+
+    Attributes:
+        first: Seconds of the first wait.
+        longest: Seconds of the longest single wait.
+        limit: Seconds of waiting in a row, without one success, after which the run gives up.
+        on_wait: Is told the reason of each wait.
+    """
+
+    first: float = 0.5
+    longest: float = 30.0
+    limit: float = 900.0
+    on_wait: Callable[[str], None] = lambda _reason: None
+
+    async def until_done(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Return what `action` returns, calling it again for as long as a server is away. It must be idempotent.
+
+        Raises:
+            UnavailableError: The server was away for longer than `limit`.
+        """
+        waits = self._waits()
+        while True:
+            try:
+                return await action()
+            except UnavailableError as error:
+                await self._wait(waits, error)
+
+    async def pages(
+        self, scan: Callable[[str | None], AsyncIterator[ScanPage[C]]], cursor: str | None
+    ) -> AsyncGenerator[ScanPage[C], None]:
+        """Yield the pages of a scan, which is taken up again behind the last known cursor when its server was away.
+
+        Raises:
+            UnavailableError: The server was away for longer than `limit`.
+        """
+        waits = self._waits()
+        while True:
+            try:
+                async with closing(scan(cursor)) as pages:
+                    async for page in pages:
+                        waits = self._waits()
+                        yield page
+                        cursor = page.cursor or cursor
+            except UnavailableError as error:
+                await self._wait(waits, error)
+            else:
+                return
+
+    def _waits(self) -> Iterator[float]:
+        wait, waited = self.first, 0.0
+        while waited < self.limit:
+            yield wait
+            waited += wait
+            wait = min(wait * 2, self.longest)
+
+    async def _wait(self, waits: Iterator[float], error: UnavailableError) -> None:
+        wait = next(waits, None)
+        if wait is None:
+            raise error
+        _log.warning("%s; trying again in %.1f s", error, wait)
+        self.on_wait(str(error))
+        await asyncio.sleep(wait)

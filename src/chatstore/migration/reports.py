@@ -1,0 +1,89 @@
+"""What a run did, in plain values that JSON can hold (`dataclasses.asdict`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chatstore.migration.compare import Difference
+from chatstore.models import Kind, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Numbers of records."""
+
+    sessions: int = 0
+    messages: int = 0
+    documents: int = 0
+
+    @property
+    def records(self) -> int:
+        """How many records of any type."""
+        return self.sessions + self.messages + self.documents
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.sessions + other.sessions, self.messages + other.messages, self.documents + other.documents)
+
+    def __sub__(self, other: Tally) -> Tally:
+        return Tally(self.sessions - other.sessions, self.messages - other.messages, self.documents - other.documents)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillReport:
+    """What a backfill did.
+
+    Attributes:
+        kind: What was copied.
+        source: The side that was read.
+        target: The side that was written.
+        copied: What was put into the target, whether it was there already or not, by this run and those that it was
+            resumed from. A record that a scan yielded twice, or that was read again after a kill, counts twice.
+        quarantined: How many records could not be taken.
+        resumed: Whether it went on where an earlier run was ended.
+        seconds: How long this run took.
+    """
+
+    kind: Kind
+    source: Side
+    target: Side
+    copied: Tally
+    quarantined: int
+    resumed: bool
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every record was taken."""
+        return self.quarantined == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What a verify found.
+
+    Attributes:
+        kind: What was compared.
+        old: How many records of the old side were compared with the new one.
+        new: How many records of the new side were compared with the old one.
+        proved: How many documents were found again by a search with their own embedding.
+        difference_count: How many differences there are.
+        differences: The first of them.
+        quarantined: How many records no side could compare: one cannot be read, or the other cannot hold it.
+        backfilled: Whether a backfill had come to its end before.
+        seconds: How long it took.
+    """
+
+    kind: Kind
+    old: Tally
+    new: Tally
+    proved: int
+    difference_count: int
+    differences: tuple[Difference, ...]
+    quarantined: int
+    backfilled: bool
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether all that could be compared is equal."""
+        return self.difference_count == 0

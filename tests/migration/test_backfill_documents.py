@@ -1,0 +1,141 @@
+"""A backfill of documents, onto a side that joins in one step and onto one that does not."""
+
+from typing import Any
+
+import pytest
+
+from chatstore.migration.backfill import BackfillOptions, backfill_documents
+from chatstore.migration.patience import Patience
+from chatstore.migration.reports import BackfillReport, Tally
+from chatstore.models import DeleteDocuments, DocumentKey, Mark, Side
+from tests.migration.doubles import (
+    DocumentWorld,
+    KilledError,
+    Life,
+    Once,
+    PickyDocuments,
+    TwoStepDocuments,
+    Watched,
+    document_content,
+    legacy_document,
+    upsert,
+)
+
+QUICK = BackfillOptions(batch=3, settle_seconds=0, patience=Patience(first=0.001, longest=0.01, limit=0.5))
+
+
+async def filled(new: Any = None) -> DocumentWorld:
+    world = DocumentWorld(new=new or TwoStepDocuments(Side.NEW))
+    await world.old.put([legacy_document(f"d{number}", "x" * number) for number in range(10)])
+    return world
+
+
+async def backfill(world: DocumentWorld, **changes: Any) -> BackfillReport:
+    parts = {"source": world.old, "target": world.new, "progress": world.progress} | changes
+    return await backfill_documents(
+        parts["source"], parts["target"], parts["progress"], repair=world.repair, options=QUICK
+    )
+
+
+async def test_every_document_is_on_the_other_side_afterwards() -> None:
+    world = await filled()
+    report = await backfill(world)
+    assert report.copied == Tally(documents=10)
+    assert await document_content(world.new) == await document_content(world.old)
+    for journal in (world.old.journal, world.new.journal):
+        assert (await journal.backlog()).marks == 0
+
+
+async def test_it_works_in_the_other_direction() -> None:
+    world = await filled()
+    await backfill(world)
+    await world.write(world.new, upsert("d99", "from the new side"))
+    await backfill(world, source=world.new, target=world.old)
+    assert await document_content(world.new) == await document_content(world.old)
+
+
+async def test_a_run_killed_at_any_moment_is_finished_by_the_next_one() -> None:
+    moment, finished = 0, False
+    while not finished:
+        moment += 1
+        world = await filled()
+        life = Life(moment)
+        try:
+            await backfill(
+                world,
+                source=Watched(world.old, life.told),
+                target=Watched(world.new, life.told),
+                progress=Watched(world.progress, life.told),
+            )
+            finished = True
+        except KilledError:
+            world.progress._lease = None  # It ran out.
+            await backfill(world)
+        await world.repair()
+        assert await document_content(world.new) == await document_content(world.old), moment
+    assert moment > 30
+
+
+async def test_one_document_that_is_refused_goes_to_quarantine_alone() -> None:
+    world = await filled(PickyDocuments(Side.NEW))
+    await world.old.put([legacy_document("worse", "bad", user="u|1")])
+    report = await backfill(world)
+    assert [record.key async for record in world.progress.quarantined()] == ["document/u%7C1/worse"]
+    assert report.copied == Tally(documents=10)
+    assert report.quarantined == 1
+
+
+async def test_a_refusal_leaves_no_announcement_behind() -> None:
+    class PickyTwoStep(PickyDocuments, TwoStepDocuments):
+        pass
+
+    world = await filled(PickyTwoStep(Side.NEW))
+    await world.old.put([legacy_document("worse", "bad")])
+    world.repair = _nothing  # type: ignore[method-assign]
+    assert (await backfill(world)).quarantined == 1
+    assert (await world.old.journal.backlog()).marks == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"), [("add", "before"), ("add", "after"), ("changes", "after"), ("put", "before"), ("put", "after")]
+)
+async def test_writes_at_any_moment_of_a_put_in_two_steps_end_equal_on_both_sides(name: str, moment: str) -> None:
+    world = await filled()
+
+    async def live() -> None:
+        await world.write(world.old, upsert("d0", "written meanwhile"))
+        await world.write(world.old, DeleteDocuments(user_id="u", ids=("d1",)))
+
+    writing = Once(name, moment, live)
+    await backfill(world, source=Watched(world.old, writing.told), target=Watched(world.new, writing.told))
+    assert writing.done
+    content = await document_content(world.new)
+    assert content == await document_content(world.old)
+    assert content[DocumentKey("u", "d0")].text == "written meanwhile"
+    assert DocumentKey("u", "d1") not in content
+
+
+@pytest.mark.parametrize("first", [Side.OLD, Side.NEW])
+async def test_a_writer_in_the_middle_of_a_put_sees_the_announcement_and_leaves_its_mark(first: Side) -> None:
+    world = await filled()
+    left: list[Mark] = []
+
+    async def write_both() -> None:
+        """Write one side and then the other, as the router does for a side that is not atomic."""
+        sides = {Side.OLD: world.old, Side.NEW: world.new}
+        mark = Mark(key="d0", user_id="u", side=first, op="upsert")
+        await sides[first].journal.add([mark])
+        written = await sides[first].write(upsert("d0", "written meanwhile"))
+        await sides[first.other].put(written.changes)
+        left.extend(await sides[first].journal.clear_alone([mark]))
+
+    world.new.between = write_both  # type: ignore[attr-defined]
+    await backfill(world)
+    assert left
+    content = await document_content(world.new)
+    assert content == await document_content(world.old)
+    assert content[DocumentKey("u", "d0")].text == "written meanwhile"
+
+
+async def _nothing() -> None:
+    pass
