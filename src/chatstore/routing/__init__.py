@@ -1,0 +1,41 @@
+"""The router: stages, flags, the second side, shadow reads, merge and repair."""
+
+from chatstore.routing.chat import ChatRouter, chat_replicator
+from chatstore.routing.documents import DocumentRouter, document_replicator
+from chatstore.routing.flags import FLAGS, StageResolver
+from chatstore.routing.merge import Merged, announcements, merge_chat, merge_documents
+from chatstore.routing.put import put_each
+from chatstore.routing.repair import Repairer, RepairReport, chat_repairer, document_repairer
+from chatstore.routing.replication import ReplicationCounts, Replicator
+from chatstore.routing.settle import settle
+from chatstore.routing.shadow import Mismatch, ShadowCounts, ShadowReader
+from chatstore.routing.sides import Sides
+from chatstore.routing.stages import ROUTES, Route, refusal
+
+__all__ = [
+    "FLAGS",
+    "ROUTES",
+    "ChatRouter",
+    "DocumentRouter",
+    "Merged",
+    "Mismatch",
+    "RepairReport",
+    "Repairer",
+    "ReplicationCounts",
+    "Replicator",
+    "Route",
+    "ShadowCounts",
+    "ShadowReader",
+    "Sides",
+    "StageResolver",
+    "announcements",
+    "chat_repairer",
+    "chat_replicator",
+    "document_repairer",
+    "document_replicator",
+    "merge_chat",
+    "merge_documents",
+    "put_each",
+    "refusal",
+    "settle",
+]

@@ -1,0 +1,141 @@
+"""The document router: a document store that stands before two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+
+from chatstore.interfaces import DocumentSide, DocumentStore, Embedder
+from chatstore.models import (
+    Document,
+    DocumentChange,
+    DocumentCommand,
+    DocumentsWritten,
+    Embedding,
+    JsonObject,
+    Mark,
+    Match,
+    Page,
+    Side,
+    Stage,
+    UpsertDocuments,
+    utc_now,
+)
+from chatstore.routing.flags import StageResolver
+from chatstore.routing.merge import merge_documents
+from chatstore.routing.protect import protected
+from chatstore.routing.reads import RoutedReads
+from chatstore.routing.replication import Handover, Replicator
+from chatstore.routing.settle import settle
+from chatstore.routing.shadow import ShadowReader
+from chatstore.routing.sides import Sides
+from chatstore.routing.stages import ROUTES, Route
+
+LEASE = timedelta(seconds=30)
+"""How long a writer may be at work on a side that compares and writes in two steps; longer than any deadline."""
+
+
+class DocumentRouter(DocumentStore):
+    """Routes every call by the stage that it is served at. An app can't tell it from a single store.
+
+    It promises what `ChatRouter` does.
+
+    Args:
+        sides: The old and the new store.
+        stages: Tells the stage of each call.
+        embedder: Makes the embeddings that a caller did not give; both sides get the same.
+        replicator: Writes the second side; one with the defaults when left out.
+        shadow: Compares reads; one with the defaults when left out.
+    """
+
+    def __init__(
+        self,
+        sides: Sides[DocumentSide],
+        stages: StageResolver,
+        *,
+        embedder: Embedder | None = None,
+        replicator: Replicator[DocumentChange] | None = None,
+        shadow: ShadowReader | None = None,
+    ) -> None:
+        self.sides = sides
+        self.stages = stages
+        self.embedder = embedder
+        self.replicator = replicator or document_replicator(sides)
+        self.shadow = shadow or ShadowReader()
+        self._reads = RoutedReads(sides, stages, self.shadow, merge_documents)
+        self._lease = None if sides.old.atomic and sides.new.atomic else LEASE
+
+    def turn(self, user_id: str, document_id: str = "") -> AbstractAsyncContextManager[Stage]:
+        """Hold one stage for all calls inside: `async with documents.turn(user_id): ...`."""
+        return self.stages.turn(user_id, document_id)
+
+    async def write(self, command: DocumentCommand) -> DocumentsWritten:
+        ids = _ids(command)
+        stage = await self.stages.resolve(command.user_id, ids[0] if len(ids) == 1 else "", command.op)
+        return await protected(self._write(ROUTES[stage], command, ids))
+
+    async def _write(self, route: Route, command: DocumentCommand, ids: Sequence[str]) -> DocumentsWritten:
+        await self._reads.catch_up(route, command.user_id, ids)
+        now = utc_now()
+        marks = [
+            Mark(
+                key=document_id,
+                user_id=command.user_id,
+                side=route.first,
+                op=command.op,
+                at=now,
+                lease_until=None if self._lease is None else now + self._lease,
+                while_open=route.second is None,
+            )
+            for document_id in ids
+        ]
+        written = await self.sides[route.first].write(command, marks)
+        if route.second is not None:
+            # Also what was not changed had its mark, where marks precede the write: it is cleared with the others.
+            await self.replicator.hand_over(Handover(route.second, written.changes, tuple(marks)))
+        return written
+
+    async def search_by_embedding(
+        self, user_id: str, embedding: Embedding, *, k: int, where: JsonObject | None
+    ) -> list[Match]:
+        return await self._reads(
+            "search", user_id, None, lambda side: side.search_by_embedding(user_id, embedding, k=k, where=where)
+        )
+
+    async def get(self, user_id: str, document_id: str) -> Document:
+        return await self._reads("get", user_id, document_id, lambda side: side.get(user_id, document_id))
+
+    async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
+        return await self._reads(
+            "list_documents", user_id, None, lambda side: side.list_documents(user_id, limit=limit, after=after)
+        )
+
+    async def count_documents(self, user_id: str) -> int:
+        return await self._reads("count_documents", user_id, None, lambda side: side.count_documents(user_id))
+
+    async def close(self) -> None:
+        await self.replicator.close()
+        await self.shadow.close()
+        await self.sides.close()
+
+
+def document_replicator(
+    sides: Sides[DocumentSide], *, inline: bool = False, deadline: float = 5.0
+) -> Replicator[DocumentChange]:
+    """Return a replicator between two document stores; see `Replicator` for the arguments."""
+    exclusive = not (sides.old.atomic and sides.new.atomic)
+
+    async def put(side: Side, changes: Sequence[DocumentChange]) -> None:
+        await sides[side].put(changes)
+
+    async def clear(marks: Sequence[Mark]) -> Sequence[Mark]:
+        return await settle(sides, marks, exclusive=exclusive)
+
+    return Replicator(put, clear, inline=inline, deadline=deadline)
+
+
+def _ids(command: DocumentCommand) -> list[str]:
+    if isinstance(command, UpsertDocuments):
+        return [document.id for document in command.documents]
+    return list(command.ids)

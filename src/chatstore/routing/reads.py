@@ -1,0 +1,71 @@
+"""Reads by stage: from the authoritative side, caught up after a flip, repeated on the other side where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from chatstore.models import Document, Mark, Match, Message, Page, Session, Side
+from chatstore.routing.catchup import merge_marked
+from chatstore.routing.flags import StageResolver
+from chatstore.routing.merge import Merged
+from chatstore.routing.shadow import Mismatch, ShadowReader
+from chatstore.routing.sides import S, Sides
+from chatstore.routing.stages import ROUTES, Route
+
+A = TypeVar("A", Session, Document, Page[Session], Page[Document], list[Message], list[Match], int)
+
+
+class RoutedReads(Generic[S]):
+    """What the routers of both kinds do with a read.
+
+    Args:
+        sides: The old and the new store.
+        stages: Tells the stage of each call.
+        shadow: Compares reads.
+        merge: Merges marks of one journal (`merge_chat` or `merge_documents`).
+    """
+
+    def __init__(
+        self,
+        sides: Sides[S],
+        stages: StageResolver,
+        shadow: ShadowReader,
+        merge: Callable[[Sides[S], Sequence[Mark]], Awaitable[Merged]],
+    ) -> None:
+        self._sides = sides
+        self._stages = stages
+        self._shadow = shadow
+        self._merge = merge
+
+    async def __call__(self, operation: str, user_id: str, key: str | None, read: Callable[[S], Awaitable[A]]) -> A:
+        """Return what the authoritative side answers.
+
+        Args:
+            operation: The read's name, for the flag and for a mismatch.
+            user_id: Whose records.
+            key: The session's or the document's id; None for a read of many.
+            read: Makes the read on a side.
+        """
+        stage = await self._stages.resolve(user_id, key or "", operation)
+        route = ROUTES[stage]
+        keys = None if key is None else [key]
+        await self.catch_up(route, user_id, keys)
+        answer = await read(self._sides[route.first])
+        if route.shadow:
+            self._shadow.compare(
+                Mismatch(operation, user_id, key or "", ""),
+                answer,
+                other=lambda: read(self._sides[route.first.other]),
+                again=lambda: read(self._sides[route.first]),
+                marked=lambda: self._marked(user_id, keys),
+            )
+        return answer
+
+    async def catch_up(self, route: Route, user_id: str, keys: Sequence[str] | None) -> None:
+        """Soon after a flip, merge first what the side that was authoritative before still has marked."""
+        if self._stages.unsettled(user_id):
+            await merge_marked(self._sides, self._merge, route.first.other, user_id, keys)
+
+    async def _marked(self, user_id: str, keys: Sequence[str] | None) -> bool:
+        return any([await self._sides[side].journal.marks_of(user_id, keys) for side in Side])

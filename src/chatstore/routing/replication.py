@@ -1,0 +1,179 @@
+"""Writing the second side, after the app has its answer.
+
+Each write's mark is durable already, so nothing here can lose anything: what is not written now stays marked, and the
+repairer merges it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from chatstore.errors import ChatStoreError, ConflictError, InvalidRecordError
+from chatstore.models import ChatChange, DocumentChange, Mark, Side
+
+logger = logging.getLogger("chatstore.routing")
+
+C = TypeVar("C", bound=ChatChange | DocumentChange)
+
+
+@dataclass(frozen=True, slots=True)
+class Handover(Generic[C]):
+    """What one write leaves to do on the other side: join `changes` into `target`, then clear `marks`."""
+
+    target: Side
+    changes: tuple[C, ...]
+    marks: tuple[Mark, ...]
+
+
+@dataclass(slots=True)
+class ReplicationCounts:
+    """What became of the handovers so far.
+
+    Attributes:
+        written: Written and their marks cleared.
+        left: Not written, or not cleared, because of an error, the deadline or somebody else at work: marked.
+        dropped: Not even tried, because the queue was full or the second side is down: marked.
+        waiting: Still to be done.
+    """
+
+    written: int = 0
+    left: int = 0
+    dropped: int = 0
+    waiting: int = 0
+
+
+class Replicator(Generic[C]):
+    """Does handovers in the background, in batches, in bounded time and memory.
+
+    Args:
+        put: Joins changes into a side.
+        clear: Clears marks once both sides are written; returns those that had to be left.
+        deadline: The most seconds that one batch may take on the second side.
+        capacity: How many handovers may wait; one more is dropped.
+        workers: How many batches may be under way at once.
+        batch: How many handovers go into one batch at the most.
+        inline: Do each handover before `hand_over` returns: slower for the app, and never behind.
+        patience: After this many failures in a row the second side counts as down and is left alone for `rest` seconds.
+        rest: See `patience`.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Side, Sequence[C]], Awaitable[None]],
+        clear: Callable[[Sequence[Mark]], Awaitable[Sequence[Mark]]],
+        *,
+        deadline: float = 5.0,
+        capacity: int = 10_000,
+        workers: int = 4,
+        batch: int = 100,
+        inline: bool = False,
+        patience: int = 3,
+        rest: float = 2.0,
+    ) -> None:
+        self.counts = ReplicationCounts()
+        self._put = put
+        self._clear = clear
+        self._deadline = deadline
+        self._capacity = capacity
+        self._workers = workers
+        self._batch = batch
+        self._inline = inline
+        self._patience = patience
+        self._rest = rest
+        self._queue: asyncio.Queue[Handover[C]] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failures = 0
+        self._down_until = 0.0
+
+    async def hand_over(self, handover: Handover[C]) -> None:
+        """See to it that the other side is written; never raises, and waits only if `inline`."""
+        if self._inline:
+            await self._do([handover])
+        elif self.counts.waiting >= self._capacity or self._is_down():
+            self.counts.dropped += 1
+        else:
+            self.counts.waiting += 1
+            self._queue.put_nowait(handover)
+            if len(self._tasks) < self._workers:
+                self._tasks.append(asyncio.create_task(self._work()))
+
+    async def drain(self) -> None:
+        """Wait until all that was handed over is done, or left to the repairer."""
+        await self._queue.join()
+
+    async def close(self, patience: float = 10.0) -> None:
+        """Drain for at most `patience` seconds and stop; what is left stays marked."""
+        try:
+            async with asyncio.timeout(patience):
+                await self.drain()
+        except TimeoutError:
+            logger.warning("%d writes of the second side are left to the repairer", self.counts.waiting)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _work(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < self._batch and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            try:
+                await self._do(batch)
+            finally:
+                self.counts.waiting -= len(batch)
+                for _ in batch:
+                    self._queue.task_done()
+
+    async def _do(self, batch: Sequence[Handover[C]]) -> None:
+        for side in Side:
+            part = [handover for handover in batch if handover.target is side]
+            if part and self._is_down():
+                self.counts.dropped += len(part)
+            elif part:
+                await self._do_on(side, part)
+
+    async def _do_on(self, side: Side, part: Sequence[Handover[C]]) -> None:
+        marks = [mark for handover in part for mark in handover.marks]
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._put(side, [change for handover in part for change in handover.changes])
+                left = await self._clear(marks)
+        except (ConflictError, InvalidRecordError) as error:
+            await self._singly(side, part, error)
+        except (ChatStoreError, TimeoutError) as error:
+            self._failed(side, part, error)
+        except Exception as error:
+            logger.exception("unexpected error of the %s side", side)
+            self._failed(side, part, error)
+        else:
+            self._failures = 0
+            tokens = {mark.token for mark in left}
+            undone = sum(any(mark.token in tokens for mark in handover.marks) for handover in part)
+            self.counts.left += undone
+            self.counts.written += len(part) - undone
+
+    async def _singly(self, side: Side, part: Sequence[Handover[C]], error: ChatStoreError) -> None:
+        """One record of a batch was refused: the others must not wait for the repairer because of it."""
+        if len(part) == 1:
+            self.counts.left += 1
+            logger.warning("the %s side refused %s: %s", side, part[0].marks[0].op, error)
+            return
+        for handover in part:
+            await self._do_on(side, [handover])
+
+    def _failed(self, side: Side, part: Sequence[Handover[C]], error: Exception) -> None:
+        self.counts.left += len(part)
+        self._failures += 1
+        if self._failures >= self._patience:
+            self._down_until = time.monotonic() + self._rest
+        reason = str(error) or type(error).__name__
+        logger.warning("%d writes of the %s side are left to the repairer: %s", len(part), side, reason)
+
+    def _is_down(self) -> bool:
+        return time.monotonic() < self._down_until

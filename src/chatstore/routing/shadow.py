@@ -1,0 +1,214 @@
+"""Shadow reads: a read repeated on the other side and compared, off the caller's path."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from chatstore.errors import ChatStoreError, NotFoundError
+from chatstore.models import Document, Match, Message, Page, Session
+
+logger = logging.getLogger("chatstore.routing")
+
+Answer: TypeAlias = "Session | Document | int | Sequence[Message] | Sequence[Match] | Page[Session] | Page[Document]"
+"""What a read answers."""
+SCORE_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A difference that a shadow read found, and found again when it looked a second time.
+
+    Attributes:
+        operation: Which read.
+        user_id: Whose.
+        key: The session's or the document's id; empty for a read of many.
+        detail: How the answers differ, without their content.
+    """
+
+    operation: str
+    user_id: str
+    key: str
+    detail: str
+
+
+@dataclass(slots=True)
+class ShadowCounts:
+    """What became of the shadow reads so far.
+
+    Attributes:
+        equal: Both sides answered the same.
+        mismatched: They did not, and no mark explains it.
+        pending: They did not, and a mark says that the key is still to be merged.
+        failed: The other side did not answer, or not in time.
+        dropped: Not made, because too many were under way.
+    """
+
+    equal: int = 0
+    mismatched: int = 0
+    pending: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
+class ShadowReader:
+    """Compares answers in the background, at a bounded rate and in bounded time.
+
+    Args:
+        rate: Which share of the reads is repeated, from 0 to 1.
+        deadline: The most seconds that one comparison may take.
+        cap: How many may be under way at once; one more is dropped.
+        pause: How many seconds to wait before a difference is looked at again.
+        on_mismatch: Called with each mismatch, beside the log's warning.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate: float = 1.0,
+        deadline: float = 5.0,
+        cap: int = 16,
+        pause: float = 0.2,
+        on_mismatch: Callable[[Mismatch], None] | None = None,
+    ) -> None:
+        self.counts = ShadowCounts()
+        self._rate = rate
+        self._deadline = deadline
+        self._cap = cap
+        self._pause = pause
+        self._on_mismatch = on_mismatch
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def compare(
+        self,
+        read: Mismatch,
+        served: Answer,
+        other: Callable[[], Awaitable[Answer]],
+        again: Callable[[], Awaitable[Answer]],
+        marked: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Compare `served` with what `other` answers, later. Returns at once.
+
+        Args:
+            read: What is compared, with an empty `detail`.
+            served: What the app got.
+            other: Repeats the read on the other side.
+            again: Repeats it on the side that served it, for a second look.
+            marked: Tells whether a mark explains a difference.
+        """
+        if self._rate < 1.0 and random.random() >= self._rate:  # noqa: S311 - a sample, not a secret
+            return
+        if len(self._tasks) >= self._cap:
+            self.counts.dropped += 1
+            return
+        task = asyncio.create_task(self._compare(read, served, other, again, marked))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait until all comparisons under way are made."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Stop: comparisons under way are given up."""
+        for task in self._tasks:
+            task.cancel()
+        await self.drain()
+
+    async def _compare(
+        self,
+        read: Mismatch,
+        served: Answer,
+        other: Callable[[], Awaitable[Answer]],
+        again: Callable[[], Awaitable[Answer]],
+        marked: Callable[[], Awaitable[bool]],
+    ) -> None:
+        try:
+            async with asyncio.timeout(self._deadline):
+                if difference(served, await _or_none(other)) is None:
+                    self.counts.equal += 1
+                    return
+                await asyncio.sleep(self._pause)
+                found = difference(await _or_none(again), await _or_none(other))
+                if found is None:
+                    self.counts.equal += 1
+                elif await marked():
+                    self.counts.pending += 1
+                else:
+                    self._report(replace(read, detail=found))
+        except (ChatStoreError, TimeoutError) as error:
+            self.counts.failed += 1
+            logger.info("shadow read %s failed: %s", read.operation, str(error) or type(error).__name__)
+
+    def _report(self, mismatch: Mismatch) -> None:
+        self.counts.mismatched += 1
+        logger.warning("mismatch in %s of %r: %s", mismatch.operation, mismatch.key, mismatch.detail)
+        if self._on_mismatch is not None:
+            self._on_mismatch(mismatch)
+
+
+async def _or_none(read: Callable[[], Awaitable[Answer]]) -> Answer | None:
+    try:
+        return await read()
+    except NotFoundError:
+        return None
+
+
+def difference(served: Answer | None, other: Answer | None) -> str | None:
+    """Return how two answers to the same read differ, without telling their content; None when they do not.
+
+    None for an answer stands for "there is no such record".
+    """
+    if served is None or other is None:
+        return None if served is other else "there on one side only"
+    if isinstance(served, int) or isinstance(other, int):
+        return None if served == other else f"{served} on one side, {other} on the other"
+    if isinstance(served, Session | Document) or isinstance(other, Session | Document):
+        return _of_records(served, other)
+    left = served.items if isinstance(served, Page) else served
+    right = other.items if isinstance(other, Page) else other
+    if len(left) != len(right):
+        return f"{len(left)} records on one side, {len(right)} on the other"
+    if left and isinstance(left[0], Match):
+        return _of_matches(left, right)  # type: ignore[arg-type] # the same read gives the same kind
+    return _of_lists(left, right)
+
+
+def _of_lists(left: Sequence[object], right: Sequence[object]) -> str | None:
+    for place, pair in enumerate(zip(left, right, strict=True)):
+        found = _of_records(*pair)
+        if found is not None:
+            return f"at place {place}: {found}"
+    return None
+
+
+def _of_matches(left: Sequence[Match], right: Sequence[Match]) -> str | None:
+    """Compare hits of a search. Documents with equal scores may stand in any order, and fall off the end in any."""
+    for place, (one, other) in enumerate(zip(left, right, strict=True)):
+        if abs(one.score - other.score) > SCORE_TOLERANCE:
+            return f"the scores at place {place} differ"
+    documents = {match.document.id: match.document for match in right}
+    last = left[-1].score
+    for place, match in enumerate(left):
+        twin = documents.get(match.document.id)
+        if twin is None and match.score - last > SCORE_TOLERANCE:
+            return f"the document at place {place} is missing on the other side"
+        found = None if twin is None else _of_records(match.document, twin)
+        if found is not None:
+            return f"at place {place}: {found}"
+    return None
+
+
+def _of_records(left: object, right: object) -> str | None:
+    if type(left) is not type(right):
+        return "records of different kinds"
+    names = [
+        name
+        for name in type(left).__dataclass_fields__  # type: ignore[attr-defined] # all records are dataclasses
+        if name != "version" and getattr(left, name) != getattr(right, name)
+    ]
+    return f"{type(left).__name__.lower()} differs in {', '.join(names)}" if names else None

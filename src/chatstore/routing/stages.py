@@ -1,0 +1,62 @@
+"""What each stage reads and writes: the whole table, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chatstore.models import MigrationState, Side, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a stage does with a call.
+
+    Attributes:
+        first: The authoritative side: read from, and written first.
+        second: The secondary side, written after it; None where a write goes to one side only.
+        shadow: Whether a read is repeated on the other side and compared.
+    """
+
+    first: Side
+    second: Side | None
+    shadow: bool
+
+
+ROUTES = {
+    Stage.OFF: Route(Side.OLD, None, shadow=False),
+    Stage.DUALWRITE: Route(Side.OLD, Side.NEW, shadow=False),
+    Stage.SHADOW: Route(Side.OLD, Side.NEW, shadow=True),
+    Stage.LIVE: Route(Side.NEW, Side.OLD, shadow=True),
+    Stage.RAMPDOWN: Route(Side.NEW, Side.OLD, shadow=False),
+    Stage.COMPLETE: Route(Side.NEW, None, shadow=False),
+}
+
+_ORDER = {stage: place for place, stage in enumerate(Stage)}
+
+
+def further(one: Stage | None, other: Stage | None) -> Stage | None:
+    """Return the stage that is further on the way from `off` to `complete`; None is before all."""
+    given = [stage for stage in (one, other) if stage is not None]
+    return max(given, key=_ORDER.__getitem__, default=None)
+
+
+def reaches(stage: Stage | None, goal: Stage) -> bool:
+    """Return whether `stage` is `goal` or behind it on the way."""
+    return stage is not None and _ORDER[stage] >= _ORDER[goal]
+
+
+def refusal(stage: Stage, state: MigrationState) -> str | None:
+    """Return why `stage` must not be served now, with what to do about it; None when it may.
+
+    A side is read from only when it is known to be whole: the new one after a verify, the old one as long as the way
+    back is kept.
+    """
+    reads = ROUTES[stage].first
+    if reads is Side.NEW and state.verified_at is None:
+        return (
+            f"stage {stage} reads from the new side, which is not verified yet: "
+            "run `chatstore migrate`, then `chatstore verify`"
+        )
+    if reads is Side.OLD and state.way_back_closed:
+        return f"stage {stage} reads from the old side, which is no longer kept whole: the way back was closed"
+    return None

@@ -1,0 +1,77 @@
+"""A user reads what he wrote, whichever way the stage flips."""
+
+import itertools
+
+import pytest
+
+from chatstore.errors import NotFoundError
+from chatstore.models import NewDocument, NewMessage, Stage
+from chatstore.routing import ROUTES, chat_repairer
+from chatstore.testing.documents import EAST
+from tests.routing.pair import chat_pair, contents, document_pair, router_over
+
+PAIRS = list(itertools.permutations(Stage, 2))
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+async def test_a_write_is_read_after_any_flip(before, after):
+    chat, flags = await chat_pair(before)
+    chat.sides.old.broken = chat.sides.new.broken = True
+    session = await chat.create_session("u", title="before")
+    [message] = await chat.append("u", session.id, NewMessage("user", "before"))
+    chat.sides.old.broken = chat.sides.new.broken = False
+    flags.set(after)
+    assert await contents(chat, "u", session.id) == ["before"]
+    await chat.append("u", session.id, NewMessage("assistant", "after"))
+    await chat.edit_message("u", session.id, message.id, content="edited")
+    assert [s.title for s in (await chat.list_sessions("u")).items] == ["before"]
+    flags.set(before)
+    assert await contents(chat, "u", session.id) == ["edited", "after"]
+    await chat.delete_session("u", session.id)
+    flags.set(after)
+    with pytest.raises(NotFoundError):
+        await chat.get_session("u", session.id)
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+async def test_a_document_is_read_after_any_flip(before, after):
+    documents, flags = await document_pair(before)
+    documents.sides.old.broken = documents.sides.new.broken = True
+    new = NewDocument("before", embedding=EAST)
+    await documents.upsert("u", new)
+    documents.sides.old.broken = documents.sides.new.broken = False
+    flags.set(after)
+    assert (await documents.get("u", new.id)).text == "before"
+    await documents.delete("u", [new.id])
+    flags.set(before)
+    assert await documents.search("u", EAST) == []
+
+
+async def test_a_process_that_never_saw_the_user_looks_for_marks_first():
+    chat, flags = await chat_pair(Stage.LIVE)
+    chat.sides.old.broken = True
+    session = await chat.create_session("u")
+    await chat.append("u", session.id, NewMessage("user", "hello"))
+    chat.sides.old.broken = False
+    flags.set(Stage.DUALWRITE)
+    another_process = router_over(chat.sides, flags)
+    assert await contents(another_process, "u", session.id) == ["hello"]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+async def test_two_processes_at_two_stages_end_equal(one, other):
+    first, flags = await chat_pair(one)
+    session = await first.create_session("u")
+    flags_of_other = type(flags)(other)
+    second = router_over(first.sides, flags_of_other)
+    for number in range(4):
+        for name, router in (("first", first), ("second", second)):
+            try:
+                await router.append("u", session.id, NewMessage("user", f"{name} {number}"))
+            except NotFoundError:
+                # At `off` and `complete` each process may know a session that the other side has yet to learn of.
+                assert ROUTES[one].second is None
+    await chat_repairer(first.sides).run()
+    old, new = [await contents(side, "u", session.id) for side in (first.sides.old, first.sides.new)]
+    assert old == new
+    assert len(old) >= 4
