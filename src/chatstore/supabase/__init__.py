@@ -1,0 +1,1 @@
+"""Chat history in Supabase: the new side of a chat migration."""

@@ -1,0 +1,15 @@
+-- The schema that no app user's request can name: it is not among those that the API exposes.
+
+create schema if not exists chatstore;
+revoke all on schema chatstore from public;
+grant usage on schema chatstore to authenticated, service_role;
+
+-- A store asks for this before its first call. It grows with every change of this schema that a client must know of.
+create or replace function public.chatstore_version() returns integer
+language sql immutable parallel safe set search_path = ''
+return 1;
+
+-- The next version of a record on the new side: greater than the last, not before the clock, and odd.
+create or replace function chatstore.next_version(last bigint) returns bigint
+language sql volatile set search_path = ''
+return greatest(last + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint) | 1;

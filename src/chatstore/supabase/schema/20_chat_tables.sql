@@ -1,0 +1,47 @@
+-- Sessions and messages. Ids sort by code point on both sides, hence the collation.
+
+create table if not exists public.sessions (
+  id text collate "C" primary key,
+  user_id text collate "C" not null,
+  title text not null default '',
+  metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
+  expires_at timestamptz check (isfinite(expires_at)),
+  version bigint not null default chatstore.next_version(0),
+  extra jsonb not null default '{}' check (jsonb_typeof(extra) = 'object')
+);
+
+create index if not exists sessions_by_recency on public.sessions (user_id, updated_at desc, id desc);
+
+create table if not exists public.messages (
+  session_id text collate "C" not null references public.sessions (id) on delete cascade,
+  id text collate "C" not null,
+  user_id text collate "C" not null,
+  position bigint not null,
+  role text not null,
+  content text not null,
+  metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  version bigint not null default chatstore.next_version(0),
+  extra jsonb not null default '{}' check (jsonb_typeof(extra) = 'object'),
+  primary key (session_id, id)
+);
+
+create index if not exists messages_in_order on public.messages (session_id, position, id);
+
+-- What outlives a session: its greatest version, its deletions, and the row that serialises the writes to it.
+create table if not exists chatstore.session_states (
+  session_id text collate "C" primary key,
+  user_id text collate "C" not null,
+  last bigint not null default 0,
+  deleted bigint not null default 0,
+  cleared bigint not null default 0
+);
+
+create table if not exists chatstore.tombstones (
+  session_id text collate "C" not null references chatstore.session_states (session_id),
+  id text collate "C" not null,
+  version bigint not null,
+  primary key (session_id, id)
+);

@@ -1,0 +1,221 @@
+-- What one side hands to the other. For the service key only.
+
+-- Joins states into this side: of each record the newer version stays, and what was deleted stays deleted. A session
+-- comes once in `sessions`, with the newest of what is handed over, and `beyond`, which is greater than the versions of
+-- all its messages; likewise each message and each tombstone.
+create or replace function public.chatstore_put(request text) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  given jsonb := request::jsonb;
+  ids text[];
+  swept text[];
+  taken text;
+begin
+  ids := array(select s.id from jsonb_to_recordset(given -> 'sessions') as s (id text) order by s.id);
+
+  -- In the order of their ids, so that of two that meet on several sessions one waits, and neither for the other.
+  insert into chatstore.session_states (session_id, user_id, last)
+  select new.id, new.user_id, chatstore.greatest_version(new.id)
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, user_id text)
+  where not exists (select from chatstore.session_states state where state.session_id = new.id)
+  order by new.id
+  on conflict do nothing;
+  perform from chatstore.session_states state where state.session_id = any (ids) order by state.session_id for update;
+
+  select s.id into taken
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, user_id text)
+  join public.sessions s on s.id = new.id and s.user_id <> new.user_id
+  limit 1;
+  if taken is not null then
+    raise exception 'the session id is taken by another user' using errcode = 'CS409', detail = taken;
+  end if;
+
+  swept := array(
+    select state.session_id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, cleared bigint)
+    join chatstore.session_states state on state.session_id = new.id and state.cleared < new.cleared
+  );
+  update chatstore.session_states state
+  set
+    user_id = new.user_id,
+    last = greatest(state.last, new.last),
+    deleted = greatest(state.deleted, new.deleted),
+    cleared = greatest(state.cleared, new.cleared)
+  from jsonb_to_recordset(given -> 'sessions')
+    as new (id text, user_id text, last bigint, deleted bigint, cleared bigint)
+  where state.session_id = new.id;
+
+  insert into public.sessions as s (
+    id, user_id, title, metadata, created_at, updated_at, expires_at, version, extra
+  )
+  select
+    new.id, new.user_id, new.title, new.metadata, new.created_at, new.updated_at, new.expires_at, new.version, new.extra
+  from jsonb_to_recordset(given -> 'sessions') as new (
+    id text, user_id text, title text, metadata jsonb, created_at timestamptz, updated_at timestamptz,
+    expires_at timestamptz, version bigint, extra jsonb
+  )
+  join chatstore.session_states state on state.session_id = new.id and state.deleted < new.version
+  on conflict (id) do update set
+    title = excluded.title,
+    metadata = excluded.metadata,
+    created_at = excluded.created_at,
+    updated_at = greatest(s.updated_at, excluded.updated_at),
+    expires_at = excluded.expires_at,
+    version = excluded.version,
+    extra = excluded.extra
+  where s.version < excluded.version;
+  update public.sessions s
+  set updated_at = new.updated_at
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, updated_at timestamptz)
+  where s.id = new.id and s.updated_at < new.updated_at;
+
+  -- What was appended on one side beside the deletion on the other goes too, on both alike, whatever comes first.
+  update chatstore.session_states state
+  set
+    cleared = greatest(state.cleared, new.beyond, chatstore.greatest_version(state.session_id) + 1),
+    last = greatest(state.last, new.beyond, chatstore.greatest_version(state.session_id) + 1)
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, beyond bigint)
+  where state.session_id = new.id
+    and not exists (select from public.sessions s where s.id = new.id and s.version > state.deleted);
+  delete from public.sessions s
+  using chatstore.session_states state
+  where s.id = any (ids) and state.session_id = s.id and s.version <= state.deleted;
+
+  if jsonb_array_length(given -> 'tombstones') > 0 then
+    insert into chatstore.tombstones as t (session_id, id, version)
+    select new.session_id, new.id, new.version
+    from jsonb_to_recordset(given -> 'tombstones') as new (session_id text, id text, version bigint)
+    on conflict (session_id, id) do update set version = excluded.version
+    where t.version < excluded.version;
+    delete from public.messages m
+    using jsonb_to_recordset(given -> 'tombstones') as new (session_id text, id text)
+    where m.session_id = new.session_id and m.id = new.id;
+  end if;
+  if cardinality(swept) > 0 then
+    delete from public.messages m
+    using chatstore.session_states state
+    where m.session_id = any (swept) and state.session_id = m.session_id and m.version < state.cleared;
+  end if;
+
+  insert into public.messages as m (
+    session_id, id, user_id, position, role, content, metadata, created_at, version, extra
+  )
+  select
+    new.session_id, new.id, s.user_id, new.position, new.role, new.content, new.metadata, new.created_at, new.version,
+    new.extra
+  from jsonb_to_recordset(given -> 'messages') as new (
+    session_id text, id text, position bigint, role text, content text, metadata jsonb, created_at timestamptz,
+    version bigint, extra jsonb
+  )
+  join public.sessions s on s.id = new.session_id
+  join chatstore.session_states state on state.session_id = new.session_id and new.version >= state.cleared
+  where not exists (
+    select from chatstore.tombstones t where t.session_id = new.session_id and t.id = new.id
+  )
+  on conflict (session_id, id) do update set
+    position = excluded.position,
+    role = excluded.role,
+    content = excluded.content,
+    metadata = excluded.metadata,
+    created_at = excluded.created_at,
+    version = excluded.version,
+    extra = excluded.extra
+  where m.version < excluded.version;
+end;
+$$;
+
+-- Tells all about the sessions named, or about every one that exists, in the order of their ids, from behind a cursor
+-- on. It stops when it has told `limit` sessions and messages, or 4 MB of one session's, and says how far it came.
+create or replace function public.chatstore_states(request text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  wanted jsonb := request::jsonb;
+  only_messages text[] := array(select jsonb_array_elements_text(wanted -> 'message_ids'));
+  room integer := wanted ->> 'limit';
+  after_session text := coalesce(wanted ->> 'after_session', '');
+  after_position bigint := wanted ->> 'after';
+  after_id text := wanted ->> 'after_id';
+  names text[];
+  name text;
+  page record;
+  part json;
+  parts json[] := '{}';
+  next json;
+begin
+  if wanted ? 'session_ids' then
+    names := array(
+      select distinct named.id
+      from (select jsonb_array_elements_text(wanted -> 'session_ids') collate "C" as id) named
+      where named.id > after_session or (named.id = after_session and after_id is not null)
+      order by named.id
+    );
+  else
+    names := array(
+      select s.id from public.sessions s
+      where s.id >= after_session and (s.id > after_session or after_id is not null)
+      order by s.id
+      limit room
+    );
+    if cardinality(names) = room then
+      next := json_build_object('after_session', names[room]);
+    end if;
+  end if;
+
+  foreach name in array names loop
+    if wanted ? 'message_ids' then
+      select coalesce(json_agg(row_to_json(m) order by m.position, m.id), '[]') as messages, count(*) as told into page
+      from public.messages m
+      where m.session_id = name and m.id = any (only_messages);
+    else
+      select * into page from chatstore.page_of_messages(name, after_position, after_id, room);
+    end if;
+    select json_build_object(
+      'session_id', name,
+      'user_id', coalesce(s.user_id, state.user_id),
+      'session', row_to_json(s),
+      'deleted', coalesce(state.deleted, 0),
+      'cleared', coalesce(state.cleared, 0),
+      'messages', page.messages,
+      'tombstones', (
+        select coalesce(json_agg(json_build_object('id', t.id, 'version', t.version)), '[]')
+        from chatstore.tombstones t
+        where t.session_id = name
+          and after_id is null
+          and (not wanted ? 'message_ids' or t.id = any (only_messages))
+      )
+    ) into part
+    from (values (name)) as asked (id)
+    left join public.sessions s on s.id = asked.id
+    left join chatstore.session_states state on state.session_id = asked.id
+    where s.id is not null or state.deleted > 0;
+    if part is not null then
+      parts := parts || part;
+    end if;
+
+    room := room - 1 - page.told;
+    if not wanted ? 'message_ids' and exists (
+      select from public.messages m
+      where m.session_id = name and (m.position, m.id) > (page.last_position, page.last_id)
+    ) then
+      next := json_build_object('after_session', name, 'after', page.last_position, 'after_id', page.last_id);
+      exit;
+    end if;
+    if room <= 0 and name <> names[cardinality(names)] then
+      next := json_build_object('after_session', name);
+      exit;
+    end if;
+    after_position := null;
+    after_id := null;
+  end loop;
+  return json_build_object('parts', array_to_json(parts), 'next', next)::text;
+end;
+$$;
+
+create or replace function public.chatstore_count(request text) returns text
+language sql stable set search_path = ''
+begin atomic
+  select json_build_object(
+    'sessions', (select count(*) from public.sessions),
+    'messages', (select count(*) from public.messages)
+  )::text;
+end;
