@@ -6,7 +6,6 @@ controller, or the only process) names the folder and stops the stack; whoever n
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import os
 import secrets
@@ -20,6 +19,7 @@ import pytest
 import redis
 from chatstore.local import LocalStack, StackSettings, user_token
 from chatstore.local.valkey import DATABASES
+from chatstore.supabase.schema import schema_sql
 
 _FOLDER = "CHATSTORE_TEST_STACK"  # workers inherit it from the controller
 _database_counter = itertools.count()
@@ -42,7 +42,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def stack() -> LocalStack:
     """The session's stack, with chatstore's schema. Tests that kill servers need one of their own: `own_stack`."""
     shared = LocalStack(os.environ[_FOLDER])
-    shared.start(_schema_sql(), detached=True)
+    shared.start(schema_sql(), detached=True)
     return shared
 
 
@@ -50,7 +50,7 @@ def stack() -> LocalStack:
 def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
     """A stack that no other test uses, with chatstore's schema: its servers may be killed and restarted."""
     with_schema = LocalStack(tmp_path / "stack")
-    with_schema.start(_schema_sql())
+    with_schema.start(schema_sql())
     yield with_schema
     with_schema.stop()
 
@@ -106,10 +106,3 @@ def _next_database() -> int:
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     share = (DATABASES - 1) // workers
     return 1 + worker % workers * share + next(_database_counter) % share
-
-
-def _schema_sql() -> str | None:
-    try:
-        return str(importlib.import_module("chatstore.supabase.schema").schema_sql())
-    except (ModuleNotFoundError, AttributeError):
-        return None

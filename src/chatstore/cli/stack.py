@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ import typer
 
 from chatstore.errors import ConfigurationError, UnavailableError
 from chatstore.local import LocalStack
+from chatstore.supabase.schema import schema_sql
 
 _CANNOT = 2
 _WATCH_SECONDS = 0.5
@@ -49,7 +49,7 @@ def up(data: _Data = Path(".chatstore"), env: _Env = None, *, detach: _Detach = 
     stack = LocalStack(data)
     _listen()
     try:
-        stack.start(_schema_sql(), detached=detach, progress=_say)
+        stack.start(schema_sql(), detached=detach, progress=_say)
         try:
             _serve(stack, env, detach=detach, as_json=as_json)
         except BaseException:
@@ -104,13 +104,6 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def _disregard(_number: int, _frame: FrameType | None) -> None:
     return
-
-
-def _schema_sql() -> str | None:
-    try:
-        return str(importlib.import_module("chatstore.supabase.schema").schema_sql())
-    except (ModuleNotFoundError, AttributeError):
-        return None
 
 
 def _show(stack: LocalStack, env: Path | None, *, as_json: bool) -> None:

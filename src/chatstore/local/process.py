@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -38,6 +39,13 @@ class ProcessId:
 
     pid: int
     started: float
+
+
+@atexit.register
+def _leave_children() -> None:
+    # They may be meant to outlive us. Without this, subprocess would warn of every one of them.
+    for child in _children.values():
+        child.returncode = child.returncode or 0
 
 
 def current_process() -> ProcessId:

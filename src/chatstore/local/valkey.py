@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 import redis
 from chatstore.local.extra import installed
 from chatstore.local.ports import HOST
@@ -41,5 +44,7 @@ class Valkey(Server):
         return [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
     def _probe(self) -> None:
-        with redis.Redis(port=self.port, host=HOST, socket_timeout=2) as client:
+        # By default the client tries again for seconds; whoever probes does that, and sees meanwhile if it has ended.
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis(host=HOST, port=self.port, socket_timeout=2, retry=once) as client:
             client.ping()
