@@ -8,6 +8,7 @@ from chatstore.migration.backfill import BackfillOptions, backfill_documents
 from chatstore.migration.patience import Patience
 from chatstore.migration.reports import BackfillReport, Tally
 from chatstore.models import DeleteDocuments, DocumentKey, Mark, Side
+from chatstore.routing import Sides, settle
 from tests.migration.doubles import (
     DocumentWorld,
     KilledError,
@@ -127,7 +128,7 @@ async def test_a_writer_in_the_middle_of_a_put_sees_the_announcement_and_leaves_
         await sides[first].journal.add([mark])
         written = await sides[first].write(upsert("d0", "written meanwhile"))
         await sides[first.other].put(written.changes)
-        left.extend(await sides[first].journal.clear_alone([mark]))
+        left.extend(await settle(Sides(world.old, world.new), [mark], exclusive=True))
 
     world.new.between = write_both  # type: ignore[attr-defined]
     await backfill(world)

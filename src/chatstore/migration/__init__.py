@@ -1,10 +1,11 @@
-"""Moving what is there: backfill, and what it writes down so that another run can go on."""
+"""Moving what is there: backfill, verify, and what they write down so that another run can go on."""
 
 from chatstore.migration.backfill import BackfillOptions, Repair, backfill_chat, backfill_documents
 from chatstore.migration.compare import Difference
 from chatstore.migration.events import OnProgress, ProgressEvent, Step
 from chatstore.migration.patience import Patience
 from chatstore.migration.reports import BackfillReport, Tally, VerifyReport
+from chatstore.migration.verify import VerifyOptions, verify_chat, verify_documents
 
 __all__ = [
     "BackfillOptions",
@@ -16,7 +17,10 @@ __all__ = [
     "Repair",
     "Step",
     "Tally",
+    "VerifyOptions",
     "VerifyReport",
     "backfill_chat",
     "backfill_documents",
+    "verify_chat",
+    "verify_documents",
 ]

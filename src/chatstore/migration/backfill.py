@@ -14,16 +14,16 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
-from chatstore.errors import ChatStoreError
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
 from chatstore.migration.checkpoint import Checkpoint
 from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
+from chatstore.migration.counting import counted_beside
 from chatstore.migration.events import OnProgress, Reporter, Step
 from chatstore.migration.lease import Lease
 from chatstore.migration.patience import Patience
@@ -162,8 +162,8 @@ class _Backfill(Generic[C]):
     async def _copy_from(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
         self._reporter.begin(Step.COPY, done=checkpoint.copied.records)
         pages = self._patience.pages(self._copy.scan, checkpoint.cursor)
-        batches = ahead(batched(pages, self._options.batch, self._copy.weigh))
-        async with self._counting(), aclosing(batches):
+        batches = ahead(batched(pages, self._options.batch, self._copy.counter.weigh))
+        async with counted_beside(self._reporter, self._copy.count), aclosing(batches):
             async for batch in batches:
                 checkpoint = await self._take(batch, checkpoint, lease)
         return checkpoint
@@ -178,7 +178,7 @@ class _Backfill(Generic[C]):
         reached = replace(
             checkpoint,
             cursor=batch.cursor or checkpoint.cursor,
-            copied=checkpoint.copied + self._copy.tally(batch.changes) - refused.tally,
+            copied=checkpoint.copied + self._copy.counter.tally(batch.changes) - refused.tally,
             quarantined=checkpoint.quarantined + len(quarantined),
         )
         if batch.cursor is not None:
@@ -218,20 +218,3 @@ class _Backfill(Generic[C]):
         stale = [record.key async for record in self._progress.quarantined() if record.at < started_at]
         for start in range(0, len(stale), _RELEASED_AT_ONCE):
             await self._progress.release_quarantined(stale[start : start + _RELEASED_AT_ONCE])
-
-    @asynccontextmanager
-    async def _counting(self) -> AsyncGenerator[None, None]:
-        """Count the source beside the copying: a progress bar is not worth waiting for, nor failing for."""
-
-        async def count() -> None:
-            try:
-                self._reporter.expect(await self._copy.count())
-            except ChatStoreError as error:
-                _log.info("the records to copy could not be counted: %s", error)
-
-        counting = asyncio.create_task(count())
-        try:
-            yield
-        finally:
-            counting.cancel()
-            await asyncio.gather(counting, return_exceptions=True)

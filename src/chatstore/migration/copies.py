@@ -10,11 +10,13 @@ from typing import Generic, TypeVar
 from chatstore.errors import ChatStoreError
 from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.migration.announced import put_announced
+from chatstore.migration.counting import ChatCounter, Counter, DocumentCounter
 from chatstore.migration.keys import ChatKey, document_name
 from chatstore.migration.patience import Patience
 from chatstore.migration.quarantine import refusal, refused_of
 from chatstore.migration.reports import Tally
 from chatstore.models import ChatChange, DocumentChange, Kind, Message, Quarantined, ScanPage, Side
+from chatstore.routing import Sides
 
 C = TypeVar("C")
 
@@ -44,6 +46,7 @@ class Copy(ABC, Generic[C]):
         target_side: To where.
         source_atomic: Whether the source sets a write's mark in the step that writes.
         journals: The source's and the target's.
+        counter: Counts what was read.
     """
 
     kind: Kind
@@ -51,6 +54,7 @@ class Copy(ABC, Generic[C]):
     target_side: Side
     source_atomic: bool
     journals: tuple[Journal, Journal]
+    counter: Counter[C]
 
     @abstractmethod
     def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[C]]:
@@ -59,14 +63,6 @@ class Copy(ABC, Generic[C]):
     @abstractmethod
     async def put(self, changes: Sequence[C], patience: Patience) -> Refused:
         """Join changes into the target and return what it refused."""
-
-    @abstractmethod
-    def weigh(self, changes: Sequence[C]) -> int:
-        """Return how many records these are, about: the measure of a batch."""
-
-    @abstractmethod
-    def tally(self, changes: Sequence[C]) -> Tally:
-        """Return how many records these are; to be asked of each batch once, in the order of the scan."""
 
     @abstractmethod
     async def count(self) -> int:
@@ -81,9 +77,9 @@ class ChatCopy(Copy[ChatChange]):
         self.source_side, self.target_side = source.side, target.side
         self.source_atomic = True
         self.journals = (source.journal, target.journal)
+        self.counter = ChatCounter()
         self._source = source
         self._target = target
-        self._last: str | None = None
 
     def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
         return self._source.scan(cursor)
@@ -117,17 +113,6 @@ class ChatCopy(Copy[ChatChange]):
         ]
         return Refused(tuple(entries), Tally(messages=len(entries)))
 
-    def weigh(self, changes: Sequence[ChatChange]) -> int:
-        return sum(1 + len(change.messages) for change in changes)
-
-    def tally(self, changes: Sequence[ChatChange]) -> Tally:
-        sessions = 0
-        for change in changes:
-            # A session with many messages comes in parts, one behind the other.
-            sessions += change.session_id != self._last
-            self._last = change.session_id
-        return Tally(sessions=sessions, messages=sum(len(change.messages) for change in changes))
-
     async def count(self) -> int:
         count = await self._source.count()
         return count.sessions + count.messages
@@ -141,8 +126,10 @@ class DocumentCopy(Copy[DocumentChange]):
         self.source_side, self.target_side = source.side, target.side
         self.source_atomic = source.atomic
         self.journals = (source.journal, target.journal)
+        self.counter = DocumentCounter()
         self._source = source
         self._target = target
+        self._sides = Sides(source, target) if source.side is Side.OLD else Sides(target, source)
 
     def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[DocumentChange]]:
         return self._source.scan(cursor)
@@ -157,18 +144,12 @@ class DocumentCopy(Copy[DocumentChange]):
             keys = [change.key for change in part]
             # Each attempt announces itself anew: the one before may still be under way in the server.
             unreadable.extend(
-                await patience.until_done(lambda: put_announced(self._source, self._target, keys, op="backfill"))
+                await patience.until_done(lambda: put_announced(self._sides, self.source_side, keys, op="backfill"))
             )
 
         refused = await refused_of(changes, put)
         entries = [refusal(document_name(change.key), change, error) for change, error in refused]
         return Refused((*entries, *unreadable), Tally(documents=len(entries) + len(unreadable)))
-
-    def weigh(self, changes: Sequence[DocumentChange]) -> int:
-        return len(changes)
-
-    def tally(self, changes: Sequence[DocumentChange]) -> Tally:
-        return Tally(documents=len(changes))
 
     async def count(self) -> int:
         return await self._source.count()
