@@ -1,1 +1,16 @@
 """Chat history in Supabase: the new side of a chat migration."""
+
+from chatstore.supabase.chat import SupabaseChat, TokenOf
+from chatstore.supabase.client import SupabaseClient
+from chatstore.supabase.journal import SupabaseJournal
+from chatstore.supabase.schema import SCHEMA_VERSION, apply_schema, schema_sql
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "SupabaseChat",
+    "SupabaseClient",
+    "SupabaseJournal",
+    "TokenOf",
+    "apply_schema",
+    "schema_sql",
+]

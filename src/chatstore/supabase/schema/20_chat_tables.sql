@@ -1,15 +1,20 @@
--- Sessions and messages. Ids sort by code point on both sides, hence the collation.
+-- Sessions and messages. Ids sort by code point on both sides, hence the collation. Times stay in the years that clients
+-- can hold.
 
 create table if not exists public.sessions (
   id text collate "C" primary key,
   user_id text collate "C" not null,
   title text not null default '',
-  metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
-  created_at timestamptz not null default now() check (isfinite(created_at)),
-  updated_at timestamptz not null default now() check (isfinite(updated_at)),
-  expires_at timestamptz check (isfinite(expires_at)),
+  metadata jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  expires_at timestamptz,
   version bigint not null default chatstore.next_version(0),
-  extra jsonb not null default '{}' check (jsonb_typeof(extra) = 'object')
+  extra jsonb not null default '{}',
+  check (created_at >= '0001-01-01 00:00+00' and created_at < '10000-01-01 00:00+00'),
+  check (updated_at >= '0001-01-01 00:00+00' and updated_at < '10000-01-01 00:00+00'),
+  check (expires_at >= '0001-01-01 00:00+00' and expires_at < '10000-01-01 00:00+00'),
+  check (jsonb_typeof(metadata) = 'object' and jsonb_typeof(extra) = 'object')
 );
 
 create index if not exists sessions_by_recency on public.sessions (user_id, updated_at desc, id desc);
@@ -21,10 +26,12 @@ create table if not exists public.messages (
   position bigint not null,
   role text not null,
   content text not null,
-  metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
-  created_at timestamptz not null default now() check (isfinite(created_at)),
+  metadata jsonb not null default '{}',
+  created_at timestamptz not null default now(),
   version bigint not null default chatstore.next_version(0),
-  extra jsonb not null default '{}' check (jsonb_typeof(extra) = 'object'),
+  extra jsonb not null default '{}',
+  check (created_at >= '0001-01-01 00:00+00' and created_at < '10000-01-01 00:00+00'),
+  check (jsonb_typeof(metadata) = 'object' and jsonb_typeof(extra) = 'object'),
   primary key (session_id, id)
 );
 

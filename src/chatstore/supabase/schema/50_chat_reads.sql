@@ -41,35 +41,42 @@ begin
 end;
 $$;
 
+-- How many bytes a message takes in an answer, nearly.
+create or replace function chatstore.weight(message public.messages) returns bigint
+language sql immutable set search_path = ''
+return octet_length(message.content) + pg_column_size(message.metadata) + pg_column_size(message.extra);
+
 -- A page of a session's messages, oldest first: at most `room` of them, and no more once they hold 4 MB.
 create or replace function chatstore.page_of_messages(
   session_id text, after_position bigint, after_id text, room integer,
-  out messages json, out told integer, out last_position bigint, out last_id text
+  out messages json, out told integer, out more boolean, out last_position bigint, out last_id text
 )
 language plpgsql stable set search_path = '' as $$
 begin
   select
-    coalesce(json_agg(row_to_json(weighed.message) order by weighed.position, weighed.id), '[]'),
+    coalesce(json_agg(row_to_json(found.message) order by found.place), '[]'),
     count(*),
-    (array_agg(weighed.position order by weighed.position desc, weighed.id desc))[1],
-    (array_agg(weighed.id order by weighed.position desc, weighed.id desc))[1]
-  into messages, told, last_position, last_id
+    coalesce(max(found.all) > count(*), false),
+    (array_agg(found.position order by found.place desc))[1],
+    (array_agg(found.id order by found.place desc))[1]
+  into messages, told, more, last_position, last_id
   from (
     select
       message, message.position, message.id,
-      sum(octet_length(message.content) + pg_column_size(message.metadata) + pg_column_size(message.extra)) over (
-        order by message.position, message.id rows between unbounded preceding and 1 preceding
-      ) as bytes_before
+      row_number() over in_order as place,
+      count(*) over () as all,
+      sum(chatstore.weight(message)) over in_order - chatstore.weight(message) as weight_before
     from (
       select m.*
       from public.messages m
       where m.session_id = page_of_messages.session_id
         and (m.position, m.id) > (coalesce(after_position, -9223372036854775808), coalesce(after_id, ''))
       order by m.position, m.id
-      limit room
+      limit room + 1
     ) message
-  ) weighed
-  where coalesce(weighed.bytes_before, 0) < 4000000;
+    window in_order as (order by message.position, message.id)
+  ) found
+  where found.place <= room and found.weight_before < 4000000;
 end;
 $$;
 
@@ -82,7 +89,7 @@ begin
     return null;
   end if;
   return (
-    select page.messages::text
+    select json_build_object('messages', page.messages, 'more', page.more)::text
     from chatstore.page_of_messages(
       wanted ->> 'session_id', (wanted ->> 'after')::bigint, wanted ->> 'after_id', (wanted ->> 'limit')::integer
     ) page
@@ -90,36 +97,39 @@ begin
 end;
 $$;
 
--- As a page of messages, but from the other end; still oldest first.
+-- As a page of messages, but the last ones; still oldest first.
 create or replace function public.chatstore_last_messages(request text) returns text
 language plpgsql stable set search_path = '' as $$
 declare
   wanted jsonb := request::jsonb;
+  room integer := wanted ->> 'limit';
 begin
   if not chatstore.is_visible(wanted ->> 'session_id', wanted ->> 'user_id') then
     return null;
   end if;
   return (
-    select coalesce(json_agg(weighed.message order by weighed.position, weighed.id), '[]')::text
+    select json_build_object(
+      'messages', coalesce(json_agg(row_to_json(found.message) order by found.place desc), '[]'),
+      'more', coalesce(max(found.all) > count(*), false)
+    )::text
     from (
       select
-        message, message.position, message.id,
-        sum(octet_length(message.content) + pg_column_size(message.metadata) + pg_column_size(message.extra)) over (
-          order by message.position desc, message.id desc rows between unbounded preceding and 1 preceding
-        ) as bytes_behind
+        message,
+        row_number() over from_the_end as place,
+        count(*) over () as all,
+        sum(chatstore.weight(message)) over from_the_end - chatstore.weight(message) as weight_behind
       from (
         select m.*
         from public.messages m
         where m.session_id = wanted ->> 'session_id'
-          and (
-            wanted ->> 'before' is null
-            or (m.position, m.id) < ((wanted ->> 'before')::bigint, wanted ->> 'before_id')
-          )
+          and (m.position, m.id)
+            < (coalesce((wanted ->> 'before')::bigint, 9223372036854775807), coalesce(wanted ->> 'before_id', ''))
         order by m.position desc, m.id desc
-        limit (wanted ->> 'limit')::integer
+        limit room + 1
       ) message
-    ) weighed
-    where coalesce(weighed.bytes_behind, 0) < 4000000
+      window from_the_end as (order by message.position desc, message.id desc)
+    ) found
+    where found.place <= room and found.weight_behind < 4000000
   );
 end;
 $$;

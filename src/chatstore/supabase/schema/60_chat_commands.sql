@@ -1,7 +1,8 @@
 -- What an app may ask for, one function a command. Each runs inside `chatstore_write`, with the rights of its caller,
 -- and returns the messages that the command concerns and the version that it gave; no version means that it found
 -- nothing to change. The row of `session_states`, locked first, serialises all writes to a session.
--- SQLSTATE CS404 and CS409 are ours: not found, and a conflict; the detail is the id.
+-- SQLSTATE PT404 and PT409 are PostgREST's way to answer with that HTTP status: not found, and a conflict. The detail
+-- is the id.
 
 create or replace function chatstore.lock_state(session_id text, user_id text) returns chatstore.session_states
 language plpgsql volatile set search_path = '' as $$
@@ -35,7 +36,7 @@ declare
 begin
   if not chatstore.is_visible(command ->> 'session_id', command ->> 'user_id') then
     raise exception 'there is no such session of this user'
-      using errcode = 'CS404', detail = command ->> 'session_id';
+      using errcode = 'PT404', detail = command ->> 'session_id';
   end if;
   return state;
 end;
@@ -68,7 +69,7 @@ begin
   ) then
     return '{}';
   elsif held.id is not null or state.session_id is null then
-    raise exception 'the session id is taken' using errcode = 'CS409', detail = name;
+    raise exception 'the session id is taken' using errcode = 'PT409', detail = name;
   end if;
   stamp := coalesce(stamp, chatstore.next_version(state.last));
   insert into public.sessions (id, user_id, title, metadata, created_at, updated_at, expires_at, version, extra)
@@ -136,7 +137,7 @@ begin
   limit 1;
   if clash is not null then
     raise exception 'the message was deleted from this session: append it under a new id'
-      using errcode = 'CS409', detail = clash;
+      using errcode = 'PT409', detail = clash;
   end if;
 
   select new.id into clash
@@ -145,7 +146,7 @@ begin
   where replacing or (m.role, m.content) <> (new.role, new.content)
   limit 1;
   if clash is not null then
-    raise exception 'the message id is taken in this session' using errcode = 'CS409', detail = clash;
+    raise exception 'the message id is taken in this session' using errcode = 'PT409', detail = clash;
   end if;
 
   if replacing then
@@ -196,7 +197,7 @@ begin
   where m.session_id = state.session_id and m.id = command ->> 'message_id'
   returning m.* into edited;
   if not found then
-    raise exception 'the session has no such message' using errcode = 'CS404', detail = command ->> 'message_id';
+    raise exception 'the session has no such message' using errcode = 'PT404', detail = command ->> 'message_id';
   end if;
   perform chatstore.close_session(command, stamp);
   return jsonb_build_object('version', stamp, 'messages', jsonb_build_array(to_jsonb(edited)));

@@ -27,7 +27,7 @@ begin
   join public.sessions s on s.id = new.id and s.user_id <> new.user_id
   limit 1;
   if taken is not null then
-    raise exception 'the session id is taken by another user' using errcode = 'CS409', detail = taken;
+    raise exception 'the session id is taken by another user' using errcode = 'PT409', detail = taken;
   end if;
 
   swept := array(
@@ -163,7 +163,10 @@ begin
 
   foreach name in array names loop
     if wanted ? 'message_ids' then
-      select coalesce(json_agg(row_to_json(m) order by m.position, m.id), '[]') as messages, count(*) as told into page
+      select
+        coalesce(json_agg(row_to_json(m) order by m.position, m.id), '[]') as messages,
+        count(*)::integer as told, false as more
+      into page
       from public.messages m
       where m.session_id = name and m.id = any (only_messages);
     else
@@ -193,10 +196,7 @@ begin
     end if;
 
     room := room - 1 - page.told;
-    if not wanted ? 'message_ids' and exists (
-      select from public.messages m
-      where m.session_id = name and (m.position, m.id) > (page.last_position, page.last_id)
-    ) then
+    if page.more then
       next := json_build_object('after_session', name, 'after', page.last_position, 'after_id', page.last_id);
       exit;
     end if;

@@ -1,0 +1,98 @@
+"""What a failed request means to a caller: every error of the client libraries becomes one of chatstore's, here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httpx
+from postgrest import APIError
+
+from chatstore.errors import (
+    ChatStoreError,
+    ConfigurationError,
+    ConflictError,
+    InvalidRecordError,
+    NotFoundError,
+    SchemaError,
+    UnavailableError,
+)
+from chatstore.supabase.text import decode
+
+# SQLSTATEs of Postgres and codes of PostgREST: https://docs.postgrest.org/en/stable/references/errors.html
+_LOST_RACES: Final = frozenset({"40001", "40P01"})
+_NO_SCHEMA: Final = frozenset({"PGRST106", "PGRST202", "PGRST203", "PGRST205", "3F000", "42P01", "42703", "42883"})
+_BAD_TOKEN: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", "403"})
+_BAD_RECORD_CLASSES: Final = ("22", "54")
+_BAD_RECORD: Final = frozenset({"23502", "23514", "413"})
+_NO_API: Final = frozenset({"400", "404", "405", "PGRST117", "PGRST125"})
+
+# Supabase's lightweight server names no SQLSTATE for these.
+_BY_MESSAGE: Final = {
+    "deadlock detected": "40P01",
+    "could not serialize access": "40001",
+    "index row": "54000",
+    "string too long": "54000",
+    "violates check constraint": "23514",
+    "Invalid API key": "401",
+}
+
+
+def lost_a_race(error: APIError) -> bool:
+    """Return whether Postgres undid the request because of another one, so that it may simply be made again."""
+    return _code(error) in _LOST_RACES
+
+
+def translated(error: Exception, url: str) -> ChatStoreError:
+    """Return the error to raise for one of httpx or postgrest. It holds no key and no text of a record.
+
+    Args:
+        error: What a request raised.
+        url: The project's URL, to name it.
+    """
+    if isinstance(error, APIError):
+        return _refused(error, url)
+    if isinstance(error, httpx.TimeoutException):
+        return UnavailableError(f"Supabase at {url} did not answer in time: is it overloaded, or SUPABASE_URL wrong?")
+    return UnavailableError(
+        f"Supabase at {url} cannot be reached ({type(error).__name__}): is it running, is SUPABASE_URL right?"
+    )
+
+
+def _refused(error: APIError, url: str) -> ChatStoreError:
+    code = _code(error)
+    if code == "PT404":
+        return NotFoundError(_ours(error))
+    if code == "PT409":
+        return ConflictError(_ours(error))
+    if code == "23505":
+        return ConflictError("the id is taken")
+    if code in _NO_SCHEMA:
+        return SchemaError(
+            f"the Supabase project at {url} lacks a part of chatstore's schema ({code}): run `chatstore schema --apply`"
+        )
+    if code == "42501":
+        return ConfigurationError(
+            f"Supabase at {url} does not allow this to the key or token used ({code}): migrating needs "
+            "SUPABASE_SECRET_KEY, and a user's token reaches that user's own records only"
+        )
+    if code in _BAD_TOKEN:
+        return ConfigurationError(
+            f"Supabase at {url} does not accept the key or token used ({code}): is it expired, or another project's?"
+        )
+    if code.startswith(_BAD_RECORD_CLASSES) or code in _BAD_RECORD:
+        return InvalidRecordError(f"Postgres cannot hold the record ({code}): an id, a number or a time is too great")
+    if code in _NO_API:
+        return ConfigurationError(f"no Supabase API answers at {url} ({code}): is SUPABASE_URL right?")
+    return UnavailableError(f"Supabase at {url} answered with an error ({code}): its log tells more")
+
+
+def _code(error: APIError) -> str:
+    if error.code and error.code != "SUP":
+        return error.code
+    message = error.message or ""
+    return next((code for part, code in _BY_MESSAGE.items() if part in message), error.code or "no code")
+
+
+def _ours(error: APIError) -> str:
+    """The message of a condition that our own functions raised, with the id that they name."""
+    return f"{error.message}: {decode(str(error.details))!r}"
