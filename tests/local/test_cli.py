@@ -17,6 +17,7 @@ import pytest
 
 import redis
 from chatstore.local import LocalStack
+from chatstore.local.state import StateFile
 
 _PROGRAM = [
     sys.executable,
@@ -101,6 +102,21 @@ def test_a_signal_in_the_middle_of_a_start_leaves_no_process(data: Path):
     deadline = time.monotonic() + 20
     while not leftovers(data) and time.monotonic() < deadline:
         time.sleep(0.01)
+    end(child, signal.SIGTERM)
+    assert leftovers(data) == []
+
+
+@pytest.mark.parametrize("noted", [0, 1, 3])
+def test_an_up_that_was_killed_in_the_middle_of_its_start_is_cleaned_up_by_the_next(data: Path, noted: int):
+    child = subprocess.Popen([*_PROGRAM, "up", "--data", str(data)], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if leftovers(data) and len(StateFile(data).read().servers) >= noted:
+            break
+        time.sleep(0.005)
+    end(child, signal.SIGKILL)
+    child, _ = foreground(data)
+    assert LocalStack(data).dead() == []
     end(child, signal.SIGTERM)
     assert leftovers(data) == []
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 import stat
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
 import redis
 from chatstore.errors import ConfigurationError, UnavailableError
 from chatstore.local import LocalStack, StackSettings, user_token
+from chatstore.local.process import ProcessId
 
 _NOTES = """
 create table if not exists public.notes (id bigint generated always as identity, owner text not null, body text);
@@ -63,6 +70,11 @@ def test_the_shared_stack_answers_on_every_url(stack: LocalStack, settings: Stac
     assert rest(settings, "GET", "no_such_table").json()["code"] == "PGRST205"
     assert "nanosecond heartbeat" in httpx.get(f"{settings.chroma_url}/api/v2/heartbeat", trust_env=False).json()
     assert stack.dead() == []
+
+
+def test_the_shared_stack_has_the_schema(settings: StackSettings):
+    secret = {"apikey": settings.supabase_secret_key}
+    assert rest(settings, "GET", "sessions?limit=1", headers=secret).status_code == 200
 
 
 def test_a_redis_database_is_empty_and_not_the_first(redis_database: str, settings: StackSettings):
@@ -155,12 +167,57 @@ def test_data_keys_and_ports_outlive_a_stop(noted: LocalStack):
 
 
 def test_a_port_that_somebody_took_is_given_up(noted: LocalStack):
-    taken = noted.redis.port
     noted.stop()
-    noted._state.set_port("redis", noted.chroma.port)
-    noted.start(_NOTES)
-    assert len({server.port for server in noted.servers}) == 4
-    assert taken
+    taken = noted.redis.port
+    with socket.create_server(("127.0.0.1", taken)):
+        noted.start(_NOTES)
+    assert noted.redis.port != taken
+    assert noted.dead() == []
+
+
+def test_a_server_that_may_not_move_waits_for_its_port(noted: LocalStack):
+    noted.chroma.stop()
+    port = noted.chroma.port
+    holder = socket.create_server(("127.0.0.1", port))
+    threading.Timer(0.5, holder.close).start()
+    noted.chroma.start()
+    assert noted.chroma.port == port
+    assert noted.chroma.is_alive
+
+
+def test_two_starts_at_once_make_one_stack(tmp_path):
+    stacks = [LocalStack(tmp_path / "stack") for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(LocalStack.start, stacks)
+    try:
+        assert first == second
+        assert sorted(stack.found for stack in stacks) == [False, True]
+    finally:
+        stacks[0].stop()
+
+
+def test_a_pid_that_belongs_to_somebody_else_by_now_is_never_killed(tmp_path):
+    stack = LocalStack(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        stack._state.set_process("redis", ProcessId(stranger.pid, psutil.Process(stranger.pid).create_time() - 60))
+        assert not stack.redis.is_alive
+        stack.redis.kill()
+        stack.stop()
+        assert stranger.poll() is None
+        stranger.communicate(b"\n")
+    assert stranger.returncode == 0
+
+
+def test_without_the_extra_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'chatstore\[local\]'"):
+        LocalStack(tmp_path).start()
+
+
+def test_an_unreadable_state_is_named(tmp_path):
+    (tmp_path / "stack.json").write_text('{"format": 0}')
+    with pytest.raises(ConfigurationError, match=r"stack\.json"):
+        LocalStack(tmp_path).start()
 
 
 def test_a_second_stack_finds_the_first(noted: LocalStack):

@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,10 @@ class NodeProgram:
         """
         node = find_node()
         folder = modules_folder()
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(folder.parent, error) from error
         with exclusive(folder.with_suffix(".lock")):
             if not folder.exists():
                 progress("installing Supabase's local server with npm (only this first time)")
@@ -103,11 +107,17 @@ def _major_version(node: str) -> int:
 
 
 def _install(node: Node, folder: Path, log: Path) -> None:
-    """Install beside and rename: the folder is there only when it is whole."""
-    draft = folder.with_suffix(".new")
+    """Install beside and rename: the folder is there only when it is whole.
+
+    The name is new each time: after a crash of ours, an npm may still be at work on the last one.
+    """
+    for left in folder.parent.glob(f"{folder.name}.new-*"):
+        shutil.rmtree(left, ignore_errors=True)
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
+        draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.new-", dir=folder.parent))
+    except OSError as error:
+        raise _unusable(folder.parent, error) from error
+    try:
         for manifest in ("package.json", "package-lock.json"):
             shutil.copyfile(_MANIFESTS / manifest, draft / manifest)
         options = ["--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--no-update-notifier"]
@@ -127,6 +137,10 @@ def _install(node: Node, folder: Path, log: Path) -> None:
             )
         draft.rename(folder)
     except OSError as error:
-        raise ConfigurationError(f"the node modules cannot be installed in {folder.parent}: {error}") from error
+        raise _unusable(folder.parent, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _unusable(folder: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"the node modules cannot be installed in {folder}: {error}")

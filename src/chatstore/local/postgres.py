@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -82,10 +83,15 @@ class Postgres(Server):
             connection.execute("select 1")
 
     def _initialise(self) -> None:
-        """Make the data folder: under another name first, so that a half-made one is never taken for a whole one."""
-        draft = self.folder / "data.new"
+        """Make the data folder: under another name first, so that a half-made one is never taken for a whole one.
+
+        The name is new each time: after a crash of ours, an `initdb` may still be at work on the last one.
+        """
+        for left in self.folder.glob("data.*"):
+            shutil.rmtree(left, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(prefix="data.", dir=self.folder))
+        account.give(draft, self._account)
         password = self.folder / "password"
-        shutil.rmtree(draft, ignore_errors=True)
         password.unlink(missing_ok=True)
         with os.fdopen(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(self._state.read().keys.postgres_password)

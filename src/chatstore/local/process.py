@@ -134,7 +134,7 @@ def stop(process: ProcessId | None, *, ask: signal.Signals | None, grace: float)
         _signal(leader, ask)
         family = _wait_for_end(family, grace)
         if family:
-            _logger.warning("%s (pid %d) did not end within %.0f s and is killed", leader.name(), leader.pid, grace)
+            _logger.info("%s (pid %d) did not end within %.0f s and is killed", leader.name(), leader.pid, grace)
     # psutil looks at the start times again, so it never kills a newcomer with an old pid.
     for member in family:
         _signal(member, signal.SIGKILL)

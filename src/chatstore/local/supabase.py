@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import httpx
 
-from chatstore.errors import ConfigurationError
+from chatstore.errors import ConfigurationError, UnavailableError
 from chatstore.local.node import NodeProgram
 from chatstore.local.ports import HOST
 from chatstore.local.postgres import Postgres
@@ -16,6 +16,7 @@ from chatstore.local.server import Server
 from chatstore.local.state import StateFile
 
 _ROLE = "supabase_lite"
+_NO_TABLE = "chatstore_no_such_table"
 
 # Every value that differs from stack to stack comes by the environment; so do the secrets, which reach no file here.
 _CONFIGURATION = """\
@@ -38,8 +39,8 @@ class SupabaseLite(Server):
     """The REST and auth interfaces of Supabase. It reads the database's schema when it starts, and never again."""
 
     name: ClassVar[str] = "supabase"
-    # It ends at once when asked; if it waits for a client's request, nothing is lost by ending it.
-    _grace_seconds: ClassVar[float] = 3.0
+    # It holds nothing that could be lost, and now and then it waits for something when it is asked to end.
+    _grace_seconds: ClassVar[float] = 1.0
 
     def __init__(self, state: StateFile, postgres: Postgres) -> None:
         super().__init__(state)
@@ -88,5 +89,9 @@ class SupabaseLite(Server):
         }
 
     def _probe(self) -> None:
+        # It reads the schema at the first request for a table: let that be ours, at a time when Postgres is up. Read
+        # while Postgres is down, the schema would be empty, and every table "not found".
         headers = {"apikey": self._state.read().keys.secret}
-        httpx.get(f"{self.url}/rest/v1/", headers=headers, timeout=5, trust_env=False).raise_for_status()
+        answer = httpx.get(f"{self.url}/rest/v1/{_NO_TABLE}", headers=headers, timeout=5, trust_env=False)
+        if answer.status_code != httpx.codes.NOT_FOUND:
+            raise UnavailableError(f"it answered {answer.status_code}: {answer.text}")
