@@ -2,27 +2,42 @@
 
 from contextlib import asynccontextmanager
 
+import psycopg
+
 from chatstore.supabase import SupabaseChat, SupabaseClient
 
 
 @asynccontextmanager
 async def _with_the_secret_key(request):
-    settings = request.getfixturevalue("settings")
-    client = SupabaseClient.connect(settings.supabase_url, settings.supabase_secret_key)
-    yield SupabaseChat(client)
-    await client.close()
+    async with _empty(request) as client:
+        yield SupabaseChat(client)
 
 
 @asynccontextmanager
 async def _with_users_tokens(request):
-    settings = request.getfixturevalue("settings")
     token_for = request.getfixturevalue("token_for")
-    client = SupabaseClient.connect(settings.supabase_url, settings.supabase_secret_key)
 
     async def token_of(user_id):
         return token_for(user_id)
 
-    yield SupabaseChat(client, token_of=token_of)
+    async with _empty(request) as client:
+        yield SupabaseChat(client, token_of=token_of)
+
+
+@asynccontextmanager
+async def _empty(request):
+    settings = request.getfixturevalue("settings")
+    async with await psycopg.AsyncConnection.connect(settings.supabase_db_url) as connection:
+        for table in (
+            "public.sessions",
+            "chatstore.tombstones",
+            "chatstore.session_states",
+            "chatstore.marks",
+            "chatstore.migration",
+        ):
+            await connection.execute(f"delete from {table}")
+    client = SupabaseClient.connect(settings.supabase_url, settings.supabase_secret_key)
+    yield client
     await client.close()
 
 
