@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from chatstore.interfaces import ChatSide, DocumentSide
 from chatstore.models import DocumentKey, Mark, Quarantined, Side, new_token, utc_now
@@ -36,7 +36,7 @@ class Merged:
 
 
 async def merge_chat(sides: Sides[ChatSide], marks: Sequence[Mark]) -> Merged:
-    """Merge what marks of one session, of one journal, concern, and clear them.
+    """Merge what marks of one session concern, and clear them.
 
     Raises:
         UnavailableError: A side did not answer; the marks stay.
@@ -49,12 +49,12 @@ async def merge_chat(sides: Sides[ChatSide], marks: Sequence[Mark]) -> Merged:
             quarantined += await put_each(target.put, target.side, page.changes)
     if quarantined:
         return Merged(left=tuple(marks), quarantined=tuple(quarantined))
-    await sides[marks[0].side].journal.clear(marks)
+    await settle(sides, marks, exclusive=False)
     return Merged(cleared=tuple(marks))
 
 
 async def merge_documents(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> Merged:
-    """Merge the documents that marks of one journal concern, and clear the marks.
+    """Merge the documents that marks concern, and clear the marks.
 
     Where a side compares and writes in two steps, the merge is announced on each key before and looks for others after;
     the marks of keys on which somebody else was at work stay, and so does the announcement, for another merge.
@@ -65,22 +65,44 @@ async def merge_documents(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> 
     keys = [DocumentKey(user_id, name) for user_id, name in dict.fromkeys((m.user_id, m.key) for m in marks)]
     if sides.old.atomic and sides.new.atomic:
         quarantined = await _join_documents(sides, keys)
-        own: list[Mark] = []
-    else:
-        own = announcements(keys, marks[0].side)
-        await sides[marks[0].side].journal.add(own)
-        quarantined = await _join_documents(sides, keys)
+        return await _cleared(sides, marks, (), quarantined)
+    own = announcements(keys, marks[0].side)
+    await sides[marks[0].side].journal.add(own)
+    known = await _all_marks(sides, keys, marks)
+    quarantined = await _join_documents(sides, keys)
+    return await _cleared(sides, known, own, quarantined)
+
+
+async def _cleared(
+    sides: Sides[DocumentSide], marks: Sequence[Mark], own: Sequence[Mark], quarantined: Sequence[Quarantined]
+) -> Merged:
+    """Clear the marks of merged keys and our own, but for keys on which somebody else may still be at work."""
     stuck = {record.key for record in quarantined}
     now = utc_now()
-    # A mark whose lease runs may belong to a writer that is still at work: its word on the key is not the last.
-    ripe = [m for m in (*marks, *own) if m.key not in stuck and (m in own or not _leased(m, now))]
-    left = await settle(sides, ripe, exclusive=bool(own))
-    gone = {mark.token for mark in ripe} - {mark.token for mark in left}
+    busy = {(mark.user_id, mark.key) for mark in marks if mark.lease_until is not None and mark.lease_until > now}
+    ripe = [mark for mark in (*marks, *own) if mark.key not in stuck and (mark.user_id, mark.key) not in busy]
+    left = {mark.token for mark in await settle(sides, ripe, exclusive=bool(own))}
+    gone = {mark.token for mark in ripe} - left
     return Merged(
         cleared=tuple(mark for mark in marks if mark.token in gone),
         left=tuple(mark for mark in marks if mark.token not in gone),
         quarantined=tuple(quarantined),
     )
+
+
+async def _all_marks(sides: Sides[DocumentSide], keys: Sequence[DocumentKey], marks: Sequence[Mark]) -> list[Mark]:
+    """Return `marks` with those on the same keys in the other journal: what both journals mark is merged as one."""
+    known = {mark.token: mark for mark in marks}
+    by_user: dict[str, list[str]] = {}
+    for key in keys:
+        by_user.setdefault(key.user_id, []).append(key.id)
+    for side in Side:
+        journal = sides[side].journal
+        if all(mark.side is side for mark in marks) or not (await journal.backlog()).marks:
+            continue
+        for user, names in by_user.items():
+            known.update({mark.token: mark for mark in await journal.marks_of(user, names)})
+    return list(known.values())
 
 
 def announcements(keys: Sequence[DocumentKey], side: Side, op: str = "repair") -> list[Mark]:
@@ -111,7 +133,3 @@ def _concerned(marks: Sequence[Mark]) -> list[str] | None:
             return None
         ids.update(dict.fromkeys(mark.message_ids))
     return list(ids)
-
-
-def _leased(mark: Mark, now: datetime) -> bool:
-    return mark.lease_until is not None and mark.lease_until > now

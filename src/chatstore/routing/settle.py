@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chatstore.interfaces import ChatSide, DocumentSide
-from chatstore.models import Mark
+from chatstore.models import Mark, Side
 from chatstore.routing.sides import Sides
 
 
 async def settle(
     sides: Sides[ChatSide] | Sides[DocumentSide], marks: Sequence[Mark], *, exclusive: bool
 ) -> Sequence[Mark]:
-    """Clear marks of one journal after both sides were written; return those that had to be left.
+    """Clear marks, of either journal, after both sides were written; return those that had to be left.
 
     With `exclusive`, for a side that compares and writes in two steps, only the marks of keys on which no foreign mark
     stands, in either journal, are cleared. Why that is enough: everyone who writes to such a key sets a mark before and
@@ -23,13 +23,22 @@ async def settle(
     Raises:
         UnavailableError: A journal did not answer; any number of the marks were cleared.
     """
-    if not marks:
-        return ()
-    side = marks[0].side
-    journal = sides[side].journal
     if not exclusive:
-        await journal.clear(marks)
+        for side in Side:
+            if mine := [mark for mark in marks if mark.side is side]:
+                await sides[side].journal.clear(mine)
         return ()
-    contested = list(await sides[side.other].journal.clear_alone(marks))
-    tokens = {mark.token for mark in contested}
-    return [*contested, *await journal.clear_alone([mark for mark in marks if mark.token not in tokens])]
+    contested: set[tuple[str, str]] = set()
+    for side in Side:
+        # None of these marks is in this journal: asked to clear them, it only says where foreign ones stand.
+        if others := [mark for mark in marks if mark.side is not side]:
+            contested |= {_key(mark) for mark in await sides[side].journal.clear_alone(others, marks)}
+    left = [mark for mark in marks if _key(mark) in contested]
+    for side in Side:
+        if mine := [mark for mark in marks if mark.side is side and _key(mark) not in contested]:
+            left += await sides[side].journal.clear_alone(mine, marks)
+    return left
+
+
+def _key(mark: Mark) -> tuple[str, str]:
+    return (mark.user_id, mark.key)
