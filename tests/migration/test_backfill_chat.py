@@ -1,6 +1,7 @@
 """A backfill of sessions and messages, beside an app that writes."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -173,6 +174,20 @@ async def test_a_runner_that_lost_its_lease_stops_and_moves_no_checkpoint() -> N
         await backfill(world, target=Watched(world.new, losing.told))
     assert await world.progress.checkpoint("backfill old to new") is None
     assert (await world.old.journal.state()).backfilled_at is None
+
+
+async def test_a_runner_that_slept_through_its_lease_writes_nothing_more() -> None:
+    world = await filled()
+
+    async def sleep_through() -> None:
+        time.sleep(0.1)  # noqa: ASYNC251 - the whole process sleeps, its heartbeat too
+        await world.progress.acquire("another", 60)
+
+    sleeping = Once("scan", "page", sleep_through)
+    options = BackfillOptions(batch=3, lease_seconds=0.05)
+    with pytest.raises(LeaseLostError):
+        await backfill(world, source=Watched(world.old, sleeping.told), options=options)
+    assert await chat_content(world.new) == {}
 
 
 async def test_a_heartbeat_keeps_the_lease_of_a_slow_run() -> None:

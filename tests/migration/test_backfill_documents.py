@@ -138,5 +138,26 @@ async def test_a_writer_in_the_middle_of_a_put_sees_the_announcement_and_leaves_
     assert content[DocumentKey("u", "d0")].text == "written meanwhile"
 
 
+async def test_a_writer_that_is_still_at_work_when_a_put_ends_keeps_the_announcement_in_place() -> None:
+    world = await filled()
+    sides = Sides(world.old, world.new)
+    mark = Mark(key="d0", user_id="u", side=Side.OLD, op="upsert")
+    left: list[Mark] = []
+
+    async def write_both() -> None:
+        await world.old.journal.add([mark])
+        written = await world.old.write(upsert("d0", "written meanwhile"))
+        await world.new.put(written.changes)
+
+    async def settle_at_last() -> None:
+        left.extend(await settle(sides, [mark], exclusive=True))
+
+    world.new.between = write_both  # type: ignore[attr-defined]
+    settling = Once("clear_alone", "after", settle_at_last)
+    await backfill(world, source=Watched(world.old, settling.told))
+    assert left == [mark]
+    assert await document_content(world.new) == await document_content(world.old)
+
+
 async def _nothing() -> None:
     pass

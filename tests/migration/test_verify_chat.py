@@ -102,8 +102,11 @@ async def test_a_changed_message_in_a_long_session_is_found() -> None:
     assert keys == ["session/s1/message/m1111", "session/s1/message/m2222"]
 
 
-async def test_a_long_session_is_not_read_again_for_each_of_its_parts() -> None:
-    world = await equal_world(sessions=1, messages=5000)
+@pytest.mark.parametrize(("short", "batch"), [(0, 4), (20, 2000)])
+async def test_a_long_session_is_not_read_again_for_each_of_its_parts(short: int, batch: int) -> None:
+    world = await equal_world(sessions=short, messages=3)
+    for side in (world.old, world.new):
+        await side.put([legacy_session("t", *map(str, range(5000)))])
     read: list[int] = []
 
     class Counted(MemoryChat):
@@ -114,8 +117,8 @@ async def test_a_long_session_is_not_read_again_for_each_of_its_parts() -> None:
 
     counted = Counted(Side.NEW)
     counted._states, counted.journal = world.new._states, world.new.journal
-    await verify(world, new=counted)
-    assert sum(read) == 5000
+    assert (await verify(world, new=counted, options=replace(QUICK, batch=batch))).equal
+    assert sum(read) == 5000 + 3 * short
 
 
 async def test_all_differences_are_counted_and_the_first_ones_listed() -> None:
