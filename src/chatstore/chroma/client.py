@@ -1,0 +1,206 @@
+"""A Chroma database, reached in whatever way the settings say, as coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from chatstore.chroma.failures import translated
+from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError
+
+_THREADS = 8
+_TIMEOUT_SECONDS = 30.0
+_CLOUD = "https://api.trychroma.com"
+
+
+class ChromaClient:
+    """Runs a Chroma client's calls in threads, a bounded number at a time, and translates its errors.
+
+    Make one by `server`, `embedded`, `cloud` or `of`. It connects at the first call: importing chromadb takes a while.
+
+    The blocking client is used for servers, too. Its calls take as long as those of chromadb's AsyncHttpClient (1.2 ms
+    a read, measured on loopback), and the latter, as of 1.5.9, does not verify a server's TLS certificate by default
+    and shares one connection pool, with its credentials, among all clients of an event loop.
+
+    A cancelled call leaves its thread at work until Chroma answers; what it does then still happens.
+    """
+
+    def __init__(self, connect: Callable[[], Any], *, address: str, owned: bool) -> None:
+        self.address = address
+        self._connect = connect
+        self._owned = owned
+        self._client: Any = None
+        self._limit: int | None = None
+        self._connecting = threading.Lock()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="chatstore-chroma")
+
+    @classmethod
+    def server(
+        cls,
+        url: str,
+        *,
+        tenant: str = "default_tenant",
+        database: str = "default_database",
+        headers: Mapping[str, str] | None = None,
+        timeout: float = _TIMEOUT_SECONDS,
+    ) -> ChromaClient:
+        """Return a client of a Chroma server.
+
+        Args:
+            url: Where it is, as in `http://localhost:8000`.
+            tenant: Its tenant.
+            database: Its database.
+            headers: What each request carries, such as a token.
+            timeout: After how many seconds of silence a call ends with `UnavailableError`.
+
+        Raises:
+            ConfigurationError: The URL is not one of http or https.
+        """
+        address = _address(url)
+
+        def connect() -> Any:
+            import chromadb  # noqa: PLC0415 - it takes a while
+
+            _probe(url, headers, timeout)
+            settings = _settings(headers=dict(headers or {}))
+            client = chromadb.HttpClient(host=url, tenant=tenant, database=database, settings=settings)
+            return _with_timeout(client, timeout)
+
+        return cls(connect, address=address, owned=True)
+
+    @classmethod
+    def embedded(cls, path: str | Path) -> ChromaClient:
+        """Return a client of a database in a folder of this machine, which this process opens itself.
+
+        Only one process at a time should write to such a folder.
+        """
+
+        def connect() -> Any:
+            import chromadb  # noqa: PLC0415 - it takes a while
+
+            return chromadb.PersistentClient(str(path), settings=_settings())
+
+        return cls(connect, address=str(path), owned=True)
+
+    @classmethod
+    def cloud(
+        cls,
+        api_key: str,
+        *,
+        tenant: str | None = None,
+        database: str | None = None,
+        timeout: float = _TIMEOUT_SECONDS,
+    ) -> ChromaClient:
+        """Return a client of Chroma Cloud; tenant and database are the key's own unless they are given."""
+
+        def connect() -> Any:
+            import chromadb  # noqa: PLC0415 - it takes a while
+
+            _probe(_CLOUD, None, timeout)
+            client = chromadb.CloudClient(tenant=tenant, database=database, api_key=api_key, settings=_settings())
+            return _with_timeout(client, timeout)
+
+        return cls(connect, address=_CLOUD, owned=True)
+
+    @classmethod
+    def of(cls, client: Any) -> ChromaClient:
+        """Return a client that uses one of chromadb's that the app already has, blocking or asynchronous.
+
+        It stays the app's: `close` leaves it open, and its timeouts are its own.
+        """
+        return cls(lambda: client, address="the app's own client", owned=False)
+
+    async def call(self, name: str, /, **arguments: Any) -> Any:
+        """Call a method of chromadb's client.
+
+        Raises:
+            ChatStoreError: As `failures.translated` says.
+        """
+        client = await self._connected()
+        return await self.run(getattr(client, name), **arguments)
+
+    async def run(self, method: Callable[..., Any], /, **arguments: Any) -> Any:
+        """Call a method of one of chromadb's objects that came from this client.
+
+        Raises:
+            ChatStoreError: As `failures.translated` says.
+        """
+        try:
+            if inspect.iscoroutinefunction(method):
+                return await method(**arguments)
+            return await self._in_thread(partial(method, **arguments))
+        except Exception as error:
+            raise translated(error, self.address) from error
+
+    async def batch_limit(self) -> int:
+        """Return how many records one write may hold at most."""
+        if self._limit is None:
+            self._limit = int(await self.call("get_max_batch_size"))
+        return self._limit
+
+    async def close(self) -> None:
+        """Wait for the calls under way and disconnect; a client that the app gave stays open."""
+        await asyncio.to_thread(self._threads.shutdown)
+        client, self._client = self._client, None
+        if self._owned and client is not None:
+            await asyncio.to_thread(client.close)
+
+    async def _connected(self) -> Any:
+        if self._client is None:
+            try:
+                await self._in_thread(self._connect_once)
+            except ChatStoreError:
+                raise
+            except ValueError as error:
+                # chromadb wraps whatever went wrong while it looked for the tenant into a ValueError.
+                raise UnavailableError(
+                    f"cannot open Chroma at {self.address}: check that it runs, its tenant, its database and the key"
+                ) from error
+            except Exception as error:
+                raise translated(error, self.address) from error
+        return self._client
+
+    def _connect_once(self) -> None:
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect()
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _settings(headers: dict[str, str] | None = None) -> Any:
+    from chromadb.config import Settings  # noqa: PLC0415 - it takes a while
+
+    return Settings(anonymized_telemetry=False, chroma_server_headers=headers)
+
+
+def _probe(url: str, headers: Mapping[str, str] | None, timeout: float) -> None:
+    """Ask whether the server answers at all: chromadb's client, which has no timeout yet, would wait for ever."""
+    httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", headers=headers, timeout=timeout)
+
+
+def _with_timeout(client: Any, seconds: float) -> Any:
+    # chromadb makes its HTTP session without a timeout and has no setting for one.
+    client._server._session.timeout = httpx.Timeout(seconds)  # noqa: SLF001
+    return client
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError("CHROMA_URL is no URL; one looks like http://localhost:8000") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError("CHROMA_URL begins with http:// or https:// and a host, as in http://localhost:8000")
+    return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")

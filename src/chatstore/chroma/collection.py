@@ -1,0 +1,202 @@
+"""One collection: opened when it is needed, made when it is written to, and opened again if somebody removed it."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from chatstore.chroma.client import ChromaClient
+from chatstore.chroma.records import Record, columns_of, records_of
+from chatstore.errors import ConfigurationError, NotFoundError, UnavailableError
+
+T = TypeVar("T")
+
+BATCH = 500
+"""How many records one call reads or writes; less where the server's own limit is lower."""
+
+IDS: tuple[str, ...] = ()
+METADATA = ("metadatas",)
+WHOLE = ("metadatas", "documents", "embeddings")
+
+SPACE = "l2"
+"""The distance of our collections. It is not `cosine`, because Chroma then keeps embeddings normalised: what comes back
+is not what was stored. Searches are ranked by the cosine similarity nevertheless; see `search`."""
+
+_HANDLES = 1024
+
+
+class Collection:
+    """A collection by its name. Reads of one that does not exist find nothing and do not make it.
+
+    Args:
+        client: The database.
+        name: Its name.
+        about: The metadata that it gets when it is made.
+    """
+
+    def __init__(self, client: ChromaClient, name: str, about: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self._client = client
+        self._about = dict(about) if about else None
+        self._handle: Any = None
+
+    async def get(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        where: Mapping[str, Any] | None = None,
+        parts: tuple[str, ...] = METADATA,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> list[Record]:
+        """Return records, by ids in batches, or by a filter; those without either in the order of their first write."""
+        if ids is None:
+            return await self._get(ids=None, where=where, parts=parts, limit=limit, offset=offset)
+        batches = [list(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)]
+        found = [await self._get(ids=batch, where=where, parts=parts, limit=None, offset=None) for batch in batches]
+        return [record for batch in found for record in batch]
+
+    async def query(
+        self, vector: Any, *, count: int, where: Mapping[str, Any] | None, parts: tuple[str, ...]
+    ) -> list[tuple[Record, float]]:
+        """Return up to `count` records with their distances from `vector`, the nearest first.
+
+        Raises:
+            InvalidRecordError: The records' embeddings have another dimension.
+        """
+
+        async def ask(handle: Any) -> list[tuple[Record, float]]:
+            answer = await self._client.run(
+                handle.query,
+                query_embeddings=[vector],
+                n_results=count,
+                where=where,
+                include=[*parts, "distances"],
+            )
+            columns = (answer[part][0] if answer[part] is not None else None for part in WHOLE)
+            return list(zip(records_of(answer["ids"][0], *columns), answer["distances"][0], strict=True))
+
+        return await self._reading(ask, [])
+
+    async def count(self) -> int:
+        """Return how many records there are."""
+
+        async def ask(handle: Any) -> int:
+            return int(await self._client.run(handle.count))
+
+        return await self._reading(ask, 0)
+
+    async def upsert(self, records: Sequence[Record]) -> None:
+        """Write records, in batches. Each is written in one step; the metadata are added to what is there."""
+        size = min(BATCH, await self._client.batch_limit())
+        for start in range(0, len(records), size):
+            await self._write(columns_of(records[start : start + size]))
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        """Remove records by their ids; those that are not there are passed over."""
+        size = min(BATCH, await self._client.batch_limit())
+        for start in range(0, len(ids), size):
+            await self._remove(list(ids[start : start + size]))
+
+    async def _get(self, *, parts: tuple[str, ...], **arguments: Any) -> list[Record]:
+        async def ask(handle: Any) -> list[Record]:
+            answer = await self._client.run(handle.get, include=list(parts), **arguments)
+            return records_of(answer["ids"], answer["metadatas"], answer["documents"], answer["embeddings"])
+
+        return await self._reading(ask, [])
+
+    async def _reading(self, ask: Callable[[Any], Awaitable[T]], absent: T) -> T:
+        try:
+            return await self._retrying(ask, self._opened)
+        except NotFoundError:
+            return absent
+
+    async def _remove(self, ids: list[str]) -> None:
+        async def ask(handle: Any) -> None:
+            await self._client.run(handle.delete, ids=ids)
+
+        await self._reading(ask, None)
+
+    async def _write(self, columns: dict[str, Any]) -> None:
+        async def ask(handle: Any) -> None:
+            await self._client.run(handle.upsert, **columns)
+
+        try:
+            await self._retrying(ask, self._made)
+        except NotFoundError as error:
+            raise UnavailableError(
+                f"the collection {self.name!r} is removed as fast as it is made: check who else uses this database"
+            ) from error
+
+    async def _retrying(self, ask: Callable[[Any], Awaitable[T]], opened: Callable[[], Awaitable[Any]]) -> T:
+        """Run `ask`, once more if the handle turned out to be of a collection that was removed."""
+        held = self._handle is not None
+        try:
+            return await ask(await opened())
+        except NotFoundError:
+            self._handle = None
+            if not held:
+                raise
+        return await ask(await opened())
+
+    async def _opened(self) -> Any:
+        if self._handle is None:
+            handle = await self._client.call("get_collection", name=self.name, embedding_function=None)
+            self._handle = _trusted(handle)
+        return self._handle
+
+    async def _made(self) -> Any:
+        if self._handle is None:
+            handle = await self._client.call(
+                "get_or_create_collection",
+                name=self.name,
+                metadata=self._about,
+                configuration={"hnsw": {"space": SPACE}},
+                embedding_function=None,
+            )
+            self._handle = _trusted(handle)
+        return self._handle
+
+
+class Collections:
+    """The collections of a database, each opened once; only those used last are kept."""
+
+    def __init__(self, client: ChromaClient) -> None:
+        self._client = client
+        self._known: OrderedDict[str, Collection] = OrderedDict()
+
+    def named(self, name: str, about: Mapping[str, str] | None = None) -> Collection:
+        """Return a collection; whether it exists is not asked yet."""
+        collection = self._known.pop(name, None) or Collection(self._client, name, about)
+        self._known[name] = collection
+        if len(self._known) > _HANDLES:
+            self._known.popitem(last=False)
+        return collection
+
+    async def names(self, limit: int, offset: int) -> list[str]:
+        """Return the names of some of the collections that exist, of any plan."""
+        return [handle.name for handle in await self._client.call("list_collections", limit=limit, offset=offset)]
+
+
+def _trusted(handle: Any) -> Any:
+    """Return the handle if its collection is one that we can use.
+
+    Raises:
+        ConfigurationError: Its configuration would run foreign code here (CVE-2026-45829), or it changes embeddings.
+    """
+    model = handle.get_model()
+    described = json.dumps([model.configuration_json, getattr(model, "serialized_schema", None)], default=str)
+    if "trust_remote_code" in described:
+        raise ConfigurationError(
+            f"the collection {handle.name!r} names an embedding function with trust_remote_code, which would run "
+            f"somebody's code in this process: remove it, or use another collection"
+        )
+    space = (model.configuration_json.get("hnsw") or model.configuration_json.get("spann") or {}).get("space")
+    if space == "cosine":
+        raise ConfigurationError(
+            f"the collection {handle.name!r} has the distance 'cosine', with which Chroma normalises embeddings: "
+            f"they would not come back as they were. Copy it to one with the distance {SPACE!r}, or remove it"
+        )
+    return handle

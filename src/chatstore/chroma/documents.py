@@ -1,0 +1,148 @@
+"""Documents in Chroma: the new side of their migration."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+
+from chatstore.chroma.client import ChromaClient
+from chatstore.chroma.collection import Collections
+from chatstore.chroma.collections import CollectionPlan, PerUser
+from chatstore.chroma.holdings import Held, Holdings, together
+from chatstore.chroma.joining import join
+from chatstore.chroma.journal import ChromaJournal
+from chatstore.chroma.reading import Reading
+from chatstore.chroma.scan import collection_names, scan
+from chatstore.chroma.versions import Clock
+from chatstore.chroma.walk import Place
+from chatstore.interfaces import DocumentSide, Embedder
+from chatstore.models import (
+    DeleteDocuments,
+    Document,
+    DocumentChange,
+    DocumentCommand,
+    DocumentKey,
+    DocumentsWritten,
+    Embedding,
+    JsonObject,
+    Mark,
+    Match,
+    NewDocument,
+    Page,
+    ScanPage,
+    Side,
+    UpsertDocuments,
+    from_micros,
+    utc_now,
+)
+
+
+class ChromaDocuments(DocumentSide):
+    """A `DocumentSide` in Chroma.
+
+    Chroma has no transactions and no conditional write: `atomic` is False, and all marks are made before the write that
+    they are for. A deletion is kept in the collection `chatstore_tombstones`. Documents past their `expires_at` are
+    seen by the migration only; nothing removes them.
+
+    Args:
+        client: The database.
+        plan: Which collection holds whose documents; one for each user by default.
+        embedder: Makes the embeddings that a caller did not give.
+        now: The clock; replace it to test what a jump of the clock does.
+    """
+
+    def __init__(
+        self,
+        client: ChromaClient,
+        *,
+        plan: CollectionPlan | None = None,
+        embedder: Embedder | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.side = Side.NEW
+        self.atomic = False
+        self.embedder = embedder
+        self._client = client
+        self._collections = Collections(client)
+        self.journal: ChromaJournal = ChromaJournal(self._collections)
+        self._holdings = Holdings(self._collections, plan or PerUser())
+        self._reading = Reading(self._holdings, now)
+        self._clock = Clock(self.side, now)
+
+    async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
+        await self.journal.add(marks)
+        if isinstance(command, UpsertDocuments):
+            return await self._upsert(command)
+        return await self._delete(command)
+
+    async def _upsert(self, command: UpsertDocuments) -> DocumentsWritten:
+        held = await self._holdings.held([DocumentKey(command.user_id, new.id) for new in command.documents])
+        documents = [self._made(command, new, held[DocumentKey(command.user_id, new.id)]) for new in command.documents]
+        await self._holdings.write(documents, held)
+        changes = (DocumentChange(key=doc.key, document=doc, deleted=held[doc.key].deleted) for doc in documents)
+        return DocumentsWritten(changes=tuple(changes), documents=tuple(documents))
+
+    async def _delete(self, command: DeleteDocuments) -> DocumentsWritten:
+        held = await self._holdings.held([DocumentKey(command.user_id, document_id) for document_id in command.ids])
+        deletions = {
+            key: self._clock.next(known.version) for key, known in held.items() if self._is_seen(key.user_id, known)
+        }
+        # The tombstone goes first: should this stop in between, a merge finishes the deletion.
+        await self._holdings.tombstones.keep(deletions)
+        await self._holdings.remove(deletions)
+        changes = (DocumentChange(key=key, document=None, deleted=version) for key, version in deletions.items())
+        return DocumentsWritten(changes=tuple(changes))
+
+    def _made(self, command: UpsertDocuments, new: NewDocument, held: Held) -> Document:
+        """Return the document that a command makes of a new one, over what is held of it."""
+        created = new.created_at
+        if held.record is not None and self._is_seen(command.user_id, held):
+            first = held.record.metadata.get("created_at")
+            created = from_micros(first) if isinstance(first, int) else created
+        return Document(
+            id=new.id,
+            user_id=command.user_id,
+            text=new.text,
+            embedding=new.embedding,
+            title=new.title,
+            url=new.url,
+            metadata=new.metadata,
+            created_at=created,
+            updated_at=command.at,
+            version=self._clock.next(held.version),
+            extra=new.extra,
+        )
+
+    def _is_seen(self, user_id: str, held: Held) -> bool:
+        return held.record is not None and not held.is_overtaken and self._reading.sees(user_id, held.record)
+
+    async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
+        return await self._holdings.changes(keys)
+
+    async def put(self, changes: Sequence[DocumentChange]) -> None:
+        await join(self._holdings, changes)
+
+    async def search_by_embedding(
+        self, user_id: str, embedding: Embedding, *, k: int, where: JsonObject | None
+    ) -> list[Match]:
+        return await self._reading.search(user_id, embedding, k, where)
+
+    async def get(self, user_id: str, document_id: str) -> Document:
+        return await self._reading.get(user_id, document_id)
+
+    async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
+        return await self._reading.page(user_id, limit, after)
+
+    async def count_documents(self, user_id: str) -> int:
+        return await self._reading.count(user_id)
+
+    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
+        async for page in scan(self._collections, self._holdings, cursor):
+            yield page
+
+    async def count(self) -> int:
+        names = [name async for name, _ in collection_names(self._collections, self._holdings, Place())]
+        return sum(await together(self._collections.named(name).count() for name in dict.fromkeys(names)))
+
+    async def close(self) -> None:
+        await self._client.close()

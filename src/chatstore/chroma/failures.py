@@ -1,0 +1,51 @@
+"""What chromadb and httpx raise, as errors of ours. None of them quotes a record, a credential or a URL's password."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import orjson
+
+from chatstore.errors import ChatStoreError, ConfigurationError, InvalidRecordError, NotFoundError, UnavailableError
+
+_DIMENSIONS = re.compile(r"dimension of (\d+), got (\d+)")
+
+
+def translated(error: Exception, address: str) -> ChatStoreError:
+    """Return the error that a caller gets in place of `error`.
+
+    Args:
+        error: What the client library raised.
+        address: Where the server or the folder is, fit to be shown.
+    """
+    from chromadb import errors  # noqa: PLC0415 - whoever has an error of chromadb's has imported it already
+
+    if isinstance(error, httpx.TransportError):
+        return UnavailableError(
+            f"Chroma at {address} did not answer ({type(error).__name__}): check that it runs there and can be reached"
+        )
+    if isinstance(error, errors.NotFoundError):
+        return NotFoundError(f"Chroma at {address} has no such collection, database or tenant")
+    if isinstance(error, errors.ChromaAuthError | errors.AuthorizationError):
+        return ConfigurationError(f"Chroma at {address} refused the credentials: check CHROMA_API_KEY, or the headers")
+    if isinstance(error, errors.RateLimitError):
+        return UnavailableError(f"Chroma at {address} asks for fewer requests at a time: try again later")
+    if isinstance(error, errors.QuotaError):
+        return InvalidRecordError(f"a record is over a limit that Chroma at {address} sets: see its quotas")
+    if found := _DIMENSIONS.search(str(error)):
+        return InvalidRecordError(
+            f"the embedding has {found[2]} numbers; the documents of this collection have {found[1]}"
+        )
+    if isinstance(error, errors.InternalError | orjson.JSONDecodeError):
+        return _failed(error, address)
+    if isinstance(error, errors.InvalidArgumentError | errors.DuplicateIDError | ValueError | TypeError):
+        return InvalidRecordError(f"Chroma at {address} cannot take a value of the request ({type(error).__name__})")
+    return _failed(error, address)
+
+
+def _failed(error: Exception, address: str) -> ChatStoreError:
+    # The server's own text is left to `__cause__`: it may quote what was sent.
+    return UnavailableError(
+        f"Chroma at {address} failed ({type(error).__name__}): check its log, its disk and its data folder"
+    )

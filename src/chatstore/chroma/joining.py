@@ -1,0 +1,73 @@
+"""Joining the other side's states into this one, with the two steps that Chroma needs for it: look, then write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from chatstore.chroma.holdings import Held, Holdings, is_dead
+from chatstore.chroma.metadata import version_of
+from chatstore.models import Document, DocumentChange, DocumentKey
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What a join has to do here.
+
+    Attributes:
+        bury: Deletions that are newer than those known here.
+        remove: Documents that are gone by a deletion.
+        write: Documents that are newer than what is here.
+    """
+
+    bury: dict[DocumentKey, int]
+    remove: list[DocumentKey]
+    write: list[Document]
+
+
+async def join(holdings: Holdings, changes: Sequence[DocumentChange]) -> None:
+    """Join changes into what is held: of each document the newer state stays.
+
+    A deletion that comes between the look and the write is found by a second look, and wins. A newer document that does
+    is overwritten: that is what the writers' marks are for, by which both sides are merged again.
+
+    Raises:
+        InvalidRecordError: A document cannot be held; nothing or a part was joined.
+    """
+    held = await holdings.held([change.key for change in changes])
+    steps = plan_join(held, changes)
+    # Tombstones first: a crash in between must not leave a removed document without one.
+    await holdings.tombstones.keep(steps.bury)
+    await holdings.remove(steps.remove)
+    await holdings.write(steps.write, held)
+    await _remove_overtaken(holdings, steps.write)
+
+
+def plan_join(held: Mapping[DocumentKey, Held], changes: Sequence[DocumentChange]) -> Steps:
+    """Return what joining `changes` into `held` takes; several changes of one document are joined first."""
+    steps = Steps({}, [], [])
+    by_key: dict[DocumentKey, list[DocumentChange]] = {}
+    for change in changes:
+        by_key.setdefault(change.key, []).append(change)
+    for key, theirs in by_key.items():
+        known = held[key]
+        deleted = max(change.deleted for change in theirs)
+        if deleted > known.deleted:
+            steps.bury[key] = deleted
+        deletion = max(deleted, known.deleted)
+        given = [change.document for change in theirs if change.document is not None]
+        newest = max(given, key=lambda document: document.version, default=None)
+        version = version_of(known.record) if known.record else -1
+        if newest is not None and newest.version > version and not is_dead(newest.version, deletion):
+            steps.write.append(newest)
+        elif known.record is not None and is_dead(version, deletion):
+            steps.remove.append(key)
+    return steps
+
+
+async def _remove_overtaken(holdings: Holdings, written: Sequence[Document]) -> None:
+    if not written:
+        return
+    deletions = await holdings.tombstones.of([document.key for document in written])
+    overtaken = [doc.key for doc in written if is_dead(doc.version, deletions.get(doc.key, 0))]
+    await holdings.remove(overtaken)
