@@ -56,7 +56,7 @@ begin
   select
     coalesce(json_agg(row_to_json(found.message) order by found.place), '[]'),
     count(*),
-    coalesce(max(found.all) > count(*), false),
+    coalesce(max(found.found_in_all) > count(*), false),
     (array_agg(found.position order by found.place desc))[1],
     (array_agg(found.id order by found.place desc))[1]
   into messages, told, more, last_position, last_id
@@ -64,7 +64,7 @@ begin
     select
       message, message.position, message.id,
       row_number() over in_order as place,
-      count(*) over () as all,
+      count(*) over () as found_in_all,
       sum(chatstore.weight(message)) over in_order - chatstore.weight(message) as weight_before
     from (
       select m.*
@@ -110,13 +110,13 @@ begin
   return (
     select json_build_object(
       'messages', coalesce(json_agg(row_to_json(found.message) order by found.place desc), '[]'),
-      'more', coalesce(max(found.all) > count(*), false)
+      'more', coalesce(max(found.found_in_all) > count(*), false)
     )::text
     from (
       select
         message,
         row_number() over from_the_end as place,
-        count(*) over () as all,
+        count(*) over () as found_in_all,
         sum(chatstore.weight(message)) over from_the_end - chatstore.weight(message) as weight_behind
       from (
         select m.*

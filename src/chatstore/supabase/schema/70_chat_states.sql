@@ -72,11 +72,14 @@ begin
   -- What was appended on one side beside the deletion on the other goes too, on both alike, whatever comes first.
   update chatstore.session_states state
   set
-    cleared = greatest(state.cleared, new.beyond, chatstore.greatest_version(state.session_id) + 1),
-    last = greatest(state.last, new.beyond, chatstore.greatest_version(state.session_id) + 1)
-  from jsonb_to_recordset(given -> 'sessions') as new (id text, beyond bigint)
-  where state.session_id = new.id
-    and not exists (select from public.sessions s where s.id = new.id and s.version > state.deleted);
+    cleared = greatest(state.cleared, dropped.beyond),
+    last = greatest(state.last, dropped.beyond)
+  from (
+    select new.id, greatest(new.beyond, (select max(m.version) + 1 from public.messages m where m.session_id = new.id))
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, beyond bigint)
+  ) as dropped (id, beyond)
+  where state.session_id = dropped.id
+    and not exists (select from public.sessions s where s.id = dropped.id and s.version > state.deleted);
   delete from public.sessions s
   using chatstore.session_states state
   where s.id = any (ids) and state.session_id = s.id and s.version <= state.deleted;

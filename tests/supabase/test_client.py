@@ -1,0 +1,196 @@
+"""What a caller is told when a request fails; and that no key and no record is told with it."""
+
+import asyncio
+
+import httpx
+import pytest
+from supabase import AsyncClient, AsyncClientOptions
+
+from chatstore.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidRecordError,
+    NotFoundError,
+    SchemaError,
+    UnavailableError,
+)
+from chatstore.models import ChatChange, NewMessage, Session, new_id, utc_now
+from chatstore.supabase import SCHEMA_VERSION, SupabaseChat, SupabaseClient
+
+KEY = "sb_secret_do_not_tell"
+
+
+@pytest.fixture
+async def answering():
+    """A function that makes a client whose server gives these answers: (status, body), one after another."""
+    opened = []
+
+    def make(*answers):
+        rest = iter(answers)
+
+        def answer(request):
+            if request.url.path.endswith("/chatstore_version"):
+                return httpx.Response(200, json=SCHEMA_VERSION)
+            status, body = next(rest)
+            return httpx.Response(status, json=body) if isinstance(body, dict) else httpx.Response(status, text=body)
+
+        session = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+        opened.append(session)
+        return SupabaseClient(AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session)))
+
+    yield make
+    for session in opened:
+        await session.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (404, {"code": "PGRST202", "message": "no function"}, SchemaError),
+        (404, {"code": "PGRST205", "message": "no table"}, SchemaError),
+        (406, {"code": "PGRST106", "message": "schema"}, SchemaError),
+        (404, {"code": "42P01", "message": "relation"}, SchemaError),
+        (403, {"code": "42501", "message": "permission denied"}, ConfigurationError),
+        (401, {"code": "PGRST301", "message": "JWSError"}, ConfigurationError),
+        (401, {"message": "Invalid API key", "hint": "Double check"}, ConfigurationError),
+        (404, "<html>not here</html>", ConfigurationError),
+        (404, {"code": "PT404", "message": "there is no such session", "details": "s"}, NotFoundError),
+        (409, {"code": "PT409", "message": "the session id is taken", "details": "s"}, ConflictError),
+        (409, {"code": "23505", "message": "duplicate key", "details": "Key (id)=(…)"}, ConflictError),
+        (400, {"code": "22003", "message": "number: a secret text"}, InvalidRecordError),
+        (400, {"code": "23514", "message": "check", "details": "Failing row: a secret text"}, InvalidRecordError),
+        (500, {"code": "54000", "message": "index row size"}, InvalidRecordError),
+        (500, {"code": "SUP", "message": "PostgresError: index row size"}, InvalidRecordError),
+        (413, "too large", InvalidRecordError),
+        (429, "too many", UnavailableError),
+        (502, "<html>bad gateway</html>", UnavailableError),
+        (500, {"code": "57014", "message": "canceling statement due to statement timeout"}, UnavailableError),
+        (503, {"code": "PGRST001", "message": "no connection"}, UnavailableError),
+        (500, {"code": "XX000", "message": "a secret text"}, UnavailableError),
+    ],
+)
+async def test_an_answer_becomes_the_error_that_a_caller_can_act_on(answering, status, body, error):
+    with pytest.raises(error) as raised:
+        await answering((status, body)).call("chatstore_session")
+    assert "secret text" not in str(raised.value)
+    assert KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "lost", [{"code": "40P01", "message": "deadlock"}, {"code": "SUP", "message": "PostgresError: deadlock detected"}]
+)
+async def test_a_request_that_lost_a_race_is_made_again(answering, lost):
+    assert await answering((500, lost), (500, lost), (200, '"[1]"')).call("chatstore_session") == [1]
+
+
+async def test_another_version_of_the_schema_is_named_with_the_command_that_helps():
+    def old(_request):
+        return httpx.Response(200, json=SCHEMA_VERSION - 1)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(old)) as session:
+        made = AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session))
+        with pytest.raises(SchemaError, match="chatstore schema --apply"):
+            await SupabaseChat(SupabaseClient(made)).get_session("u", "s")
+
+
+async def test_the_version_is_asked_for_once():
+    asked = []
+
+    def answer(request):
+        asked.append(request.url.path.rpartition("/")[2])
+        return httpx.Response(200, json=SCHEMA_VERSION if asked[-1] == "chatstore_version" else "[]")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as session:
+        client = SupabaseClient(AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session)))
+        await client.call("chatstore_marks")
+        await client.as_user("token").call("chatstore_sessions")
+    assert asked == ["chatstore_version", "chatstore_marks", "chatstore_sessions"]
+
+
+async def test_a_users_client_has_the_users_token_and_leaves_the_others_as_they_are():
+    seen = []
+
+    def answer(request):
+        seen.append(request.headers["Authorization"])
+        return httpx.Response(200, json=SCHEMA_VERSION)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as session:
+        client = SupabaseClient(AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session)))
+        user = client.as_user("a-token")
+        await asyncio.gather(user.schema_version(), client.schema_version())
+    assert sorted(seen) == ["Bearer a-token", f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "https://"])
+def test_a_url_that_is_none_is_named_by_its_setting(url):
+    with pytest.raises(ConfigurationError, match="SUPABASE_URL"):
+        SupabaseClient.connect(url, KEY)
+
+
+def test_an_empty_key_is_named_by_its_setting():
+    with pytest.raises(ConfigurationError, match="SUPABASE_SECRET_KEY"):
+        SupabaseClient.connect("https://p.supabase.co", "")
+
+
+async def test_a_server_that_is_not_there_is_named():
+    client = SupabaseClient.connect("http://127.0.0.1:1", KEY)
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1"):
+        await client.call("chatstore_session")
+    await client.close()
+
+
+async def test_a_server_that_is_silent_is_given_up():
+    async def silent(_reader, writer):
+        await asyncio.sleep(2)
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = SupabaseClient.connect(f"http://127.0.0.1:{port}", KEY, timeout=0.2)
+    with pytest.raises(UnavailableError, match="in time"):
+        await client.call("chatstore_session")
+    await client.close()
+    server.close()
+
+
+async def test_a_key_of_another_project_is_refused(settings):
+    client = SupabaseClient.connect(settings.supabase_url, KEY)
+    with pytest.raises(ConfigurationError, match="key") as error:
+        await SupabaseChat(client).get_session("u", "s")
+    assert KEY not in str(error.value)
+    await client.close()
+
+
+async def test_the_publishable_key_alone_reaches_nothing(public_client):
+    with pytest.raises(ConfigurationError, match="SUPABASE_SECRET_KEY"):
+        await SupabaseChat(public_client).get_session("u", "s")
+
+
+async def test_a_change_that_postgres_cannot_hold_is_refused_as_such(chat):
+    now = utc_now()
+    huge = Session(id=new_id(), user_id="u", metadata={"n": 10**200_000}, created_at=now, updated_at=now, version=2)
+    with pytest.raises(InvalidRecordError):
+        await chat.put([ChatChange(session_id=huge.id, user_id="u", session=huge)])
+
+
+async def test_the_largest_ids_fit(chat):
+    user, session, message = (new_id() * 28 for _ in range(3))
+    await chat.create_session(user, session_id=session)
+    await chat.append(user, session, NewMessage("user", "hi", id=message))
+    assert [found.id for found in await chat.messages(user, session)] == [message]
+
+
+async def test_an_app_clients_own_sign_in_changes_nothing():
+    seen = []
+
+    def answer(request):
+        seen.append(request.headers["Authorization"])
+        return httpx.Response(200, json=SCHEMA_VERSION)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as session:
+        made = AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session))
+        client = SupabaseClient(made)
+        made.options.headers["Authorization"] = "Bearer of-a-user"
+        made.postgrest.auth("of-a-user")
+        await client.schema_version()
+    assert seen == [f"Bearer {KEY}"]
