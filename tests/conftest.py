@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 import redis
+
 from chatstore.local import LocalStack, StackSettings, user_token
 from chatstore.local.valkey import DATABASES
 from chatstore.supabase.schema import schema_sql
@@ -46,10 +46,28 @@ def stack() -> LocalStack:
     return shared
 
 
+@pytest.fixture(scope="session")
+def new_data_folder() -> Iterator[Callable[[], Path]]:
+    """A function that makes an empty folder for a stack of a test's own.
+
+    Not below `tmp_path`: pytest closes the folder above that to other accounts whenever a session starts, and Postgres
+    runs as another account where the tests are run by root.
+    """
+    folders = []
+
+    def new() -> Path:
+        folders.append(Path(tempfile.mkdtemp(prefix="chatstore-test-")))
+        return folders[-1]
+
+    yield new
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
+def own_stack(new_data_folder: Callable[[], Path]) -> Iterator[LocalStack]:
     """A stack that no other test uses, with chatstore's schema: its servers may be killed and restarted."""
-    with_schema = LocalStack(tmp_path / "stack")
+    with_schema = LocalStack(new_data_folder())
     with_schema.start(schema_sql())
     yield with_schema
     with_schema.stop()

@@ -9,13 +9,13 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-
 import redis
+
 from chatstore.local import LocalStack
 from chatstore.local.state import StateFile
 
@@ -27,8 +27,8 @@ _PROGRAM = [
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "data"
+def data(new_data_folder: Callable[[], Path]) -> Iterator[Path]:
+    folder = new_data_folder()
     yield folder
     LocalStack(folder).stop()
     assert leftovers(folder) == []

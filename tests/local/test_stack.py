@@ -7,15 +7,16 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import psutil
 import psycopg
 import pytest
-
 import redis
+
 from chatstore.errors import ConfigurationError, UnavailableError
 from chatstore.local import LocalStack, StackSettings, user_token
 from chatstore.local.process import ProcessId
@@ -36,9 +37,9 @@ alter table closed.inner enable row level security;
 
 
 @pytest.fixture(scope="module")
-def noted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def noted(new_data_folder: Callable[[], Path]) -> Iterator[LocalStack]:
     """A stack with a table that row-level security guards."""
-    stack = LocalStack(tmp_path_factory.mktemp("noted"))
+    stack = LocalStack(new_data_folder())
     stack.start(_NOTES)
     yield stack
     stack.stop()
@@ -185,8 +186,9 @@ def test_a_server_that_may_not_move_waits_for_its_port(noted: LocalStack):
     assert noted.chroma.is_alive
 
 
-def test_two_starts_at_once_make_one_stack(tmp_path):
-    stacks = [LocalStack(tmp_path / "stack") for _ in range(2)]
+def test_two_starts_at_once_make_one_stack(new_data_folder):
+    folder = new_data_folder() / "made" / "by" / "it"
+    stacks = [LocalStack(folder) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(LocalStack.start, stacks)
     try:
@@ -241,8 +243,8 @@ def test_a_server_that_cannot_start_shows_its_log_without_secrets(noted: LocalSt
         appended.write_bytes(good)
 
 
-def test_a_schema_that_postgres_refuses_leaves_nothing_running(tmp_path):
-    stack = LocalStack(tmp_path / "stack")
+def test_a_schema_that_postgres_refuses_leaves_nothing_running(new_data_folder):
+    stack = LocalStack(new_data_folder())
     with pytest.raises(ConfigurationError, match="refused the schema"):
         stack.start("create table public.broken (id nonsense)")
     assert not stack.is_running

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -16,8 +15,8 @@ from chatstore.local import ports, process
 from chatstore.local.process import ProcessId
 from chatstore.local.state import StateFile
 
-_logger = logging.getLogger(__name__)
 _ATTEMPTS = 5
+_PORT_SECONDS = 5.0
 _POLL_SECONDS = 0.03
 
 
@@ -80,16 +79,13 @@ class Server(ABC):
             return
         self._prepare()
         self._end_leftovers()
-        for attempt in range(_ATTEMPTS):
-            if may_move and not ports.is_free(self.port):
-                self._move()
+        for _ in range(_ATTEMPTS):
+            self._settle_port(may_move=may_move)
             if self._launch():
                 return
             # It ended by itself. If somebody else has its port, that is why: two programs asked for one port.
-            if ports.is_free(self.port) or attempt == _ATTEMPTS - 1:
+            if ports.is_free(self.port):
                 break
-            _logger.info("port %d of the local %s server is taken", self.port, self.name)
-            time.sleep(0.3)
         raise UnavailableError(f"the local {self.name} server ended while it started. {self._evidence()}")
 
     def stop(self) -> None:
@@ -129,8 +125,16 @@ class Server(ABC):
     def _probe(self) -> None:
         """Ask it something; raise anything at all unless it answers well."""
 
-    def _move(self) -> None:
-        self._state.set_port(self.name, ports.free_port(avoid=self._state.read().ports.values()))
+    def _settle_port(self, *, may_move: bool) -> None:
+        """See to it that its port is free, as far as that can be known before it is bound."""
+        deadline = time.monotonic() + _PORT_SECONDS
+        while not ports.is_free(self.port):
+            if may_move:
+                self._state.set_port(self.name, ports.free_port(avoid=self._state.read().ports.values()))
+            elif time.monotonic() > deadline:
+                raise UnavailableError(f"port {self.port} of the local {self.name} server is taken by another program")
+            else:
+                time.sleep(_POLL_SECONDS)
 
     def _end(self, ask: Signals | None) -> None:
         running = self.process

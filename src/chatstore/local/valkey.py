@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-import redis
 from chatstore.local.extra import installed
 from chatstore.local.ports import HOST
 from chatstore.local.server import Server
