@@ -1,13 +1,15 @@
 """A verify of documents: their content, and the index that finds them."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from chatstore.errors import UnavailableError, UnsupportedError
 from chatstore.migration import Patience, VerifyOptions, VerifyReport, backfill_documents, verify_documents
-from chatstore.models import DeleteDocuments, Document, Embedding, Match, Side
+from chatstore.models import DeleteDocuments, Document, Embedding, Mark, Match, Side, utc_now
+from chatstore.routing import Sides, document_repairer
 from chatstore.testing import MemoryDocuments
 from tests.migration.doubles import DocumentWorld, Once, Watched, legacy_document, upsert
 
@@ -73,6 +75,26 @@ async def test_marked_documents_are_repaired_before_they_are_judged() -> None:
     await world.write(world.old, replace(upsert("d2", "one-sided"), user_id="u0"))
     await world.write(world.new, DeleteDocuments(user_id="u0", ids=("d4",)))
     assert (await verify(world)).equal
+
+
+async def test_a_key_whose_writer_may_still_be_at_work_is_judged_when_its_lease_ended() -> None:
+    world = await equal_world()
+    lease = utc_now() + timedelta(seconds=0.3)
+    mark = Mark(key="d2", user_id="u0", side=Side.OLD, op="upsert", lease_until=lease)
+    await world.old.write(replace(upsert("d2", "its writer died"), user_id="u0"), [mark])
+    waits: list[str] = []
+    options = replace(QUICK, patience=Patience(first=0.001))
+    repair = document_repairer(Sides(world.old, world.new)).run
+    report = await verify_documents(
+        world.old,
+        world.new,
+        world.progress,
+        repair=repair,
+        options=options,
+        on_progress=lambda event: waits.append(event.waiting_for),
+    )
+    assert report.equal
+    assert any("still be at work" in reason for reason in waits)
 
 
 class Broken(MemoryDocuments):

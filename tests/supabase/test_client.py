@@ -54,6 +54,7 @@ async def answering():
         (401, {"code": "PGRST301", "message": "JWSError"}, ConfigurationError),
         (401, {"message": "Invalid API key", "hint": "Double check"}, ConfigurationError),
         (404, "<html>not here</html>", ConfigurationError),
+        (302, "<html>log in first</html>", ConfigurationError),
         (404, {"code": "PT404", "message": "there is no such session", "details": "s"}, NotFoundError),
         (409, {"code": "PT409", "message": "the session id is taken", "details": "s"}, ConflictError),
         (409, {"code": "23505", "message": "duplicate key", "details": "Key (id)=(…)"}, ConflictError),
@@ -90,6 +91,16 @@ async def test_another_version_of_the_schema_is_named_with_the_command_that_help
     async with httpx.AsyncClient(transport=httpx.MockTransport(old)) as session:
         made = AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session))
         with pytest.raises(SchemaError, match="chatstore schema --apply"):
+            await SupabaseChat(SupabaseClient(made)).get_session("u", "s")
+
+
+async def test_a_page_that_is_not_supabases_is_recognised():
+    def page(_request):
+        return httpx.Response(200, text="<html>welcome</html>")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(page)) as session:
+        made = AsyncClient("https://p.example.com", KEY, AsyncClientOptions(httpx_client=session))
+        with pytest.raises(ConfigurationError, match="SUPABASE_URL"):
             await SupabaseChat(SupabaseClient(made)).get_session("u", "s")
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -73,7 +74,8 @@ class ChromaClient:
             _probe(url, headers, timeout)
             settings = _settings(headers=dict(headers or {}))
             client = chromadb.HttpClient(host=url, tenant=tenant, database=database, settings=settings)
-            return _with_timeout(client, timeout)
+            _session(client).timeout = httpx.Timeout(timeout)
+            return client
 
         return cls(connect, address=address, owned=True)
 
@@ -107,7 +109,8 @@ class ChromaClient:
 
             _probe(_CLOUD, None, timeout)
             client = chromadb.CloudClient(tenant=tenant, database=database, api_key=api_key, settings=_settings())
-            return _with_timeout(client, timeout)
+            _session(client).timeout = httpx.Timeout(timeout)
+            return client
 
         return cls(connect, address=_CLOUD, owned=True)
 
@@ -118,6 +121,14 @@ class ChromaClient:
         It stays the app's: `close` leaves it open, and its timeouts are its own.
         """
         return cls(lambda: client, address="the app's own client", owned=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     async def call(self, name: str, /, **arguments: Any) -> Any:
         """Call a method of chromadb's client.
@@ -148,11 +159,11 @@ class ChromaClient:
         return self._limit
 
     async def close(self) -> None:
-        """Wait for the calls under way and disconnect; a client that the app gave stays open."""
+        """Wait for the calls under way and disconnect; a client that the app gave stays open. Twice is harmless."""
         await asyncio.to_thread(self._threads.shutdown)
         client, self._client = self._client, None
         if self._owned and client is not None:
-            await asyncio.to_thread(client.close)
+            await asyncio.to_thread(_close, client)
 
     async def _connected(self) -> Any:
         if self._client is None:
@@ -189,10 +200,18 @@ def _probe(url: str, headers: Mapping[str, str] | None, timeout: float) -> None:
     httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", headers=headers, timeout=timeout)
 
 
-def _with_timeout(client: Any, seconds: float) -> Any:
-    # chromadb makes its HTTP session without a timeout and has no setting for one.
-    client._server._session.timeout = httpx.Timeout(seconds)  # noqa: SLF001
-    return client
+def _close(client: Any) -> None:
+    client.close()
+    if (session := _session(client)) is not None:
+        session.close()
+
+
+def _session(client: Any) -> Any:
+    """Return the HTTP session of chromadb's client; None of an embedded one.
+
+    chromadb makes it without a timeout, has no setting for one, and leaves it open when the client is closed.
+    """
+    return getattr(client._server, "_session", None)  # noqa: SLF001
 
 
 def _address(url: str) -> str:

@@ -45,7 +45,7 @@ class ChromaDocuments(DocumentSide):
     seen by the migration only; nothing removes them.
 
     Args:
-        client: The database.
+        client: The database. It stays open when this is closed.
         plan: Which collection holds whose documents; one for each user by default.
         embedder: Makes the embeddings that a caller did not give.
         now: The clock; replace it to test what a jump of the clock does.
@@ -62,7 +62,6 @@ class ChromaDocuments(DocumentSide):
         self.side = Side.NEW
         self.atomic = False
         self.embedder = embedder
-        self._client = client
         self._collections = Collections(client)
         self.journal: ChromaJournal = ChromaJournal(self._collections)
         self._holdings = Holdings(self._collections, plan or PerUser())
@@ -145,4 +144,4 @@ class ChromaDocuments(DocumentSide):
         return sum(await together(self._collections.named(name).count() for name in dict.fromkeys(names)))
 
     async def close(self) -> None:
-        await self._client.close()
+        """Do nothing: no work goes on behind a call, and the client is for whoever made it to close."""

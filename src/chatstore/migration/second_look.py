@@ -17,11 +17,14 @@ from typing import Generic, TypeAlias, TypeVar
 from chatstore.migration.backfill import Repair
 from chatstore.migration.pairs import Pair
 from chatstore.migration.patience import Patience
-from chatstore.models import Side
+from chatstore.models import Mark, Side, utc_now
 
 C = TypeVar("C")
 K = TypeVar("K")
 R = TypeVar("R")
+
+# In seconds. No lease of ours is longer; a clock that is wrong must not hold up a verify.
+_LONGEST_LEASE = 120.0
 
 States: TypeAlias = tuple[R | None, R | None]
 """What the old and the new side hold; None for a record that is not there."""
@@ -54,14 +57,29 @@ class SecondLook(Generic[C, K, R]):
                 return sure
             if look:
                 await asyncio.sleep(self.wait * 2 ** (look - 1))
-            # Before the read, not after: a mark that is gone by now was cleared when both sides were equal.
-            marked = await self.patience.until_done(lambda unsure=unsure: self._marked(unsure))  # type: ignore[misc]
-            if marked:
-                await self.patience.until_done(self.repair)
-            before, unsure = unsure, await self._still_differing(unsure)
+            before, (marked, unsure) = unsure, await self._look(unsure)
             settled = [key for key, states in unsure.items() if key not in marked and states == before[key]]
             sure.update((key, unsure.pop(key)) for key in settled)
-        return sure | unsure
+        return sure | await self._when_leases_ended(unsure)
+
+    async def _look(self, suspects: Mapping[K, States[R]]) -> tuple[set[K], dict[K, States[R]]]:
+        """Return which suspects were marked, and which differ."""
+        # Before the read, not after: a mark that is gone by now was cleared when both sides were equal.
+        marks = await self.patience.until_done(lambda: self._marks(suspects))
+        if marks:
+            await self.patience.until_done(self.repair)
+        return set(marks), await self._still_differing(suspects)
+
+    async def _when_leases_ended(self, suspects: dict[K, States[R]]) -> dict[K, States[R]]:
+        """Return those that still differ once no writer can be at work on them; a repair leaves them alone until then."""
+        marks = await self.patience.until_done(lambda: self._marks(suspects))
+        leases = [mark.lease_until for held in marks.values() for mark in held if mark.lease_until is not None]
+        wait = (max(leases) - utc_now()).total_seconds() if leases else 0.0
+        if wait <= 0:
+            return suspects
+        self.patience.on_wait("writers that may still be at work on keys that differ")
+        await asyncio.sleep(min(wait, _LONGEST_LEASE))
+        return (await self._look(suspects))[1]
 
     async def _still_differing(self, keys: Collection[K]) -> dict[K, States[R]]:
         old = await self.patience.until_done(lambda: self.pair.read(Side.OLD, keys))
@@ -69,16 +87,18 @@ class SecondLook(Generic[C, K, R]):
         states = {key: (old.get(key), new.get(key)) for key in keys}
         return {key: held for key, held in states.items() if self.pair.differences(key, *held)}
 
-    async def _marked(self, suspects: Mapping[K, States[R]]) -> set[K]:
+    async def _marks(self, suspects: Mapping[K, States[R]]) -> dict[K, list[Mark]]:
+        """Return the marks of those suspects that have any."""
         by_owner: dict[str, dict[str, list[K]]] = defaultdict(lambda: defaultdict(list))
         for key, states in suspects.items():
             for owner in {self.pair.owner(record) for record in states if record is not None}:
                 by_owner[owner][self.pair.marked_as(key)].append(key)
-        marked: set[K] = set()
+        marks: dict[K, list[Mark]] = defaultdict(list)
         for journal in self.pair.journals:
             if (await journal.backlog()).marks == 0:
                 continue
             for owner, keys in by_owner.items():
                 for mark in await journal.marks_of(owner, list(keys)):
-                    marked.update(keys.get(mark.key, ()))
-        return marked
+                    for key in keys[mark.key]:
+                        marks[key].append(mark)
+        return marks

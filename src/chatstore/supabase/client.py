@@ -109,8 +109,12 @@ class SupabaseClient:
 
         Raises:
             SchemaError: It has none.
+            ConfigurationError: What answers is not Supabase.
         """
-        return int(await self._send("chatstore_version", {}))
+        version = await self._send("chatstore_version", {})
+        if not isinstance(version, int):
+            raise ConfigurationError(f"what answers at {self._url} is not Supabase's API: is SUPABASE_URL right?")
+        return version
 
     async def close(self) -> None:
         """Close the connections, unless they are those of a client that the app gave."""

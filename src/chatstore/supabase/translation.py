@@ -24,7 +24,7 @@ _NO_SCHEMA: Final = frozenset({"PGRST106", "PGRST202", "PGRST203", "PGRST205", "
 _BAD_TOKEN: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", "403"})
 _BAD_RECORD_CLASSES: Final = ("22", "54")
 _BAD_RECORD: Final = frozenset({"23502", "23514", "413"})
-_NO_API: Final = frozenset({"400", "404", "405", "PGRST117", "PGRST125"})
+_NO_API: Final = frozenset({"301", "302", "303", "307", "308", "400", "404", "405", "PGRST117", "PGRST125"})
 
 # Supabase's lightweight server names no SQLSTATE for these.
 _BY_MESSAGE: Final = {

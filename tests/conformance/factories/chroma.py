@@ -4,8 +4,7 @@ import secrets
 import tempfile
 from contextlib import asynccontextmanager
 
-from chromadb import AdminClient
-from chromadb.config import Settings
+import httpx
 
 from chatstore.chroma import ChromaClient, ChromaDocuments, Sharded, Single
 
@@ -13,28 +12,24 @@ from chatstore.chroma import ChromaClient, ChromaDocuments, Sharded, Single
 def new_database(url):
     """Make a database that no other test uses, and return its name."""
     name = f"t{secrets.token_hex(8)}"
-    settings = Settings(
-        chroma_api_impl="chromadb.api.fastapi.FastAPI", chroma_server_host=url, anonymized_telemetry=False
-    )
-    AdminClient(settings).create_database(name)
+    path = "/api/v2/tenants/default_tenant/databases"
+    httpx.post(url + path, json={"name": name}, trust_env=False).raise_for_status()
     return name
 
 
 @asynccontextmanager
 async def _embedded(request):
     with tempfile.TemporaryDirectory() as folder:
-        documents = ChromaDocuments(ChromaClient.embedded(folder))
-        yield documents
-        await documents.close()
+        async with ChromaClient.embedded(folder) as client:
+            yield ChromaDocuments(client)
 
 
 def _server(plan):
     @asynccontextmanager
     async def factory(request):
         url = request.getfixturevalue("chroma_url")
-        documents = ChromaDocuments(ChromaClient.server(url, database=new_database(url)), plan=plan)
-        yield documents
-        await documents.close()
+        async with ChromaClient.server(url, database=new_database(url)) as client:
+            yield ChromaDocuments(client, plan=plan)
 
     return factory
 
