@@ -71,7 +71,7 @@ class SecondLook(Generic[C, K, R]):
         return set(marks), await self._still_differing(suspects)
 
     async def _when_leases_ended(self, suspects: dict[K, States[R]]) -> dict[K, States[R]]:
-        """Return those that still differ once no writer can be at work on them; a repair leaves them alone until then."""
+        """Return those that still differ when no writer can be at work any more; a repair leaves them until then."""
         marks = await self.patience.until_done(lambda: self._marks(suspects))
         leases = [mark.lease_until for held in marks.values() for mark in held if mark.lease_until is not None]
         wait = (max(leases) - utc_now()).total_seconds() if leases else 0.0
