@@ -74,8 +74,7 @@ class ChromaClient:
             _probe(url, headers, timeout)
             settings = _settings(headers=dict(headers or {}))
             client = chromadb.HttpClient(host=url, tenant=tenant, database=database, settings=settings)
-            _session(client).timeout = httpx.Timeout(timeout)
-            return client
+            return _with_timeout(client, timeout)
 
         return cls(connect, address=address, owned=True)
 
@@ -109,8 +108,7 @@ class ChromaClient:
 
             _probe(_CLOUD, None, timeout)
             client = chromadb.CloudClient(tenant=tenant, database=database, api_key=api_key, settings=_settings())
-            _session(client).timeout = httpx.Timeout(timeout)
-            return client
+            return _with_timeout(client, timeout)
 
         return cls(connect, address=_CLOUD, owned=True)
 
@@ -200,18 +198,26 @@ def _probe(url: str, headers: Mapping[str, str] | None, timeout: float) -> None:
     httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", headers=headers, timeout=timeout)
 
 
+def _with_timeout(client: Any, seconds: float) -> Any:
+    for session in _sessions(client):
+        session.timeout = httpx.Timeout(seconds)
+    return client
+
+
 def _close(client: Any) -> None:
     client.close()
-    if (session := _session(client)) is not None:
+    for session in _sessions(client):
         session.close()
 
 
-def _session(client: Any) -> Any:
-    """Return the HTTP session of chromadb's client; None of an embedded one.
+def _sessions(client: Any) -> list[httpx.Client]:
+    """Return the HTTP sessions of chromadb's client; an embedded one has none.
 
-    chromadb makes it without a timeout, has no setting for one, and leaves it open when the client is closed.
+    chromadb makes one for itself and one for its admin client, both without a timeout and with no setting for one, and
+    leaves both open when it is closed.
     """
-    return getattr(client._server, "_session", None)  # noqa: SLF001
+    servers = (client._server, client._admin_client._server)  # noqa: SLF001
+    return [session for server in servers if isinstance(session := getattr(server, "_session", None), httpx.Client)]
 
 
 def _address(url: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from chatstore.chroma import ChromaClient, ChromaDocuments, Sharded, Single
+from chatstore.chroma import ChromaClient, ChromaDocuments, Single
 
 
 def new_database(url):
@@ -37,6 +37,5 @@ def _server(plan):
 DOCUMENTS = {
     "chroma-embedded": _embedded,
     "chroma-server": _server(None),
-    "chroma-server-sharded": _server(Sharded(3)),
     "chroma-server-single": _server(Single()),
 }
