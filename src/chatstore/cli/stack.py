@@ -8,13 +8,14 @@ import signal
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from chatstore.errors import ConfigurationError, UnavailableError
-from chatstore.local import LocalStack
-from chatstore.supabase.schema import schema_sql
+
+if TYPE_CHECKING:
+    from chatstore.local import LocalStack
 
 _CANNOT = 2
 _WATCH_SECONDS = 0.5
@@ -46,6 +47,9 @@ def up(data: _Data = Path(".chatstore"), env: _Env = None, *, detach: _Detach = 
 
     Example:  chatstore up --detach --env .env.local
     """
+    from chatstore.local import LocalStack
+    from chatstore.supabase.schema import schema_sql
+
     stack = LocalStack(data)
     _listen()
     try:
@@ -68,6 +72,8 @@ def down(data: _Data = Path(".chatstore"), *, as_json: _Json = False) -> None:
 
     Example:  chatstore down
     """
+    from chatstore.local import LocalStack
+
     try:
         stopped = LocalStack(data).stop()
     except (ConfigurationError, UnavailableError, OSError) as error:

@@ -1,0 +1,5 @@
+"""`python -m chatstore` is `chatstore`."""
+
+from chatstore.cli import main
+
+main()

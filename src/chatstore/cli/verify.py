@@ -1,0 +1,109 @@
+"""`chatstore verify`: proves that both sides are equal, or lists where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from chatstore.cli.kinds import Chat, Documents, named, open_kinds
+from chatstore.cli.output import AsJson, Status, answer, duration, end, number, say, show
+from chatstore.cli.running import run
+from chatstore.models import Kind
+
+if TYPE_CHECKING:
+    from chatstore.migration import Tally, VerifyReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to a program."""
+    app.command()(verify)
+
+
+def verify(*, chat: Chat = False, documents: Documents = False, as_json: AsJson = False) -> None:
+    """Prove both sides equal, or list the differences.
+
+    Every record's content is compared, while the app may go on writing. Where all is equal, that is recorded, and reads
+    may move to the new side. Differences are listed by record and field, contents by their digests only, and the exit
+    status is 1.
+
+    Example:  chatstore verify --documents
+    """
+    kinds = named(chat=chat, documents=documents)
+    reports = run(
+        _verify(kinds, as_json=as_json), afterwards="nothing was recorded; chatstore verify begins from the start"
+    )
+    if as_json:
+        answer({report.kind: _document(report) for report in reports}, (), as_json=True)
+    for line in _advice(reports):
+        say(line)
+    end(_status(reports))
+
+
+async def _verify(kinds: Sequence[Kind], *, as_json: bool) -> list[VerifyReport]:
+    from chatstore.backends import Backends
+    from chatstore.cli.bars import progress_shown
+    from chatstore.settings import load_settings
+
+    reports = []
+    async with Backends(load_settings()) as backends:
+        for opened in await open_kinds(backends, kinds, "verify"):
+            with progress_shown() as on_progress:
+                report = await opened.verify(on_progress=on_progress)
+            reports.append(report)
+            if not as_json:
+                show(_lines(report))
+    return reports
+
+
+def _status(reports: Sequence[VerifyReport]) -> Status:
+    if any(report.difference_count or report.quarantined for report in reports):
+        return Status.WRONG_DATA
+    return Status.DONE if all(report.backfilled for report in reports) else Status.CANNOT
+
+
+def _lines(report: VerifyReport) -> Iterator[str]:
+    outcome = "equal" if report.equal else number(report.difference_count, "difference")
+    compared = f"{_records(report.old)} on the old side, {_records(report.new)} on the new one"
+    yield f"{report.kind}: {outcome}; compared {compared}, in {duration(report.seconds)}"
+    if report.proved:
+        yield f"{report.kind}: {number(report.proved, 'document')} found by searching"
+    for difference in report.differences:
+        yield f"  {difference.key}  {difference.field}  old: {difference.old}; new: {difference.new}"
+    if report.difference_count > len(report.differences):
+        yield f"  … and {report.difference_count - len(report.differences):,} more"
+    if report.quarantined:
+        held = number(report.quarantined, "record")
+        yield f"{report.kind}: not compared {held} in quarantine: chatstore quarantine list --{report.kind}"
+
+
+def _records(tally: Tally) -> str:
+    numbers = {"session": tally.sessions, "message": tally.messages, "document": tally.documents}
+    return " and ".join(number(count, noun) for noun, count in numbers.items() if count) or "no record"
+
+
+def _advice(reports: Sequence[VerifyReport]) -> Iterator[str]:
+    for report in reports:
+        if not report.equal:
+            yield f"next: chatstore migrate --{report.kind}, then chatstore verify --{report.kind}"
+        elif not report.backfilled:
+            yield (
+                f"{report.kind}: not recorded as verified, because no backfill has come to its end: "
+                f"chatstore migrate --{report.kind}, then chatstore verify --{report.kind}"
+            )
+        else:
+            yield f"next: chatstore stage {report.kind} shadow"
+
+
+def _document(report: VerifyReport) -> dict[str, object]:
+    return {
+        "equal": report.equal,
+        "backfilled": report.backfilled,
+        "difference_count": report.difference_count,
+        "differences": report.differences,
+        "compared": {"old": report.old, "new": report.new},
+        "found_by_search": report.proved,
+        "quarantined": report.quarantined,
+        "seconds": round(report.seconds, 3),
+    }
