@@ -8,7 +8,7 @@ from chatstore.migration.backfill import BackfillOptions, backfill_documents
 from chatstore.migration.patience import Patience
 from chatstore.migration.reports import BackfillReport, Tally
 from chatstore.models import DeleteDocuments, DocumentKey, Mark, Side
-from chatstore.routing import Sides, settle
+from chatstore.routing import Sides, document_repairer, settle
 from tests.migration.doubles import (
     DocumentWorld,
     KilledError,
@@ -136,6 +136,19 @@ async def test_a_writer_in_the_middle_of_a_put_sees_the_announcement_and_leaves_
     content = await document_content(world.new)
     assert content == await document_content(world.old)
     assert content[DocumentKey("u", "d0")].text == "written meanwhile"
+
+
+async def test_what_an_ended_put_leaves_to_the_repairer_need_not_wait_for_a_lease() -> None:
+    world = await filled()
+
+    async def write() -> None:
+        await world.write(world.old, upsert("d0", "written meanwhile"))
+
+    world.new.between = write  # type: ignore[attr-defined]
+    world.repair = document_repairer(Sides(world.old, world.new)).run  # type: ignore[method-assign, assignment]
+    await backfill(world)
+    assert (await world.old.journal.backlog()).marks == 0
+    assert await document_content(world.new) == await document_content(world.old)
 
 
 async def test_a_writer_that_is_still_at_work_when_a_put_ends_keeps_the_announcement_in_place() -> None:

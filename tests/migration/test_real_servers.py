@@ -15,6 +15,7 @@ from chatstore.migration import (
     verify_documents,
 )
 from chatstore.models import (
+    ChatChange,
     DeleteMessages,
     DeleteSession,
     EditMessage,
@@ -49,6 +50,12 @@ def pairs(kind: str, news: tuple[str, ...]) -> list[tuple[str, str]]:
     return [pair for pair in itertools.product(olds, news) if set(pair) <= set(names)]
 
 
+def with_own_ids(change: ChatChange) -> ChatChange:
+    """Return a session whose messages' ids no other session has: some layouts keep all messages in one place."""
+    messages = (replace(message, id=f"{change.session_id}.{message.id}") for message in change.messages)
+    return replace(change, messages=tuple(messages))
+
+
 @pytest.mark.parametrize(("old", "new"), pairs("CHAT", ("supabase",)))
 async def test_chat_moves_beside_live_writes_and_back(request: pytest.FixtureRequest, old: str, new: str) -> None:
     async with named("CHAT")[old](request) as old_side, named("CHAT")[new](request) as new_side:
@@ -58,18 +65,20 @@ async def test_chat_moves_beside_live_writes_and_back(request: pytest.FixtureReq
         repair = chat_repairer(Sides(old_side, new_side), progress=world.progress).run
         await new_side.count()  # Supabase's lightweight server cannot take its first two requests at once.
         texts = ["héllo", "nul \x00 inside", "", "x" * 5000]
-        await old_side.put([legacy_session(f"s{number}", *texts) for number in range(60)])
-        await old_side.put([legacy_session("long", *map(str, range(2500)))])
+        await old_side.put([with_own_ids(legacy_session(f"s{number}", *texts)) for number in range(60)])
+        await old_side.put([with_own_ids(legacy_session("long", *map(str, range(2500))))])
 
         async def app() -> None:
             for number in range(20):
                 await world.write(old_side, append(f"s{number}", "live"))
                 await world.write_both(append(f"s{number}", "both"))
                 await world.write_both(UpdateSession(user_id="u", session_id=f"s{number + 20}", title="live"))
-                edit = EditMessage(user_id="u", session_id=f"s{number + 20}", message_id="m0", content="edited")
+                edit = EditMessage(
+                    user_id="u", session_id=f"s{number + 20}", message_id=f"s{number + 20}.m0", content="edited"
+                )
                 await world.write(old_side, edit)
                 await world.write(old_side, DeleteSession(user_id="u", session_id=f"s{number + 40}"))
-                gone = DeleteMessages(user_id="u", session_id="long", message_ids=(f"m{number * 100}",))
+                gone = DeleteMessages(user_id="u", session_id="long", message_ids=(f"long.m{number * 100}",))
                 await world.write_both(gone)
                 await world.write(old_side, create(f"new{number}", "new"))
 
@@ -90,11 +99,11 @@ async def test_chat_moves_beside_live_writes_and_back(request: pytest.FixtureReq
         assert await chat_content(new_side) == await chat_content(old_side)
 
         # A change behind the journals' back is found.
-        await new_side.write(EditMessage(user_id="u", session_id="s1", message_id="m1", content="changed"))
-        await new_side.write(DeleteMessages(user_id="u", session_id="long", message_ids=("m2222",)))
+        await new_side.write(EditMessage(user_id="u", session_id="s1", message_id="s1.m1", content="changed"))
+        await new_side.write(DeleteMessages(user_id="u", session_id="long", message_ids=("long.m2222",)))
         verified = await verify_chat(old_side, new_side, world.progress, repair=repair, options=QUICK_VERIFY)
         found = {(difference.key, difference.field) for difference in verified.differences}
-        assert {("session/s1/message/m1", "content"), ("session/long/message/m2222", "message")} <= found
+        assert {("session/s1/message/s1.m1", "content"), ("session/long/message/long.m2222", "message")} <= found
 
 
 @pytest.mark.parametrize(("old", "new"), pairs("DOCUMENTS", ("chroma-embedded", "chroma-server")))
