@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from chatstore.errors import UnavailableError
+from chatstore.migration.counting import ChatCounter, DocumentCounter
 from chatstore.migration.patience import Patience
 from chatstore.migration.reading import ahead, batched
 from chatstore.models import ScanPage
+from tests.migration.doubles import legacy_document, legacy_session
 
 
 async def pages_of(*cursors: str | None) -> AsyncIterator[ScanPage[str]]:
@@ -84,3 +86,8 @@ async def test_patience_has_an_end() -> None:
 
     with pytest.raises(UnavailableError):
         await Patience(first=0.001, longest=0.002, limit=0.01).until_done(away)
+
+
+def test_large_records_count_for_several() -> None:
+    assert ChatCounter().weigh([legacy_session("s", "short", "x" * 100_000)]) == 15
+    assert DocumentCounter().weigh([legacy_document("d"), legacy_document("e", "x" * 100_000)]) == 14

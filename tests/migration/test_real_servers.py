@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
@@ -58,10 +59,13 @@ def with_own_ids(change: ChatChange) -> ChatChange:
 
 @pytest.mark.parametrize(("old", "new"), pairs("CHAT", ("supabase",)))
 async def test_chat_moves_beside_live_writes_and_back(request: pytest.FixtureRequest, old: str, new: str) -> None:
-    async with named("CHAT")[old](request) as old_side, named("CHAT")[new](request) as new_side:
+    progress = named("PROGRESS")[old.partition("-")[0]]
+    async with AsyncExitStack() as servers:
+        old_side = await servers.enter_async_context(named("CHAT")[old](request))
+        new_side = await servers.enter_async_context(named("CHAT")[new](request))
         if old_side.side is not Side.OLD:
             pytest.skip("cannot be the old side")
-        world = ChatWorld(old=old_side, new=new_side)
+        world = ChatWorld(old=old_side, new=new_side, progress=await servers.enter_async_context(progress(request)))
         repair = chat_repairer(Sides(old_side, new_side), progress=world.progress).run
         await new_side.count()  # Supabase's lightweight server cannot take its first two requests at once.
         texts = ["héllo", "nul \x00 inside", "", "x" * 5000]

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
-from chatstore.migration.checkpoint import Checkpoint
+from chatstore.migration.checkpoint import Checkpoint, reached, run_name
 from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
 from chatstore.migration.counting import counted_beside
 from chatstore.migration.events import OnProgress, Reporter, Step
@@ -118,20 +118,20 @@ class _Backfill(Generic[C]):
         self._options = options or BackfillOptions()
         self._reporter = Reporter(copy.kind, on_progress)
         self._patience = replace(self._options.patience, on_wait=self._reporter.waits)
-        self._name = f"backfill {copy.source_side} to {copy.target_side}"
+        self._name = run_name(copy.source_side)
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
 
     async def run(self) -> BackfillReport:
         async with Lease(self._progress, self._holder, self._options.lease_seconds) as lease:
             begun = await self._begin()
-            reached = await self._copy_from(begun, lease)
-            await self._end(reached, lease)
+            ended = await self._copy_from(begun, lease)
+            await self._end(ended, lease)
         return BackfillReport(
             kind=self._copy.kind,
             source=self._copy.source_side,
             target=self._copy.target_side,
-            copied=reached.copied,
-            quarantined=reached.quarantined,
+            copied=ended.copied,
+            quarantined=ended.quarantined,
             resumed=begun.cursor is not None,
             seconds=self._reporter.seconds,
         )
@@ -145,19 +145,13 @@ class _Backfill(Generic[C]):
         if not were_open and not self._copy.source_atomic:
             self._reporter.waits("writes that began before the journal was opened")
             await asyncio.sleep(self._options.settle_seconds)
-        text = await self._progress.checkpoint(self._name)
-        fresh = Checkpoint(started_at=utc_now())
-        if text is None:
-            return fresh
-        # While a journal was closed, writes behind the checkpoint left no mark.
-        if not were_open:
+        checkpoint = await reached(self._progress, self._copy.source_side)
+        if checkpoint is not None and were_open:
+            return checkpoint
+        if checkpoint is not None:
+            # While a journal was closed, writes behind the checkpoint left no mark.
             _log.warning("a journal was closed since the last run, so the %s starts over", self._name)
-            return fresh
-        try:
-            return Checkpoint.decode(text)
-        except ValueError as error:
-            _log.warning("the %s starts over: %s", self._name, error)
-            return fresh
+        return Checkpoint(started_at=utc_now())
 
     async def _copy_from(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
         self._reporter.begin(Step.COPY, done=checkpoint.copied.records)
@@ -175,17 +169,17 @@ class _Backfill(Generic[C]):
         quarantined = (*batch.quarantined, *refused.records)
         if quarantined:
             await self._quarantine(quarantined, checkpoint.started_at)
-        reached = replace(
+        moved = replace(
             checkpoint,
             cursor=batch.cursor or checkpoint.cursor,
             copied=checkpoint.copied + self._copy.counter.tally(batch.changes) - refused.tally,
             quarantined=checkpoint.quarantined + len(quarantined),
         )
         if batch.cursor is not None:
-            text = reached.encode()
+            text = moved.encode()
             await self._patience.until_done(lambda: self._progress.save_checkpoint(self._name, text, lease.holder))
-        self._reporter.moved(done=reached.copied.records, quarantined=reached.quarantined)
-        return reached
+        self._reporter.moved(done=moved.copied.records, quarantined=moved.quarantined)
+        return moved
 
     async def _quarantine(self, records: tuple[Quarantined, ...], not_before: datetime) -> None:
         for record in records:
@@ -194,12 +188,12 @@ class _Backfill(Generic[C]):
         stamped = [replace(record, at=max(record.at, not_before)) for record in records]
         await self._patience.until_done(lambda: self._progress.quarantine(stamped))
 
-    async def _end(self, reached: Checkpoint, lease: Lease) -> None:
+    async def _end(self, ended: Checkpoint, lease: Lease) -> None:
         """Make the sides equal, say so, and forget the checkpoint; in this order, so a kill repeats the end only."""
-        self._reporter.begin(Step.REPAIR, done=reached.copied.records, total=reached.copied.records)
+        self._reporter.begin(Step.REPAIR, done=ended.copied.records, total=ended.copied.records)
         await self._patience.until_done(self._repair)
         await self._patience.until_done(lease.confirm)
-        await self._patience.until_done(lambda: self._release_taken(reached.started_at))
+        await self._patience.until_done(lambda: self._release_taken(ended.started_at))
         await self._patience.until_done(self._remember_end)
         await self._patience.until_done(lambda: self._progress.save_checkpoint(self._name, None, lease.holder))
 

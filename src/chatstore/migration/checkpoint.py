@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
+from chatstore.interfaces import Progress
 from chatstore.migration.reports import Tally
+from chatstore.models import Side
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +51,20 @@ class Checkpoint:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a checkpoint: {error}") from error
+
+
+def run_name(source: Side) -> str:
+    """Return the name under which a backfill from `source` keeps its checkpoint."""
+    return f"backfill {source} to {source.other}"
+
+
+async def reached(progress: Progress, source: Side) -> Checkpoint | None:
+    """Return how far the last backfill from `source` came; None when it came to its end, or there was none."""
+    text = await progress.checkpoint(run_name(source))
+    if text is None:
+        return None
+    try:
+        return Checkpoint.decode(text)
+    except ValueError as error:
+        _log.warning("the %s starts over: %s", run_name(source), error)
+        return None

@@ -16,6 +16,9 @@ from chatstore.models import ChatChange, DocumentChange
 
 C = TypeVar("C")
 
+# A record that is larger counts for several, so that a batch is bounded in bytes, too.
+_ORDINARY_SIZE = 8192
+
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +27,7 @@ class Counter(ABC, Generic[C]):
 
     @abstractmethod
     def weigh(self, changes: Sequence[C]) -> int:
-        """Return how many records these are, about: the measure of a batch."""
+        """Return how many records of ordinary size these are, about: the measure of a batch."""
 
     @abstractmethod
     def tally(self, changes: Sequence[C]) -> Tally:
@@ -38,7 +41,7 @@ class ChatCounter(Counter[ChatChange]):
         self._last: str | None = None
 
     def weigh(self, changes: Sequence[ChatChange]) -> int:
-        return sum(1 + len(change.messages) for change in changes)
+        return sum(1 + sum(1 + len(m.content) // _ORDINARY_SIZE for m in change.messages) for change in changes)
 
     def tally(self, changes: Sequence[ChatChange]) -> Tally:
         sessions = 0
@@ -53,7 +56,8 @@ class DocumentCounter(Counter[DocumentChange]):
     """Counts documents."""
 
     def weigh(self, changes: Sequence[DocumentChange]) -> int:
-        return len(changes)
+        documents = (change.document for change in changes if change.document is not None)
+        return sum(1 + len(document.text) // _ORDINARY_SIZE for document in documents)
 
     def tally(self, changes: Sequence[DocumentChange]) -> Tally:
         return Tally(documents=len(changes))

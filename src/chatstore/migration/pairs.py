@@ -86,7 +86,7 @@ class Pair(ABC, Generic[C, K, R]):
 
     @abstractmethod
     def names(self, key: K) -> list[str]:
-        """Return a record's name in reports and in quarantine, and the names of what it lies in."""
+        """Return the names under which a record, or what it lies in, may stand in quarantine."""
 
     @abstractmethod
     def within(self, key: K) -> K | None:
@@ -154,7 +154,8 @@ class ChatPair(Pair[ChatChange, ChatKey, ChatRecord]):
         return key.session_id
 
     def names(self, key: ChatKey) -> list[str]:
-        return list(dict.fromkeys((str(key), str(key.session))))
+        # A repair that a side refuses quarantines a session as a whole, under its bare id.
+        return [str(key), str(key.session), key.session_id]
 
     def within(self, key: ChatKey) -> ChatKey | None:
         return None if key.message_id is None else key.session
@@ -203,7 +204,8 @@ class DocumentPair(Pair[DocumentChange, DocumentKey, Document]):
         return key.id
 
     def names(self, key: DocumentKey) -> list[str]:
-        return [document_name(key)]
+        # A repair that a side refuses quarantines a document under its bare id.
+        return [document_name(key), key.id]
 
     def within(self, key: DocumentKey) -> DocumentKey | None:
         del key
