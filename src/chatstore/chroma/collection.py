@@ -13,8 +13,8 @@ from chatstore.errors import ConfigurationError, NotFoundError, UnavailableError
 
 T = TypeVar("T")
 
-BATCH = 500
-"""How many records one call reads or writes; less where the server's own limit is lower."""
+BATCH = 250
+"""How many records one call reads or writes: with what a walk adds, below the 300 that Chroma Cloud allows."""
 
 IDS: tuple[str, ...] = ()
 METADATA = ("metadatas",)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from chatstore.chroma.metadata import native_name
+from chatstore.chroma.metadata import MAX_INT, native_name
 from chatstore.errors import InvalidRecordError
 from chatstore.models.filters import Both, Comparison, Filter, Scalar
 
 Where: TypeAlias = Mapping[str, Any]
 
-_MAX_INT = 2**63 - 1
 _MAX_VALUES = 10_000
 _DOCUMENT_FIELDS = ("title", "url")
 
@@ -19,8 +19,8 @@ _DOCUMENT_FIELDS = ("title", "url")
 def where_of(wanted: Filter | None, scope: Where | None = None) -> Where | None:
     """Return the `where` that finds what a filter wants; None when that is everything.
 
-    Only in this it differs from `Filter.matches`: an integer beyond 64 bits lies where Chroma does not look, so a
-    document that holds one is found as if it did not.
+    Only in this it differs from `Filter.matches`: a document's integer beyond 2**60 lies where Chroma does not look, so
+    the document is found as if it did not hold it.
 
     Args:
         wanted: What the caller asked for.
@@ -41,13 +41,34 @@ def _translated(wanted: Filter) -> Where:
     if isinstance(wanted, Both):
         return _joined(wanted.op, [_translated(part) for part in wanted.parts])
     if isinstance(wanted, Comparison):
-        return {_name(wanted.field): {wanted.op: _value(wanted.value)}}
+        return _comparison(_name(wanted.field), wanted.op, _value(wanted.value))
+    return _membership(_name(wanted.field), wanted.op, [_value(value) for value in wanted.values])
+
+
+def _comparison(name: str, op: str, value: Scalar) -> Where:
+    """Return a comparison that treats integers and fractions rightly.
+
+    Chroma (1.5.9) cuts off a number's fraction before it compares it with integers: to it an integer 1 equals 1.5. So
+    the integer that remains of the fraction is taken in, or left out, by a comparison of its own.
+    """
+    plain = {name: {op: value}}
+    if not isinstance(value, float) or value.is_integer():
+        return plain
+    whole = math.trunc(value)
+    fits = Comparison(name, op, value).matches({name: whole})
+    return {"$or": [plain, {name: {"$eq": whole}}]} if fits else {"$and": [plain, {name: {"$ne": whole}}]}
+
+
+def _membership(name: str, op: str, values: Sequence[Scalar]) -> Where:
+    fractions = {value: None for value in values if isinstance(value, float) and not value.is_integer()}
     # Chroma takes a list of one type only.
     groups: dict[type, dict[Scalar, None]] = {}
-    for value in map(_value, wanted.values):
-        groups.setdefault(type(value), {})[value] = None
-    parts = [{_name(wanted.field): {wanted.op: list(group)}} for group in groups.values()]
-    return _joined("$or" if wanted.op == "$in" else "$and", parts)
+    for value in values:
+        if value not in fractions:
+            groups.setdefault(type(value), {})[value] = None
+    parts: list[Where] = [{name: {op: list(group)}} for group in groups.values()]
+    parts += [_comparison(name, "$eq" if op == "$in" else "$ne", value) for value in fractions]
+    return _joined("$or" if op == "$in" else "$and", parts)
 
 
 def _joined(op: str, parts: Sequence[Where]) -> Where:
@@ -60,7 +81,7 @@ def _name(field: str) -> str:
 
 
 def _value(value: Scalar) -> Scalar:
-    if isinstance(value, int) and not -_MAX_INT <= value <= _MAX_INT:
+    if isinstance(value, int) and not -MAX_INT <= value <= MAX_INT:
         try:
             return float(value)
         except OverflowError as error:

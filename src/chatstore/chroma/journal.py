@@ -120,7 +120,7 @@ class ChromaJournal(Journal):
         async def fetch(limit: int, offset: int) -> list[Record]:
             return await self._collection.get(where=where, limit=limit, offset=offset)
 
-        async for stretch in walk(fetch, lambda record: record.id, size=2 * BATCH):
+        async for stretch in walk(fetch, lambda record: record.id, size=BATCH):
             yield [decode_mark(record) for record in stretch.items]
 
 

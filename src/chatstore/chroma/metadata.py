@@ -7,7 +7,7 @@ A record's metadata hold, so that any Chroma client can filter on them:
 - each field of the document's own metadata that Chroma can hold, by its own name, or behind `chatstore:` if that name
   is one of the above or one that Chroma reserves;
 - `chatstore`: a JSON object with the names of the fields just said (`fields`), the metadata that Chroma cannot hold
-  (`metadata`: None, objects, empty and mixed lists, integers beyond 64 bits) and the document's `extra`.
+  (`metadata`: None, objects, empty and mixed lists, integers beyond 2**60) and the document's `extra`.
 
 Chroma's upsert adds metadata to those that are there, so a record that two writers replaced at once may hold a field of
 the older document. `fields` tells which ones count.
@@ -33,7 +33,9 @@ _REST = "chatstore"
 _ESCAPE = "chatstore:"
 _OWN = frozenset({"title", "url", USER, "version", "created_at", UPDATED, EXPIRES, _REST})
 _RESERVED = ("#", "$", "chroma:", _ESCAPE)
-_MAX_INT = 2**63 - 1
+
+MAX_INT = 2**60
+"""The greatest integer that lies in Chroma's own metadata; small enough that no server's arithmetic overflows."""
 
 
 def native_name(field: str) -> str:
@@ -155,7 +157,7 @@ def _native(value: Any) -> Native:
 
 def _is_scalar(value: Any) -> bool:
     if isinstance(value, int):
-        return -_MAX_INT <= value <= _MAX_INT
+        return -MAX_INT <= value <= MAX_INT
     return isinstance(value, str) or (isinstance(value, float) and math.isfinite(value))
 
 

@@ -21,8 +21,6 @@ from chatstore.models.filters import Filter, parse_filter
 
 _logger = logging.getLogger(__name__)
 
-_PAGE = 2 * BATCH
-
 
 class Reading:
     """The reads of `DocumentStore`. None of them sees another user's documents, or those that have expired.
@@ -139,7 +137,7 @@ class Reading:
         async def fetch(limit: int, offset: int) -> list[Record]:
             return await collection.get(where=narrowed, parts=parts, limit=limit, offset=offset)
 
-        async for stretch in walk(fetch, lambda record: record.id, size=_PAGE):
+        async for stretch in walk(fetch, lambda record: record.id, size=BATCH):
             yield list(stretch.items)
 
 

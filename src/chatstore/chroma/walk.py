@@ -65,7 +65,8 @@ async def walk(
     place = start or Place()
     while True:
         begin = max(0, place.offset - len(place.last))
-        page = await fetch(size + len(place.last), begin)
+        wanted = size + len(place.last)
+        page = await fetch(wanted, begin)
         known = [at for at, item in enumerate(page) if name(item) in place.last]
         if place.last and not known and begin > 0:
             place = Place(max(0, begin - size), place.last)
@@ -73,7 +74,9 @@ async def walk(
         first = known[-1] + 1 if known else 0
         found = page[first:]
         here = Place(begin + first, place.last)
-        if not found:
-            return
         place = here.behind([name(item) for item in found])
-        yield Stretch(found, here, place)
+        if found:
+            yield Stretch(found, here, place)
+        # After a step back, a page may be full of what is known and yet not be the last.
+        if len(page) < wanted:
+            return
