@@ -1,0 +1,22 @@
+"""Chat history and documents in Redis, in the layouts that apps already have."""
+
+from chatstore.redis.chat import RedisChat
+from chatstore.redis.client import Client, connect, take_over
+from chatstore.redis.documents import RedisDocuments
+from chatstore.redis.journal import RedisJournal
+from chatstore.redis.layouts import CHAT_LAYOUTS, DOCUMENT_LAYOUTS, chat_layout, document_layout
+from chatstore.redis.progress import RedisProgress
+
+__all__ = [
+    "CHAT_LAYOUTS",
+    "DOCUMENT_LAYOUTS",
+    "Client",
+    "RedisChat",
+    "RedisDocuments",
+    "RedisJournal",
+    "RedisProgress",
+    "chat_layout",
+    "connect",
+    "document_layout",
+    "take_over",
+]

@@ -1,0 +1,223 @@
+"""Chat history in Redis: the old side of a migration, or a store of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+
+from redis.asyncio import Redis
+
+from chatstore.errors import ConflictError, LayoutError
+from chatstore.interfaces import ChatSide
+from chatstore.models import (
+    AppendMessages,
+    ChatChange,
+    ChatCommand,
+    ChatCount,
+    ChatWritten,
+    CreateSession,
+    Kind,
+    Mark,
+    Message,
+    MessageOrder,
+    NewMessage,
+    Page,
+    PopMessage,
+    ScanPage,
+    Session,
+    Side,
+)
+from chatstore.redis.client import take_over
+from chatstore.redis.index import Owned, Place, UserIndex
+from chatstore.redis.journal import RedisJournal
+from chatstore.redis.layouts.layout import ChatLayout
+from chatstore.redis.scanning import scan_keys
+from chatstore.redis.scripts import Reply, run, run_all
+from chatstore.redis.session_calls import SessionCalls
+from chatstore.redis.session_replies import SessionReader, check_outcome
+from chatstore.redis.session_scan import SessionScan
+
+_PART = 1000
+
+logger = logging.getLogger(__name__)
+
+
+class RedisChat(ChatSide):
+    """Sessions and messages in Redis, in one layout.
+
+    A session whose own fields cannot be read raises `LayoutError` where a user asks for it. A message that cannot be
+    read, among others that can, is left out of what a user reads and named in a warning; `scan` and `fetch` report
+    both as quarantined.
+
+    Args:
+        client: A client of redis-py, the app's own (it stays open) or one of `connect`.
+        layout: How the records are laid out.
+    """
+
+    def __init__(self, client: Redis, layout: ChatLayout) -> None:
+        self.side = Side.OLD
+        self._client = take_over(client)
+        self._owned = self._client is not client
+        self._layout = layout
+        self.journal = RedisJournal(self._client, Kind.CHAT)
+        self._calls = SessionCalls(layout)
+        self._scan = SessionScan(self._client, self._calls)
+        prefix = layout.prefix if layout.shared else None
+        self._index = UserIndex(self._client, self._calls.ledger, prefix, self._owners)
+
+    async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
+        reply = await run(self._client, self._calls.write(command, mark))
+        outcome = check_outcome(reply, command.session_id)
+        _, header, parts, tombstones = reply
+        reader = SessionReader(self._layout, command.session_id)
+        session = reader.session(header)
+        if isinstance(command, CreateSession) and outcome == b"unchanged":
+            _check_same(command, session)
+        given = {message.id: message for message in command.messages} if isinstance(command, AppendMessages) else {}
+        written = [_given(part, given, command) for part in parts if part[5] is None]
+        read, bad = reader.messages([part for part in parts if part[5] is not None], command.user_id)
+        if bad and isinstance(command, PopMessage):
+            raise bad[0]
+        by_id = {message.id: message for message in (*written, *read)}
+        concerned = tuple(by_id[name] for part in parts if (name := part[0].decode()) in by_id)
+        if outcome == b"unchanged":
+            return ChatWritten(change=None, session=session, messages=concerned)
+        new = written if tombstones or given else read
+        change = reader.change(header, session, [] if tombstones and not given else new, tombstones)
+        return ChatWritten(change=change, session=session, messages=concerned)
+
+    async def put(self, changes: Sequence[ChatChange]) -> None:
+        replies = await run_all(self._client, [self._calls.join(change) for change in changes])
+        for change, reply in zip(changes, replies, strict=True):
+            try:
+                check_outcome(reply, change.session_id)
+            except LayoutError as error:
+                raise ConflictError(f"an unreadable record lies in the place of the session: {error}") from error
+
+    async def get_session(self, user_id: str, session_id: str) -> Session:
+        reply = await run(self._client, self._calls.read_header(session_id.encode(), user_id))
+        check_outcome(reply, session_id)
+        return _present(SessionReader(self._layout, session_id).session(reply[1]))
+
+    async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
+        """As `ChatHistoryStore.list_sessions`; what it may not see yet is said in `redis/index.py`."""
+        found: list[tuple[Place, Session]] = []
+        while len(found) <= limit:
+            places = await self._index.page(user_id, limit + 1 - len(found), after)
+            if not places:
+                break
+            found += await self._look_up(user_id, places)
+            after = places[-1].cursor
+        following = found[limit - 1][0].cursor if len(found) > limit else None
+        return Page(tuple(session for _, session in found[:limit]), following)
+
+    async def messages(
+        self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None
+    ) -> list[Message]:
+        found: list[Message] = []
+        while True:
+            wanted = _PART if limit is None else min(_PART, limit - len(found))
+            call = self._calls.read_forward(session_id.encode(), user_id, after, wanted)
+            reply = await run(self._client, call)
+            found += self._readable(reply, user_id, session_id)
+            more = reply[5]
+            if not more or (limit is not None and len(found) >= limit):
+                return found
+            if reply[7] == b"0":
+                await run(self._client, self._calls.adopt(session_id.encode()))
+            after = (int(more[1]), more[0].decode("utf-8", "surrogateescape"))
+
+    async def last_messages(
+        self, user_id: str, session_id: str, count: int, *, before: MessageOrder | None = None
+    ) -> list[Message]:
+        call = self._calls.read_backward(session_id.encode(), user_id, before, count)
+        return self._readable(await run(self._client, call), user_id, session_id)
+
+    async def count_messages(self, user_id: str, session_id: str) -> int:
+        reply = await run(self._client, self._calls.count(session_id.encode(), user_id))
+        check_outcome(reply, session_id)
+        return int(reply[6])
+
+    async def fetch(
+        self, session_ids: Sequence[str], *, message_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[ScanPage[ChatChange]]:
+        async for page in self._scan.fetch([name.encode() for name in session_ids], message_ids):
+            if page.changes or page.quarantined:
+                yield page
+
+    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
+        async for page in self._scan.scan(cursor):
+            yield page
+
+    async def count(self) -> ChatCount:
+        sessions = messages = 0
+        prefix = self._layout.prefix
+        async for step in scan_keys(self._client, prefix, 0):
+            calls = [self._calls.count(key[len(prefix) :], None) for key in step.keys]
+            readable = [reply for reply in await run_all(self._client, calls) if reply[0] == b"found"]
+            sessions += len(readable)
+            messages += sum(reply[6] for reply in readable)
+        return ChatCount(sessions, messages)
+
+    async def close(self) -> None:
+        await self._index.close()
+        if self._owned:
+            await self._client.aclose()
+
+    def _readable(self, reply: Reply, user_id: str, session_id: str) -> list[Message]:
+        check_outcome(reply, session_id)
+        messages, bad = SessionReader(self._layout, session_id).messages(reply[2], user_id)
+        for error in bad:
+            logger.warning("a message was left out: %s", error)
+        for problem in reply[4]:
+            logger.warning("a message was left out: cannot read %r: %r", problem[1], problem[2])
+        return messages
+
+    async def _look_up(self, user_id: str, places: Sequence[Place]) -> list[tuple[Place, Session]]:
+        replies = await run_all(self._client, [self._calls.read_header(place.id, user_id) for place in places])
+        found: list[tuple[Place, Session]] = []
+        for place, reply in zip(places, replies, strict=True):
+            if reply[0] == b"found":
+                try:
+                    found.append((place, _present(SessionReader(self._layout, place.id.decode()).session(reply[1]))))
+                except LayoutError as error:
+                    logger.warning("a session was left out of a list: %s", error)
+        gone = [place.id for place, reply in zip(places, replies, strict=True) if reply[0] == b"missing"]
+        await self._index.drop(user_id, gone)
+        return found
+
+    async def _owners(self, session_ids: Sequence[bytes]) -> list[Owned]:
+        replies = await run_all(self._client, [self._calls.read_header(name, None) for name in session_ids])
+        return [
+            Owned(reply[1][0].decode("utf-8", "surrogateescape"), Place(name, float(reply[1][5])))
+            for name, reply in zip(session_ids, replies, strict=True)
+            if reply[0] == b"found" and reply[1][8]
+        ]
+
+
+def _present(session: Session | None) -> Session:
+    assert session is not None, "the script answers `missing` where there is none"  # noqa: S101
+    return session
+
+
+def _check_same(command: CreateSession, session: Session | None) -> None:
+    held = _present(session)
+    if (held.title, held.metadata) != (command.title, command.metadata):
+        raise ConflictError(f"the session id {command.session_id!r} is taken: choose another one")
+
+
+def _given(part: Reply, given: dict[str, NewMessage], command: ChatCommand) -> Message:
+    raw_id, position, version, *_ = part
+    message = given[raw_id.decode()]
+    return Message(
+        id=message.id,
+        session_id=command.session_id,
+        user_id=command.user_id,
+        position=int(position),
+        role=message.role,
+        content=message.content,
+        metadata=message.metadata,
+        created_at=message.created_at,
+        version=int(version),
+        extra=message.extra,
+    )

@@ -1,0 +1,210 @@
+"""Documents in Redis: the old side of a migration, or a store of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+
+from redis.asyncio import Redis
+
+from chatstore.errors import ConflictError, LayoutError, NotFoundError
+from chatstore.interfaces import DocumentSide, Embedder
+from chatstore.models import (
+    Document,
+    DocumentChange,
+    DocumentCommand,
+    DocumentKey,
+    DocumentsWritten,
+    Embedding,
+    JsonObject,
+    Kind,
+    Mark,
+    Match,
+    Page,
+    Quarantined,
+    ScanPage,
+    Side,
+    UpsertDocuments,
+)
+from chatstore.models.filters import parse_filter
+from chatstore.redis.client import take_over
+from chatstore.redis.document_calls import DocumentCalls
+from chatstore.redis.failures import quarantined
+from chatstore.redis.index import Owned, Place, UserIndex
+from chatstore.redis.journal import RedisJournal
+from chatstore.redis.layouts.layout import DocumentLayout
+from chatstore.redis.scanning import scan_keys
+from chatstore.redis.scripts import run, run_all
+from chatstore.redis.search import search
+
+_BATCH = 200
+
+logger = logging.getLogger(__name__)
+
+
+class RedisDocuments(DocumentSide):
+    """Documents in Redis, in one layout, searched without a search module.
+
+    A document that cannot be read raises `LayoutError` where a user asks for it, and is left out of lists and searches
+    with a warning; `scan` and `changes` report it as quarantined.
+
+    Args:
+        client: A client of redis-py, the app's own (it stays open) or one of `connect`.
+        layout: How the records are laid out.
+        embedder: Makes the embeddings that a caller did not give.
+    """
+
+    def __init__(self, client: Redis, layout: DocumentLayout, embedder: Embedder | None = None) -> None:
+        self.side = Side.OLD
+        self.atomic = True
+        self.embedder = embedder
+        self._client = take_over(client)
+        self._owned = self._client is not client
+        self._layout = layout
+        self.journal = RedisJournal(self._client, Kind.DOCUMENTS)
+        self._calls = DocumentCalls(layout)
+        prefix = layout.prefix if layout.shared else None
+        self._index = UserIndex(self._client, self._calls.ledger, prefix, self._owners)
+
+    async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
+        """As `DocumentSide.write`. When one of many ids conflicts, the others are written all the same."""
+        own: Sequence[Mark | None] = marks or [None] * _size(command)
+        if isinstance(command, UpsertDocuments):
+            ids = [document.id for document in command.documents]
+            calls = [
+                self._calls.upsert(command.user_id, document, command.at, mark)
+                for document, mark in zip(command.documents, own, strict=True)
+            ]
+        else:
+            ids = list(command.ids)
+            calls = [
+                self._calls.delete(command.user_id, name, command.at, mark) for name, mark in zip(ids, own, strict=True)
+            ]
+        replies = []
+        for start in range(0, len(calls), _BATCH):
+            replies += await run_all(self._client, calls[start : start + _BATCH])
+        found = [self._calls.reply(reply, name.encode()) for reply, name in zip(replies, ids, strict=True)]
+        changes = [
+            self._calls.change(one, name.encode()) for one, name in zip(found, ids, strict=True) if one is not None
+        ]
+        documents = tuple(change.document for change in changes if change.document is not None)
+        return DocumentsWritten(changes=tuple(changes), documents=documents)
+
+    async def search_by_embedding(
+        self, user_id: str, embedding: Embedding, *, k: int, where: JsonObject | None
+    ) -> list[Match]:
+        fits = None if where is None else parse_filter(where)
+        hits = await search(self._client, self._layout, self._index, user_id, embedding, k=k, fits=fits)
+        scores = {hit.id: hit.score for hit in hits}
+        documents = await self._load(user_id, [hit.id for hit in hits])
+        return [Match(document, scores[document.id.encode()]) for document in documents]
+
+    async def get(self, user_id: str, document_id: str) -> Document:
+        reply = await run(self._client, self._calls.read(document_id.encode(), user_id))
+        found = self._calls.reply(reply, document_id.encode())
+        document = None if found is None else self._calls.change(found, document_id.encode()).document
+        if document is None:
+            raise NotFoundError(f"there is no document {document_id!r} of this user")
+        return document
+
+    async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
+        """As `DocumentStore.list_documents`; what it may not see yet is said in `redis/index.py`."""
+        found: list[tuple[Place, Document]] = []
+        while len(found) <= limit:
+            places = await self._index.page(user_id, limit + 1 - len(found), after)
+            if not places:
+                break
+            by_id = {place.id: place for place in places}
+            documents = await self._load(user_id, list(by_id))
+            found += [(by_id[document.id.encode()], document) for document in documents]
+            after = places[-1].cursor
+        following = found[limit - 1][0].cursor if len(found) > limit else None
+        return Page(tuple(document for _, document in found[:limit]), following)
+
+    async def count_documents(self, user_id: str) -> int:
+        count = 0
+        async for places in self._index.places(user_id, _BATCH):
+            calls = [self._calls.read(place.id, user_id, whole=False) for place in places]
+            count += sum(reply[0] == b"found" for reply in await run_all(self._client, calls))
+        return count
+
+    async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
+        page = await self._read([key.id.encode() for key in keys])
+        wanted = set(keys)
+        return ScanPage(tuple(c for c in page.changes if c.key in wanted), page.quarantined, None)
+
+    async def put(self, changes: Sequence[DocumentChange]) -> None:
+        replies = await run_all(self._client, [self._calls.join(change) for change in changes])
+        for change, reply in zip(changes, replies, strict=True):
+            if reply[0] == b"joined":
+                continue
+            try:
+                self._calls.reply(reply, change.key.id.encode())
+            except LayoutError as error:
+                raise ConflictError(f"an unreadable record lies in the place of the document: {error}") from error
+
+    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
+        prefix = self._layout.prefix
+        async for step in scan_keys(self._client, prefix, int(cursor or 0)):
+            ids = [key[len(prefix) :] for key in step.keys]
+            last = max(0, (len(ids) - 1) // _BATCH) * _BATCH
+            for start in range(0, last + 1, _BATCH):
+                page = await self._read(ids[start : start + _BATCH])
+                alive = tuple(change for change in page.changes if change.document is not None)
+                following = str(step.following) if step.following else None
+                yield ScanPage(alive, page.quarantined, following if start == last else str(step.cursor))
+
+    async def count(self) -> int:
+        count = 0
+        prefix = self._layout.prefix
+        async for step in scan_keys(self._client, prefix, 0):
+            calls = [self._calls.read(key[len(prefix) :], None, whole=False) for key in step.keys]
+            count += sum(reply[0] == b"found" for reply in await run_all(self._client, calls))
+        return count
+
+    async def close(self) -> None:
+        await self._index.close()
+        if self._owned:
+            await self._client.aclose()
+
+    async def _read(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
+        replies = await run_all(self._client, [self._calls.read(name, None) for name in ids])
+        changes: list[DocumentChange] = []
+        bad: list[Quarantined] = []
+        for name, reply in zip(ids, replies, strict=True):
+            try:
+                found = self._calls.reply(reply, name)
+                if found is not None:
+                    changes.append(self._calls.change(found, name))
+            except LayoutError as error:
+                bad.append(quarantined(error))
+        return ScanPage(tuple(changes), tuple(bad), None)
+
+    async def _load(self, user_id: str, ids: Sequence[bytes]) -> list[Document]:
+        """Return a user's documents in the order of `ids`; those that are gone are dropped from the index."""
+        replies = await run_all(self._client, [self._calls.read(name, user_id) for name in ids])
+        documents: list[Document] = []
+        for name, reply in zip(ids, replies, strict=True):
+            try:
+                found = self._calls.reply(reply, name)
+                document = None if found is None else self._calls.change(found, name).document
+            except LayoutError as error:
+                logger.warning("a document was left out: %s", error)
+                continue
+            if document is not None:
+                documents.append(document)
+        gone = [name for name, reply in zip(ids, replies, strict=True) if reply[0] == b"missing"]
+        await self._index.drop(user_id, gone)
+        return documents
+
+    async def _owners(self, ids: Sequence[bytes]) -> list[Owned]:
+        replies = await run_all(self._client, [self._calls.read(name, None, whole=False) for name in ids])
+        owned: list[Owned] = []
+        for name, reply in zip(ids, replies, strict=True):
+            if reply[0] == b"found" and (found := self._calls.reply(reply, name)) and found.updated is not None:
+                owned.append(Owned(found.user_id, Place(name, found.updated)))
+        return owned
+
+
+def _size(command: DocumentCommand) -> int:
+    return len(command.documents if isinstance(command, UpsertDocuments) else command.ids)

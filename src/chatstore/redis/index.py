@@ -1,0 +1,122 @@
+"""Whose records are whose: an index a user, for layouts that have none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from chatstore.redis.client import Client
+from chatstore.redis.keys import LedgerKeys
+from chatstore.redis.scanning import scan_keys
+from chatstore.redis.scripts import Call, run, script
+
+_MAX_AGE = 900.0
+_LOOK_AGAIN = 60.0
+_BUILD_SECONDS = 600
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A record in a user's index: its id, and when it was last written (microseconds)."""
+
+    id: bytes
+    score: float
+
+    @property
+    def cursor(self) -> str:
+        """What the `next` of a page says when this is its last record."""
+        return f"{self.score:.0f}:{self.id.decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A record found while building: whose it is, its id, and when it was last written."""
+
+    user_id: str
+    place: Place
+
+
+class UserIndex:
+    """The ids of each user's records, by when they were last written.
+
+    Every write of ours keeps it in its own step. What other programs write is found by reading all keys: once before
+    the first answer, and again in the background when that is more than 15 minutes ago. So a record that another
+    program made may be missing from lists for that long, and one that it touched may stand at its older place. It
+    never shows a record that is gone or another user's, as whoever reads it looks at the record itself.
+
+    Args:
+        client: The connection.
+        keys: The ledger's names.
+        prefix: What the records' keys begin with; None when only we write them, so that the index is always whole.
+        owners: Looks up many records by id; those that cannot be read are left out.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        keys: LedgerKeys,
+        prefix: bytes | None,
+        owners: Callable[[Sequence[bytes]], Awaitable[Sequence[Owned]]],
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._prefix = prefix
+        self._owners = owners
+        self._look_at = 0.0
+        self._building: asyncio.Task[None] | None = None
+
+    async def page(self, user_id: str, limit: int, after: str | None) -> list[Place]:
+        """Return places, newest first (ties by id, descending), behind a cursor or from the newest on."""
+        await self._refresh()
+        score, _, record_id = (after or "").partition(":")
+        call = Call(script("values", "index_page"), [self._keys.index(user_id)], [limit, score, record_id])
+        flat = await run(self._client, call)
+        return [Place(flat[i], float(flat[i + 1])) for i in range(0, len(flat), 2)]
+
+    async def places(self, user_id: str, batch: int) -> AsyncIterator[list[Place]]:
+        """Yield all of a user's places, a batch at a time."""
+        after: str | None = None
+        while places := await self.page(user_id, batch, after):
+            yield places
+            after = places[-1].cursor
+
+    async def drop(self, user_id: str, ids: Sequence[bytes]) -> None:
+        """Remove records that turned out to be gone."""
+        if ids:
+            await self._client.ask("ZREM", self._keys.index(user_id), *ids)
+
+    async def close(self) -> None:
+        """End the building that may be under way."""
+        if self._building is not None:
+            self._building.cancel()
+            await asyncio.gather(self._building, return_exceptions=True)
+
+    async def _refresh(self) -> None:
+        if self._prefix is None or time.monotonic() < self._look_at:
+            return
+        built_at = await self._client.ask("GET", self._keys.indexed)
+        if built_at is None:
+            await self._build(self._prefix)
+        elif time.time() - float(built_at) > _MAX_AGE and (self._building is None or self._building.done()):
+            self._building = asyncio.create_task(self._build_alone(self._prefix))
+        self._look_at = time.monotonic() + _LOOK_AGAIN
+
+    async def _build_alone(self, prefix: bytes) -> None:
+        if await self._client.ask("SET", self._keys.building, 1, "NX", "EX", _BUILD_SECONDS):
+            await self._build(prefix)
+
+    async def _build(self, prefix: bytes) -> None:
+        begun = time.time()
+        async for step in scan_keys(self._client, prefix, 0):
+            for start in range(0, len(step.keys), _BATCH):
+                owned = await self._owners([key[len(prefix) :] for key in step.keys[start : start + _BATCH]])
+                # Only forward: a write of ours may have been here meanwhile.
+                await self._client.ask_all(
+                    ("ZADD", self._keys.index(record.user_id), "GT", record.place.score, record.place.id)
+                    for record in owned
+                )
+        await self._client.ask("SET", self._keys.indexed, f"{begun:.0f}")
+        await self._client.ask("DEL", self._keys.building)

@@ -1,0 +1,43 @@
+"""The layouts by the names that the settings call them. A new one is a new file and one line here."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from chatstore.errors import ConfigurationError
+from chatstore.redis.layouts.chatstore_chat import ChatstoreChat
+from chatstore.redis.layouts.chatstore_documents import ChatstoreDocuments
+from chatstore.redis.layouts.hash_chat import HashChat
+from chatstore.redis.layouts.hash_documents import HashDocuments
+from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
+
+CHAT_LAYOUTS: dict[str, type[ChatLayout]] = {layout.name: layout for layout in (HashChat, ChatstoreChat)}
+DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {
+    layout.name: layout for layout in (HashDocuments, ChatstoreDocuments)
+}
+
+Layout = TypeVar("Layout")
+
+
+def chat_layout(name: str) -> ChatLayout:
+    """Return the chat layout of that name.
+
+    Raises:
+        ConfigurationError: There is none; the message lists the names.
+    """
+    return _find(CHAT_LAYOUTS, name)()
+
+
+def document_layout(name: str) -> DocumentLayout:
+    """Return the document layout of that name.
+
+    Raises:
+        ConfigurationError: There is none; the message lists the names.
+    """
+    return _find(DOCUMENT_LAYOUTS, name)()
+
+
+def _find(layouts: dict[str, Layout], name: str) -> Layout:
+    if name not in layouts:
+        raise ConfigurationError(f"CHATSTORE_LAYOUT is {name!r}; there are {', '.join(sorted(layouts))}")
+    return layouts[name]

@@ -1,0 +1,238 @@
+"""The layout `hash` of chats: `session:{id}` and `message:{id}`, hashes as web apps write them.
+
+A session has userId, title, createdAt and updatedAt (milliseconds), messageIds (a JSON array: the order), metadata
+(JSON). A message has sessionId, role, content, createdAt (milliseconds), metadata (JSON), and some an embedding (a JSON
+array). The app reads and writes them beside us, so no field of ours is in them. Fields that are not named here
+are `extra`, as text.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from chatstore.models import JsonObject, Message, NewMessage, Session, to_micros
+from chatstore.redis.layouts.fields import join_extra, json_of, object_of, required_text_of, split_extra, text_of
+from chatstore.redis.layouts.layout import ChatLayout, Encoded, Fields, MessageValues, Orphans, SessionValues
+
+_SESSION = frozenset({"userId", "title", "createdAt", "updatedAt", "messageIds", "metadata"})
+_MESSAGE = frozenset({"sessionId", "role", "content", "createdAt", "metadata"})
+
+
+class HashChat(ChatLayout):
+    """Sessions and messages in one hash each."""
+
+    name: ClassVar[str] = "hash"
+    prefix: ClassVar[bytes] = b"session:"
+    shared: ClassVar[bool] = True
+
+    def write_session(self, session: Session) -> Encoded:
+        fields, rest = split_extra(session.extra, _SESSION)
+        fields |= {
+            "userId": session.user_id.encode(),
+            "createdAt": b"%d" % (to_micros(session.created_at) // 1000),
+            "updatedAt": b"%d" % (to_micros(session.updated_at) // 1000),
+            **self.change_session(session.title, session.metadata),
+        }
+        return Encoded(fields, rest)
+
+    def change_session(self, title: str | None, metadata: JsonObject | None) -> Fields:
+        fields = {} if title is None else {"title": title.encode()}
+        return fields if metadata is None else {**fields, "metadata": json_of(metadata)}
+
+    def read_session(self, fields: Fields, rest: bytes) -> SessionValues:
+        return SessionValues(
+            title=text_of(fields, "title"),
+            metadata=object_of(fields.get("metadata", b""), "metadata"),
+            extra=join_extra(fields, rest, _SESSION),
+        )
+
+    def write_message(self, session_id: str, message: Message | NewMessage) -> Encoded:
+        fields, rest = split_extra(message.extra, _MESSAGE)
+        fields |= {
+            "sessionId": session_id.encode(),
+            "role": message.role.encode(),
+            "createdAt": b"%d" % (to_micros(message.created_at) // 1000),
+            **self.change_message(message.content, message.metadata),
+        }
+        return Encoded(fields, rest)
+
+    def change_message(self, content: str | None, metadata: JsonObject | None) -> Fields:
+        fields = {} if content is None else {"content": content.encode()}
+        return fields if metadata is None else {**fields, "metadata": json_of(metadata)}
+
+    def read_message(self, fields: Fields, rest: bytes) -> MessageValues:
+        return MessageValues(
+            role=required_text_of(fields, "role"),
+            content=text_of(fields, "content"),
+            metadata=object_of(fields.get("metadata", b""), "metadata"),
+            extra=join_extra(fields, rest, _MESSAGE),
+        )
+
+    def message_key(self, session_id: bytes, message_id: bytes) -> bytes:  # noqa: ARG002 - ids are global here
+        return b"message:" + message_id
+
+    @property
+    def orphans(self) -> Orphans:
+        return Orphans(prefix=b"message:", session_field="sessionId", listing_field="messageIds")
+
+    lua: ClassVar[str] = r"""
+local layout = { lost_digits = 3 }
+
+local function message_key(id)
+  return 'message:' .. id
+end
+
+local function is_ours(keys, id)
+  local owner = redis.pcall('HGET', message_key(id), 'sessionId')
+  return not owner or owner == keys.session_id
+end
+
+function layout.header(keys)
+  local fields, wrong = hash_at(keys.header)
+  if wrong then
+    return nil, wrong
+  elseif #fields == 0 then
+    return nil
+  end
+  local header = { fields = {}, listing = '', expires = expiry_of(keys.header) }
+  for i = 1, #fields, 2 do
+    if fields[i] == 'messageIds' then
+      header.listing = fields[i + 1]
+    else
+      header.fields[#header.fields + 1] = fields[i]
+      header.fields[#header.fields + 1] = fields[i + 1]
+    end
+  end
+  local function bad(reason)
+    return nil, problem(keys.header, reason, table.concat(fields, '\n'), header.owner)
+  end
+  local owner = field_of(fields, 'userId') or ''
+  if owner == '' then
+    return bad('it has no userId')
+  end
+  header.owner = owner
+  local created, updated = field_of(fields, 'createdAt') or '', field_of(fields, 'updatedAt') or ''
+  header.created = micros_of_millis(created ~= '' and created or updated)
+  header.updated = micros_of_millis(updated ~= '' and updated or created)
+  if not header.created or not header.updated then
+    return bad('createdAt or updatedAt is no time that could not be another')
+  end
+  -- A write must not find out only after it is done that nobody can read the session.
+  local metadata = field_of(fields, 'metadata') or ''
+  if metadata ~= '' and metadata ~= '{}' and not pcall(cjson.decode, metadata) then
+    return bad('metadata is no JSON that can be kept')
+  end
+  return header
+end
+
+function layout.ids(listing)
+  if listing == '' then
+    return {}
+  end
+  local fine, list = pcall(cjson.decode, listing)
+  if not fine or type(list) ~= 'table' or not listing:match('^%s*%[') then
+    return nil, 'messageIds is no JSON array'
+  end
+  local ids, reason = {}, nil
+  for _, id in ipairs(list) do
+    if type(id) == 'number' and id % 1 == 0 then
+      id = text(id)
+    end
+    if type(id) == 'string' and id ~= '' then
+      ids[#ids + 1] = id
+    else
+      reason = 'messageIds lists something that is no id'
+    end
+  end
+  return ids, reason
+end
+
+function layout.save(keys, fields)
+  rewrite_hash(keys.header, fields, { messageIds = true })
+  redis.call('HSETNX', keys.header, 'messageIds', '[]')
+end
+
+function layout.change(keys, fields)
+  call_in_pieces('HSET', keys.header, fields)
+end
+
+function layout.touch(keys, updated)
+  redis.call('HSET', keys.header, 'updatedAt', millis_of(updated))
+end
+
+function layout.drop(keys)
+  redis.call('DEL', keys.header)
+end
+
+-- Encodes one by one: cjson writes an empty table as an object.
+local function encode_ids(ids)
+  local encoded = {}
+  for i, id in ipairs(ids) do
+    encoded[i] = cjson.encode(id)
+  end
+  return table.concat(encoded, ',')
+end
+
+local function set_listing(keys, listing)
+  redis.call('HSET', keys.header, 'messageIds', listing)
+  return listing
+end
+
+-- The list is long and grows by little: its text is lengthened, not read and written anew.
+function layout.append(keys, ids)
+  local listing = redis.call('HGET', keys.header, 'messageIds') or ''
+  local head = listing:match('^(.*)%]%s*$') or '['
+  local joint = head:match('^%s*%[%s*$') and '' or ','
+  return set_listing(keys, head .. joint .. encode_ids(ids) .. ']')
+end
+
+function layout.relist(keys, ids)
+  return set_listing(keys, '[' .. encode_ids(ids) .. ']')
+end
+
+function layout.load(keys, id, body)
+  local key = message_key(id)
+  local fields, wrong = hash_at(key)
+  if wrong then
+    return nil, wrong
+  elseif #fields == 0 then
+    return nil, problem(key, 'the session ' .. keys.session_id .. ' lists it, but it is not there')
+  elseif not is_ours(keys, id) then
+    return nil, problem(key, 'the session ' .. keys.session_id .. ' lists it, but it is another session\'s')
+  end
+  return fields, body, micros_of_millis(field_of(fields, 'createdAt') or '')
+end
+
+function layout.store(keys, id, fields, rest)
+  rewrite_hash(message_key(id), fields)
+  return rest
+end
+
+function layout.edit(keys, id, fields, body)
+  call_in_pieces('HSET', message_key(id), fields)
+  return body
+end
+
+function layout.remove(keys, id)
+  if is_ours(keys, id) then
+    redis.call('DEL', message_key(id))
+  end
+end
+
+function layout.present(keys, id)
+  return redis.call('EXISTS', message_key(id)) == 1
+end
+
+function layout.foreign(keys, id)
+  return not is_ours(keys, id)
+end
+
+function layout.same(fields, others)
+  return field_of(fields, 'role') == field_of(others, 'role')
+    and field_of(fields, 'content') == field_of(others, 'content')
+end
+
+function layout.expire(keys, id, expires)
+  expire(message_key(id), expires)
+end
+"""

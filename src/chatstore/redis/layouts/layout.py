@@ -1,0 +1,166 @@
+"""What a layout is: how one application lays its records out in Redis.
+
+A layout is one file. It has two halves. In Python it says which fields a record has and what they mean. In Lua it gives
+the protocol (the scripts in `redis/lua`) a few primitives, listed at the head of `session.lua` and `document.lua`, so
+that the protocol reads and writes its keys in the same atomic step as the rest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from chatstore.models import Document, Embedding, JsonObject, Message, NewMessage, Session
+
+Fields = Mapping[str, bytes]
+"""What a record's hash holds, by field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A record as its layout lays it out.
+
+    Attributes:
+        fields: What its hash holds.
+        rest: What the fields cannot carry: the ledger keeps it, and gives it back for reading.
+    """
+
+    fields: Fields
+    rest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionValues:
+    """What a layout's fields say of a session; attributes as of `Session`."""
+
+    title: str
+    metadata: JsonObject
+    extra: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageValues:
+    """What a layout's fields say of a message; attributes as of `Message`."""
+
+    role: str
+    content: str
+    metadata: JsonObject
+    extra: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentValues:
+    """What a layout's fields say of a document; attributes as of `Document`."""
+
+    text: str
+    embedding: Embedding | None
+    title: str
+    url: str
+    metadata: JsonObject
+    extra: JsonObject = field(default_factory=dict)
+
+
+class ChatLayout(ABC):
+    """A layout of sessions and messages.
+
+    The readers raise `fields.BadFieldError` when a field is not what the layout promises.
+
+    Attributes:
+        name: What the settings call it.
+        prefix: What the keys of the sessions begin with; the session's id follows.
+        shared: Whether other programs write there too. Then a user's sessions are found by reading all keys.
+        lua: The primitives of `session.lua`.
+    """
+
+    name: ClassVar[str]
+    prefix: ClassVar[bytes]
+    shared: ClassVar[bool]
+    lua: ClassVar[str]
+
+    @abstractmethod
+    def write_session(self, session: Session) -> Encoded:
+        """Return all fields of a session."""
+
+    @abstractmethod
+    def change_session(self, title: str | None, metadata: JsonObject | None) -> Fields:
+        """Return the fields that change; None changes nothing."""
+
+    @abstractmethod
+    def read_session(self, fields: Fields, rest: bytes) -> SessionValues:
+        """Return what a session's fields say."""
+
+    @abstractmethod
+    def write_message(self, session_id: str, message: Message | NewMessage) -> Encoded:
+        """Return all fields of a message."""
+
+    @abstractmethod
+    def change_message(self, content: str | None, metadata: JsonObject | None) -> Fields:
+        """Return the fields that change; None changes nothing."""
+
+    @abstractmethod
+    def read_message(self, fields: Fields, rest: bytes) -> MessageValues:
+        """Return what a message's fields say."""
+
+    @abstractmethod
+    def message_key(self, session_id: bytes, message_id: bytes) -> bytes:
+        """Return where a message lies, to name it in an error."""
+
+    @property
+    def orphans(self) -> Orphans | None:
+        """Where messages may lie that no session lists; None where the layout has no such place."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """How to find messages that no session lists.
+
+    Attributes:
+        prefix: What the keys of the messages begin with; the message's id follows.
+        session_field: The field of a message that names its session.
+        listing_field: The field of a session that lists its messages' ids, as a JSON array.
+    """
+
+    prefix: bytes
+    session_field: str
+    listing_field: str
+
+
+class DocumentLayout(ABC):
+    """A layout of documents.
+
+    Attributes:
+        name: What the settings call it.
+        prefix: What the keys of the documents begin with; the document's id follows.
+        shared: Whether other programs write there too.
+        lua: The primitives of `document.lua`.
+        search_fields: The fields that `read_vector` and `read_searched` need.
+    """
+
+    name: ClassVar[str]
+    prefix: ClassVar[bytes]
+    shared: ClassVar[bool]
+    lua: ClassVar[str]
+    search_fields: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def write_document(self, document: Document) -> Encoded:
+        """Return all fields of a document but its times, which the script adds."""
+
+    @abstractmethod
+    def read_document(self, fields: Fields, rest: bytes) -> DocumentValues:
+        """Return what a document's fields say."""
+
+    @abstractmethod
+    def read_searched(self, fields: Fields) -> JsonObject:
+        """Return what a search filters on: the metadata with the title and the url."""
+
+    @abstractmethod
+    def read_vector(self, fields: Fields) -> Embedding | None:
+        """Return the embedding alone."""
+
+    @abstractmethod
+    def read_owner(self, fields: Fields) -> str:
+        """Return the user's id."""

@@ -1,0 +1,199 @@
+-- Reads a session, whole or in part. Replies {`found`, session, messages, tombstones, problems, more, count, adopted}; or
+-- {`missing`}, {`problem`, …}. Changes nothing, so it may run on a replica.
+
+-- A part of a session ends where its messages outgrow this.
+local PART_BYTES = 1048576
+
+-- Whose session it must be; the migrator reads them all.
+local scope = take_list()
+local mode = take()
+
+local state, wrong = open()
+if wrong then
+  if scope[1] then
+    return scoped(wrong, scope[1]) or { 'missing' }
+  end
+  return wrong
+elseif scope[1] and (not state.header or state.user ~= scope[1]) then
+  return { 'missing' }
+elseif not state.header and state.deleted == 0 then
+  return { 'missing' }
+end
+
+local items, reason = foreign_order(state)
+local problems = {}
+if reason then
+  local unlisted = problem(keys.header, reason, state.header.listing, state.user)
+  if not items then
+    return unlisted
+  end
+  problems[1] = unlisted
+end
+
+local function size()
+  return items and #items or redis.call('ZCARD', keys.order)
+end
+
+-- Returns the messages' ids and places from the one rank to the other, both from 0.
+local function slice(first, last)
+  local found = {}
+  if items then
+    for i = first, math.min(last, #items - 1) do
+      found[#found + 1] = items[i + 1]
+    end
+    return found
+  end
+  local members = redis.call('ZRANGE', keys.order, first, last, 'WITHSCORES')
+  for i = 1, #members, 2 do
+    found[#found + 1] = { id = members[i], position = tonumber(members[i + 1]) }
+  end
+  return found
+end
+
+-- Returns how many messages stand before `mark`, by halving.
+local function rank_of(mark)
+  local low, high = 0, size()
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if precedes(slice(middle, middle)[1], mark) then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low
+end
+
+local function bytes_of(message)
+  local bytes = 0
+  for _, value in ipairs(message[6]) do
+    bytes = bytes + #value
+  end
+  return bytes
+end
+
+local messages = {}
+
+local function read(item)
+  local entry = read_entry(state, redis.call('HGET', keys.entries, item.id))
+  local message, bad = load_message(item.id, item.position, entry)
+  if message then
+    messages[#messages + 1] = message
+    return bytes_of(message)
+  end
+  problems[#problems + 1] = bad
+  return #bad[4] + 64
+end
+
+local function take_place()
+  local id, position = take(), take()
+  return id ~= '' and { id = id, position = tonumber(position) } or nil
+end
+
+-- Reads up to `limit` messages from a rank on, and returns where the rest begins: {id, position}, or false at the end.
+local function read_forward(rank, limit)
+  local bytes, last = 0, size()
+  while rank < last and #messages < limit and bytes < PART_BYTES do
+    local step = math.min(100, limit - #messages)
+    for _, item in ipairs(slice(rank, rank + step - 1)) do
+      bytes = bytes + read(item)
+      rank = rank + 1
+      if bytes >= PART_BYTES then
+        break
+      end
+    end
+  end
+  if rank >= last then
+    return false
+  end
+  local behind = slice(rank - 1, rank - 1)[1]
+  return { behind.id, text(behind.position) }
+end
+
+-- Reads the last `limit` messages before a rank; oldest first.
+local function read_backward(rank, limit)
+  while rank > 0 and #messages < limit do
+    local first = math.max(0, rank - (limit - #messages))
+    local found = slice(first, rank - 1)
+    for i = #found, 1, -1 do
+      read(found[i])
+    end
+    rank = first
+  end
+  for i = 1, math.floor(#messages / 2) do
+    messages[i], messages[#messages - i + 1] = messages[#messages - i + 1], messages[i]
+  end
+end
+
+local tombstones = {}
+
+local function read_tombstones(ids)
+  if ids then
+    for _, id in ipairs(ids) do
+      local version = redis.call('HGET', keys.tombstones, id)
+      if version then
+        tombstones[#tombstones + 1] = { id, version }
+      end
+    end
+    return
+  end
+  local flat = redis.call('HGETALL', keys.tombstones)
+  for i = 1, #flat, 2 do
+    tombstones[#tombstones + 1] = { flat[i], flat[i + 1] }
+  end
+end
+
+local function read_some(ids)
+  local wanted = {}
+  for _, id in ipairs(ids) do
+    wanted[id] = true
+  end
+  for _, item in ipairs(items or {}) do
+    if wanted[item.id] then
+      read(item)
+    end
+  end
+  if not items then
+    for _, id in ipairs(ids) do
+      local position = redis.call('ZSCORE', keys.order, id)
+      if position then
+        read({ id = id, position = tonumber(position) })
+      end
+    end
+  end
+end
+
+-- How many of the messages that the session lists are there.
+local function count()
+  local there = 0
+  for rank = 0, size() - 1, 1000 do
+    for _, item in ipairs(slice(rank, rank + 999)) do
+      there = there + (layout.present(keys, item.id) and 1 or 0)
+    end
+  end
+  return there
+end
+
+local more, counted = false, 0
+if mode == 'forward' then
+  local after, limit = take_place(), tonumber(take())
+  local rank = after and rank_of(after) or 0
+  local at = after and slice(rank, rank)[1]
+  if at and at.id == after.id and at.position == after.position then
+    rank = rank + 1
+  end
+  more = read_forward(rank, limit)
+  if not after and not scope[1] then
+    read_tombstones()
+  end
+elseif mode == 'backward' then
+  local before, limit = take_place(), tonumber(take())
+  read_backward(before and rank_of(before) or size(), limit)
+elseif mode == 'some' then
+  local ids = take_list()
+  read_some(ids)
+  read_tombstones(ids)
+elseif mode == 'count' then
+  counted = count()
+end
+return { 'found', session_reply(state), messages, tombstones, problems, more, counted, items and '0' or '1' }

@@ -1,0 +1,249 @@
+-- Executes one command of one user, with its mark, in this one step.
+--
+-- Replies {outcome, session, messages, tombstones} with the outcome `changed` or `unchanged`, where a message whose
+-- fields are false was written just as it was given; or {`missing`}, {`conflict`, reason}, {`problem`, …}.
+
+local user, op, at, mark = take(), take(), take(), take_mark()
+
+local function missing()
+  return { 'missing' }
+end
+
+local function conflict(reason, id)
+  return { 'conflict', reason, id or '' }
+end
+
+local function unchanged(state, messages)
+  return { 'unchanged', session_reply(state), messages or {}, {} }
+end
+
+local function changed(state, messages, tombstones)
+  save(state)
+  save_in_index(state)
+  set_mark(keys, mark)
+  local buried = state.gone
+  for _, tombstone in ipairs(tombstones or {}) do
+    buried[#buried + 1] = tombstone
+  end
+  return { 'changed', session_reply(state), messages or {}, buried }
+end
+
+local function touch(state)
+  state.updated = later(state.updated, at)
+  layout.touch(keys, state.updated)
+end
+
+-- Writes new messages at the end. Returns them for the reply.
+local function add_messages(state, messages)
+  local version = give_version(state)
+  local last = redis.call('ZREVRANGE', keys.order, 0, 0, 'WITHSCORES')
+  local position = last[2] and tonumber(last[2]) + 1 or 0
+  local ids, replies = {}, {}
+  for i, message in ipairs(messages) do
+    local place = position + i - 1
+    store_message(message.id, place, version, message)
+    ids[i] = message.id
+    replies[i] = { message.id, text(place), text(version), message.created, message.rest, false }
+  end
+  expire_messages(state, ids)
+  note_listing(state, layout.append(keys, ids))
+  return replies
+end
+
+-- Returns the stored message when it is there already, nil when it is not, and a conflict when something else is.
+local function find_same(state, message)
+  if redis.call('HEXISTS', keys.tombstones, message.id) == 1 then
+    return nil, conflict('deleted', message.id)
+  end
+  local position = redis.call('ZSCORE', keys.order, message.id)
+  if not position and not layout.present(keys, message.id) then
+    return nil
+  end
+  local entry = read_entry(state, redis.call('HGET', keys.entries, message.id))
+  local found = load_message(message.id, tonumber(position or 0), entry)
+  if not found or not layout.same(found[6], message.fields) then
+    return nil, conflict('other content', message.id)
+  end
+  -- It lies there but is not listed (a list that two programs wrote at once): listing it again makes it whole.
+  return position and found or nil
+end
+
+local commands = {}
+
+function commands.append(state)
+  local replies, new = {}, {}
+  for i, message in ipairs(take_messages()) do
+    local found, taken = find_same(state, message)
+    if taken then
+      return taken
+    end
+    replies[i] = found or false
+    if not found then
+      new[#new + 1] = message
+    end
+  end
+  if #new == 0 then
+    return unchanged(state, replies)
+  end
+  local added = add_messages(state, new)
+  local next_added = 0
+  for i, reply in ipairs(replies) do
+    if not reply then
+      next_added = next_added + 1
+      replies[i] = added[next_added]
+    end
+  end
+  touch(state)
+  return changed(state, replies)
+end
+
+function commands.replace(state)
+  local messages = take_messages()
+  for _, message in ipairs(messages) do
+    local used = redis.call('ZSCORE', keys.order, message.id)
+      or redis.call('HEXISTS', keys.tombstones, message.id) == 1
+      or layout.present(keys, message.id)
+    if used then
+      return conflict('used before', message.id)
+    end
+  end
+  state.cleared = give_version(state)
+  remove_all()
+  relist(state)
+  local replies = #messages > 0 and add_messages(state, messages) or {}
+  touch(state)
+  return changed(state, replies)
+end
+
+function commands.edit(state)
+  local id, fields = take(), take_list()
+  local position = redis.call('ZSCORE', keys.order, id)
+  if not position then
+    return missing()
+  end
+  local entry = read_entry(state, redis.call('HGET', keys.entries, id))
+  local found, wrong = load_message(id, tonumber(position), entry)
+  if not found then
+    return wrong
+  end
+  merge_fields(found[6], fields)
+  found[3] = text(give_version(state))
+  local body = layout.edit(keys, id, fields, entry.body)
+  redis.call('HSET', keys.entries, id, found[3] .. ' ' .. found[4] .. ' ' .. body)
+  touch(state)
+  return changed(state, { found })
+end
+
+local function remove_found(state, found)
+  if #found == 0 then
+    return unchanged(state)
+  end
+  local version = give_version(state)
+  local tombstones = {}
+  for i, message in ipairs(found) do
+    remove_message(message[1])
+    bury(state, message[1], version)
+    tombstones[i] = { message[1], text(version) }
+  end
+  relist(state)
+  touch(state)
+  return changed(state, found, tombstones)
+end
+
+local function find(state, id)
+  local position = redis.call('ZSCORE', keys.order, id)
+  if not position then
+    return nil
+  end
+  local entry = read_entry(state, redis.call('HGET', keys.entries, id))
+  return load_message(id, tonumber(position), entry)
+end
+
+-- Takes the last message that can be read: one that is listed but not there is no message.
+function commands.pop(state)
+  local rank, found = 0, nil
+  repeat
+    local id = redis.call('ZREVRANGE', keys.order, rank, rank)[1]
+    found = id and find(state, id)
+    rank = rank + 1
+  until found or not id
+  return remove_found(state, { found })
+end
+
+function commands.delete_messages(state)
+  local found, seen = {}, {}
+  for _, id in ipairs(take_list()) do
+    local message = not seen[id] and find(state, id)
+    seen[id] = true
+    if message then
+      found[#found + 1] = message
+    end
+  end
+  return remove_found(state, found)
+end
+
+function commands.clear(state)
+  state.cleared = give_version(state)
+  remove_all()
+  relist(state)
+  touch(state)
+  return changed(state)
+end
+
+function commands.update(state)
+  local fields = take_list()
+  state.version = give_version(state)
+  layout.change(keys, fields)
+  merge_fields(state.header.fields, fields)
+  touch(state)
+  return changed(state)
+end
+
+function commands.delete(state)
+  remove_all()
+  layout.drop(keys)
+  state.deleted = give_version(state)
+  state.cleared = state.deleted
+  empty_header(state)
+  return changed(state)
+end
+
+local function create(state)
+  local expires, rest, fields = take(), take(), take_list()
+  if state.header then
+    if state.user ~= user then
+      return conflict('taken')
+    end
+    return unchanged(state)
+  end
+  local vanished = state.version > 0
+  state.version = give_version(state)
+  if vanished then
+    -- It expired: what it held went with it.
+    redis.call('DEL', keys.order, keys.entries)
+    state.cleared = state.version
+  end
+  state.user, state.created, state.updated, state.expires, state.rest = user, at, at, expires, rest
+  state.header = { owner = user, fields = fields }
+  layout.save(keys, fields)
+  relist(state)
+  if expires ~= '' then
+    expire(keys.header, expires)
+  end
+  return changed(state)
+end
+
+local state, wrong = open()
+if wrong then
+  return scoped(wrong, user) or (op == 'create' and conflict('taken')) or missing()
+elseif op == 'create' then
+  return create(state)
+elseif not state.header or state.user ~= user then
+  return op == 'delete' and { 'unchanged', false, {}, {} } or missing()
+end
+wrong = adopt(state)
+if wrong then
+  return wrong
+end
+save(state)
+return commands[op](state)

@@ -1,0 +1,93 @@
+"""What a migration run writes down in Redis: its lease, its checkpoints, its quarantine."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Sequence
+
+import orjson
+
+from chatstore.errors import LeaseLostError
+from chatstore.interfaces import Progress
+from chatstore.models import Kind, Quarantined, from_micros, to_micros
+from chatstore.redis import scripts
+from chatstore.redis.client import Argument, Client
+from chatstore.redis.keys import JournalKeys
+from chatstore.redis.scripts import Call, script
+
+_BATCH = 100
+
+
+class RedisProgress(Progress):
+    """The record of one kind's migration runs, beside the data that they read.
+
+    Args:
+        client: The connection.
+        kind: Whose migration: chat's or documents'.
+    """
+
+    def __init__(self, client: Client, kind: Kind) -> None:
+        self._client = client
+        self._keys = JournalKeys(kind)
+
+    async def acquire(self, holder: str, seconds: float) -> None:
+        call = Call(script("values", "lease_acquire"), [self._keys.lease], [holder, max(1, int(seconds * 1000))])
+        other = await scripts.run(self._client, call)
+        if other:
+            name, milliseconds = other
+            raise LeaseLostError(
+                f"{name.decode()} is at work on this migration; its lease runs out in {milliseconds / 1000:.1f} s"
+            )
+
+    async def release(self, holder: str) -> None:
+        await scripts.run(self._client, Call(script("values", "lease_release"), [self._keys.lease], [holder]))
+
+    async def checkpoint(self, run: str) -> str | None:
+        held = await self._client.ask("HGET", self._keys.checkpoints, run)
+        return None if held is None else str(held.decode())
+
+    async def save_checkpoint(self, run: str, checkpoint: str | None, holder: str) -> None:
+        arguments: list[Argument] = [holder, run, *([] if checkpoint is None else [checkpoint])]
+        call = Call(script("values", "checkpoint_save"), [self._keys.lease, self._keys.checkpoints], arguments)
+        if not await scripts.run(self._client, call):
+            raise LeaseLostError(f"{holder} does not hold the lease on this migration any more")
+
+    async def quarantine(self, records: Sequence[Quarantined]) -> None:
+        if records:
+            pairs = ((record.key, _encode(record)) for record in records)
+            await self._client.ask("HSET", self._keys.quarantine, *(part for pair in pairs for part in pair))
+
+    async def quarantined(self) -> AsyncIterator[Quarantined]:
+        cursor = 0
+        while True:
+            cursor, found = await self._client.ask("HSCAN", self._keys.quarantine, cursor, "COUNT", _BATCH)
+            for body in found.values():
+                yield _decode(body)
+            if cursor == 0:
+                return
+
+    async def count_quarantined(self) -> int:
+        return int(await self._client.ask("HLEN", self._keys.quarantine))
+
+    async def release_quarantined(self, keys: Sequence[str]) -> None:
+        if keys:
+            await self._client.ask("HDEL", self._keys.quarantine, *keys)
+
+
+def _encode(record: Quarantined) -> bytes:
+    return orjson.dumps(
+        {
+            "key": record.key,
+            "reason": record.reason,
+            "raw": base64.b64encode(record.raw).decode(),
+            "size": record.size,
+            "at": to_micros(record.at),
+        }
+    )
+
+
+def _decode(body: bytes) -> Quarantined:
+    fields = orjson.loads(body)
+    fields["raw"] = base64.b64decode(fields["raw"])
+    fields["at"] = from_micros(fields["at"])
+    return Quarantined(**fields)

@@ -1,0 +1,87 @@
+"""The Lua scripts that the protocol is made of: put together from their parts, and run by their digests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+from redis.exceptions import NoScriptError, RedisError
+
+from chatstore.redis.client import Argument, Client, our_error
+
+Reply: TypeAlias = Any
+"""What a script returns: bytes, numbers and lists of them. `session_replies.py` makes records of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script and the digest that the server knows it by."""
+
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # SHA-1 is how Redis names scripts; nothing is protected by it.
+        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of a script."""
+
+    script: Script
+    keys: Sequence[bytes]
+    arguments: Sequence[Argument]
+
+
+@cache
+def script(*parts: str, layout: str = "") -> Script:
+    """Return the script made of parts of the `lua` folder, with a layout's own part behind the first."""
+    texts = [files(__package__).joinpath("lua", f"{part}.lua").read_text("utf-8") for part in parts]
+    return Script("\n".join([texts[0], layout, *texts[1:]]))
+
+
+def flat_fields(fields: Mapping[str, bytes]) -> list[Argument]:
+    """Return what `take_list` in `values.lua` reads: how many there are, then fields and values in turn."""
+    flat: list[Argument] = [len(fields) * 2]
+    for name, value in fields.items():
+        flat += [name, value]
+    return flat
+
+
+async def run(client: Client, call: Call) -> Reply:
+    """Run a script: one round trip, and a second one when the server does not know it yet.
+
+    Raises:
+        ChatStoreError: As `client.our_error` says.
+    """
+    [reply] = await run_all(client, [call])
+    return reply
+
+
+async def run_all(client: Client, calls: Sequence[Call]) -> list[Reply]:
+    """Run scripts one after another in one round trip; each is one atomic step, all together are not.
+
+    Raises:
+        ChatStoreError: Of the first that failed; the others were run.
+    """
+    replies = await client.ask_all(map(_command, calls))
+    unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if unknown:
+        for text in {calls[i].script.text for i in unknown}:
+            await client.ask("SCRIPT LOAD", text)
+        again = await client.ask_all(_command(calls[i]) for i in unknown)
+        for i, reply in zip(unknown, again, strict=True):
+            replies[i] = reply
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise our_error(reply, client) from reply
+    return replies
+
+
+def _command(call: Call) -> list[Argument]:
+    return ["EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.arguments]

@@ -1,0 +1,150 @@
+"""What the session scripts reply, as records; and what a reply that cannot be one becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from chatstore.errors import ConflictError, LayoutError, NotFoundError
+from chatstore.models import (
+    ChatChange,
+    Message,
+    MessageTombstone,
+    Session,
+    from_micros,
+)
+from chatstore.redis.failures import fields_of, printable, problem_of, raw_of
+from chatstore.redis.layouts.fields import BadFieldError
+from chatstore.redis.layouts.layout import ChatLayout
+from chatstore.redis.scripts import Reply
+
+_CONFLICTS = {
+    b"taken": "the session id {session!r} is taken: choose another one",
+    b"deleted": "the message {id!r} was deleted from this session: append it under a new id",
+    b"other content": "the message id {id!r} is taken by a message with other content",
+    b"used before": "the message id {id!r} was used in this session before",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the ledger knows of a session."""
+
+    user_id: str
+    deleted: int
+    cleared: int
+
+
+def check_outcome(reply: Reply, session_id: str) -> bytes:
+    """Return the outcome of a reply that is none of the failures.
+
+    Raises:
+        NotFoundError, ConflictError, LayoutError: As the script says.
+    """
+    outcome: bytes = reply[0]
+    if outcome == b"missing":
+        raise NotFoundError(f"there is no session {session_id!r} of this user, or no such message in it")
+    if outcome == b"conflict":
+        raise ConflictError(_CONFLICTS[reply[1]].format(session=session_id, id=printable(reply[2])))
+    if outcome == b"problem":
+        raise problem_of(reply)
+    return outcome
+
+
+class SessionReader:
+    """Makes records of the replies about one session.
+
+    Args:
+        layout: Whose fields they hold.
+        session_id: Which session.
+    """
+
+    def __init__(self, layout: ChatLayout, session_id: str) -> None:
+        self._layout = layout
+        self._id = session_id
+
+    def ledger(self, part: Reply) -> Ledger:
+        """Return what the ledger knows, of a session that may be deleted."""
+        user, _, deleted, cleared = part[:4]
+        return Ledger(user.decode(), int(deleted), int(cleared))
+
+    def session(self, part: Reply) -> Session | None:
+        """Return the session; None when there is none.
+
+        Raises:
+            LayoutError: One of its fields is not what the layout promises.
+        """
+        if not part or not part[-1]:
+            return None
+        user, version, _, _, created, updated, expires, rest, flat = part
+        try:
+            values = self._layout.read_session(fields_of(flat), rest)
+            return Session(
+                id=self._id,
+                user_id=user.decode(),
+                title=values.title,
+                metadata=values.metadata,
+                created_at=from_micros(int(created)),
+                updated_at=from_micros(int(updated)),
+                expires_at=from_micros(int(expires)) if expires else None,
+                version=int(version),
+                extra=values.extra,
+            )
+        except (BadFieldError, UnicodeDecodeError, OverflowError) as error:
+            key = self._layout.prefix + self._id.encode()
+            raise LayoutError(key, raw_of(flat), str(error)) from error
+
+    def message(self, part: Reply, user_id: str) -> Message:
+        """Return a message.
+
+        Raises:
+            LayoutError: One of its fields is not what the layout promises.
+        """
+        raw_id, position, version, created, rest, flat = part
+        try:
+            values = self._layout.read_message(fields_of(flat), rest)
+            return Message(
+                id=raw_id.decode(),
+                session_id=self._id,
+                user_id=user_id,
+                position=int(position),
+                role=values.role,
+                content=values.content,
+                metadata=values.metadata,
+                created_at=from_micros(int(created)),
+                version=int(version),
+                extra=values.extra,
+            )
+        except (BadFieldError, UnicodeDecodeError, OverflowError) as error:
+            key = self._layout.message_key(self._id.encode(), raw_id)
+            raise LayoutError(key, raw_of(flat), str(error)) from error
+
+    def messages(self, parts: Iterable[Reply], user_id: str) -> tuple[list[Message], list[LayoutError]]:
+        """Return the messages that can be read, and what is wrong with the others."""
+        found: list[Message] = []
+        bad: list[LayoutError] = []
+        for part in parts:
+            try:
+                found.append(self.message(part, user_id))
+            except LayoutError as error:
+                bad.append(error)
+        return found, bad
+
+    def change(
+        self,
+        part: Reply,
+        session: Session | None,
+        messages: Iterable[Message],
+        tombstones: Iterable[Reply],
+    ) -> ChatChange:
+        """Return a part of the session's state."""
+        ledger = self.ledger(part)
+        return ChatChange(
+            session_id=self._id,
+            user_id=ledger.user_id,
+            session=session,
+            deleted=ledger.deleted,
+            cleared=ledger.cleared,
+            messages=tuple(messages),
+            tombstones=tuple(MessageTombstone(name.decode(), int(version)) for name, version in tombstones),
+        )

@@ -1,0 +1,182 @@
+"""Reading sessions for the other side: some, or all there are, in parts of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+import orjson
+from redis.exceptions import RedisError
+
+from chatstore.errors import LayoutError
+from chatstore.models import ChatChange, Quarantined, ScanPage, Session
+from chatstore.redis.client import Client
+from chatstore.redis.failures import problem_of, quarantined, raw_of
+from chatstore.redis.layouts.layout import Orphans
+from chatstore.redis.scanning import scan_keys
+from chatstore.redis.scripts import Call, Reply, run, run_all
+from chatstore.redis.session_calls import SessionCalls
+from chatstore.redis.session_replies import SessionReader
+
+_PART = 1000
+_GROUP = 64
+_ORPHANS = 500
+
+
+class SessionScan:
+    """Reads sessions whosever they are.
+
+    Args:
+        client: The connection.
+        calls: The calls of the sessions' layout.
+    """
+
+    def __init__(self, client: Client, calls: SessionCalls) -> None:
+        self._client = client
+        self._calls = calls
+
+    async def fetch(
+        self, session_ids: Sequence[bytes], message_ids: Sequence[str] | None = None
+    ) -> AsyncIterator[ScanPage[ChatChange]]:
+        """Yield what is known of some sessions; none of the pages has a cursor."""
+        for start in range(0, len(session_ids), _GROUP):
+            group = session_ids[start : start + _GROUP]
+            calls = [self._first_part(session_id, message_ids) for session_id in group]
+            replies = await run_all(self._client, calls)
+            parts = [self._page(session_id, reply) for session_id, reply in zip(group, replies, strict=True)]
+            yield _joined(parts)
+            for session_id, reply in zip(group, replies, strict=True):
+                async for page in self._rest(session_id, reply):
+                    yield page
+
+    async def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
+        """Yield every session; then the messages that no session lists, as quarantined."""
+        phase, _, position = (cursor or "sessions:0").partition(":")
+        listed: int | None = None
+        if phase == "sessions":
+            listed = 0 if position == "0" else None
+            async for page in self._sessions(int(position)):
+                if listed is not None:
+                    listed += self._messages_seen(page)
+                yield page
+            position = "0"
+        orphans = self._calls.layout.orphans
+        if orphans is not None and (listed is None or await self._count(orphans) > listed):
+            async for page in self._orphans(orphans, int(position)):
+                yield page
+        else:
+            yield ScanPage((), (), None)
+
+    async def _sessions(self, position: int) -> AsyncIterator[ScanPage[ChatChange]]:
+        prefix = self._calls.layout.prefix
+        async for step in scan_keys(self._client, prefix, position):
+            held: ScanPage[ChatChange] = ScanPage((), (), None)
+            async for page in self.fetch([key[len(prefix) :] for key in step.keys]):
+                if _size(held) + _size(page) > _PART:
+                    yield replace(held, cursor=f"sessions:{step.cursor}")
+                    held = page
+                else:
+                    held = _joined([held, page])
+            yield replace(held, cursor=f"sessions:{step.following}" if step.following else "messages:0")
+
+    def _first_part(self, session_id: bytes, message_ids: Sequence[str] | None) -> Call:
+        if message_ids is None:
+            return self._calls.read_forward(session_id, None, None, _PART)
+        return self._calls.read_some(session_id, tuple(message_ids))
+
+    async def _rest(self, session_id: bytes, reply: Reply) -> AsyncIterator[ScanPage[ChatChange]]:
+        if reply[0] == b"found" and reply[5] and reply[7] == b"0":
+            await run(self._client, self._calls.adopt(session_id))
+        while reply[0] == b"found" and reply[5]:
+            message_id, position = reply[5]
+            after = (int(position), message_id)
+            reply = await run(self._client, self._calls.read_forward(session_id, None, after, _PART))
+            yield self._page(session_id, reply)
+
+    def _page(self, session_id: bytes, reply: Reply) -> ScanPage[ChatChange]:
+        if reply[0] == b"missing":
+            return ScanPage((), (), None)
+        try:
+            if reply[0] == b"problem":
+                raise problem_of(reply)
+            return self._read(session_id, reply)
+        except LayoutError as error:
+            return ScanPage((), (quarantined(error),), None)
+
+    def _read(self, session_id: bytes, reply: Reply) -> ScanPage[ChatChange]:
+        _, header, raw_messages, tombstones, problems = reply[:5]
+        try:
+            reader = SessionReader(self._calls.layout, session_id.decode())
+        except UnicodeDecodeError as error:
+            raise LayoutError(self._calls.layout.prefix + session_id, b"", "the session's id is not UTF-8") from error
+        session: Session | None = reader.session(header)
+        messages, bad = reader.messages(raw_messages, session.user_id if session else "")
+        change = reader.change(header, session, messages, tombstones)
+        errors = [*map(problem_of, problems), *bad]
+        return ScanPage((change,), tuple(map(quarantined, errors)), None)
+
+    def _messages_seen(self, page: ScanPage[ChatChange]) -> int:
+        orphans = self._calls.layout.orphans
+        prefix = orphans.prefix.decode() if orphans else ""
+        bad = sum(record.size > 0 and record.key.startswith(prefix) for record in page.quarantined)
+        return sum(len(change.messages) for change in page.changes) + bad
+
+    async def _count(self, orphans: Orphans) -> int:
+        return sum([len(step.keys) async for step in scan_keys(self._client, orphans.prefix, 0)])
+
+    async def _orphans(self, orphans: Orphans, position: int) -> AsyncIterator[ScanPage[ChatChange]]:
+        async for step in scan_keys(self._client, orphans.prefix, position):
+            found: list[Quarantined] = []
+            for start in range(0, len(step.keys), _ORPHANS):
+                found += await self._check(orphans, step.keys[start : start + _ORPHANS])
+            yield ScanPage((), tuple(found), f"messages:{step.following}" if step.following else None)
+
+    async def _check(self, orphans: Orphans, keys: Sequence[bytes]) -> list[Quarantined]:
+        """Return those of some messages that their sessions do not list.
+
+        A message is read before its session's list: one that is being appended is then listed for sure.
+        """
+        owners = await self._fields([(key, orphans.session_field) for key in keys])
+        names = list({owner for owner in owners if isinstance(owner, bytes)})
+        prefix = self._calls.layout.prefix
+        listings = await self._fields([(prefix + name, orphans.listing_field) for name in names])
+        listed = {(name, one) for name, raw in zip(names, listings, strict=True) for one in _ids(raw)}
+        lost = [
+            key for key, owner in zip(keys, owners, strict=True) if (owner, key[len(orphans.prefix) :]) not in listed
+        ]
+        return [record for key in lost if (record := await self._orphan(key)) is not None]
+
+    async def _orphan(self, key: bytes) -> Quarantined | None:
+        kind = await self._client.ask("TYPE", key)
+        held = await self._client.ask("HGETALL", key) if kind == b"hash" else {}
+        if kind == b"none":
+            return None
+        raw = raw_of([part for pair in held.items() for part in pair])
+        reason = (
+            "no session lists this message"
+            if kind == b"hash"
+            else f"a hash was expected, but this is a {kind.decode()}"
+        )
+        return quarantined(LayoutError(key, raw, reason))
+
+    async def _fields(self, wanted: Sequence[tuple[bytes, str]]) -> list[bytes | RedisError | None]:
+        return await self._client.ask_all(("HGET", key, name) for key, name in wanted)
+
+
+def _joined(pages: Sequence[ScanPage[ChatChange]]) -> ScanPage[ChatChange]:
+    changes = tuple(change for page in pages for change in page.changes)
+    return ScanPage(changes, tuple(record for page in pages for record in page.quarantined), None)
+
+
+def _size(page: ScanPage[ChatChange]) -> int:
+    return sum(1 + len(change.messages) for change in page.changes)
+
+
+def _ids(raw: bytes | RedisError | None) -> list[bytes]:
+    if not isinstance(raw, bytes):
+        return []
+    try:
+        listed = orjson.loads(raw)
+    except ValueError:
+        return []
+    return [str(one).encode() for one in listed] if isinstance(listed, list) else []
