@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from chatstore.chroma.client import ChromaClient
@@ -27,6 +28,14 @@ is not what was stored. Searches are ranked by the cosine similarity nevertheles
 _HANDLES = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Between which two lengths vectors are."""
+
+    least: float
+    most: float
+
+
 class Collection:
     """A collection by its name. Reads of one that does not exist find nothing and do not make it.
 
@@ -34,6 +43,9 @@ class Collection:
         client: The database.
         name: Its name.
         about: The metadata that it gets when it is made.
+
+    Attributes:
+        lengths: Between which lengths its embeddings were found to be so far; None before anybody looked.
     """
 
     def __init__(self, client: ChromaClient, name: str, about: Mapping[str, str] | None = None) -> None:
@@ -41,6 +53,7 @@ class Collection:
         self._client = client
         self._about = dict(about) if about else None
         self._handle: Any = None
+        self.lengths: Lengths | None = None
 
     async def get(
         self,

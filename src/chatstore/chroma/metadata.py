@@ -6,6 +6,7 @@ A record's metadata hold, so that any Chroma client can filter on them:
   whole microseconds since 1970, because Chroma orders numbers only;
 - each field of the document's own metadata that Chroma can hold, by its own name, or behind `chatstore:` if that name
   is one of the above or one that Chroma reserves;
+- `chatstore:length`: how long the embedding is;
 - `chatstore`: a JSON object with the names of the fields just said (`fields`), the metadata that Chroma cannot hold
   (`metadata`: None, objects, empty and mixed lists, integers beyond 2**60) and the document's `extra`.
 
@@ -28,6 +29,9 @@ from chatstore.models import Document, JsonObject, from_micros, to_micros
 USER = "user_id"
 UPDATED = "updated_at"
 EXPIRES = "expires_at"
+
+LENGTH = "chatstore:length"
+"""The Euclidean length of the embedding; see `search`. No app's field gets this name, because `length` is not ours."""
 
 _REST = "chatstore"
 _ESCAPE = "chatstore:"
@@ -74,6 +78,7 @@ def encode(document: Document, *, record_id: str, stale: Iterable[str] = ()) -> 
         "created_at": to_micros(document.created_at),
         UPDATED: to_micros(document.updated_at),
         EXPIRES: to_micros(document.expires_at) if document.expires_at else None,
+        LENGTH: math.hypot(*document.embedding),
         _REST: _json(rest, document.id),
     }
     return Record(id=record_id, metadata=held, text=document.text, embedding=document.embedding)
@@ -126,7 +131,7 @@ def _app_metadata(record: Record) -> tuple[JsonObject, JsonObject]:
     """Return a document's metadata and its extra."""
     text = record.metadata.get(_REST)
     if text is None:
-        return {name: value for name, value in record.metadata.items() if name not in _OWN}, {}
+        return {name: value for name, value in record.metadata.items() if name not in _OWN and name != LENGTH}, {}
     try:
         rest: Any = json.loads(str(text))
         native = {name: record.metadata[native_name(name)] for name in rest["fields"]}

@@ -13,7 +13,7 @@ from chatstore.chroma.filters import Where, where_of
 from chatstore.chroma.holdings import Holdings, together
 from chatstore.chroma.metadata import EXPIRES, UPDATED, USER
 from chatstore.chroma.records import Record
-from chatstore.chroma.search import cosines, most_alike
+from chatstore.chroma.search import Search, cosines
 from chatstore.chroma.walk import walk
 from chatstore.errors import InvalidRecordError, NotFoundError
 from chatstore.models import Document, DocumentKey, Embedding, JsonObject, Match, Page, to_micros
@@ -51,15 +51,15 @@ class Reading:
         def found(record: Record) -> Document | None:
             return self._found(user_id, record, collection.name, wanted)
 
-        best = await most_alike(
+        search = Search(
             collection,
             embedding,
-            k=k,
+            k,
             where=where_of(wanted, self._scope(user_id)),
             admits=lambda record: found(record) is not None,
         )
         # The texts are fetched of the best only, and all else again with them, so that each document is of one piece.
-        whole = await collection.get([candidate.record.id for candidate in best], parts=WHOLE)
+        whole = await collection.get(await search.best(), parts=WHOLE)
         documents = [document for record in whole if (document := found(record)) is not None]
         scores = cosines([doc.embedding for doc in documents if doc.embedding is not None], embedding)
         return sorted(map(Match, documents, scores), key=lambda match: (-match.score, match.document.id))

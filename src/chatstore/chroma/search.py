@@ -1,21 +1,25 @@
 """Ranking by cosine similarity over a collection that is indexed by Euclidean distance.
 
 Chroma's own `cosine` distance normalises embeddings as it stores them, and they must come back as they were. Among
-vectors of one length both distances rank alike, and nearly all embedding models make such. For others Chroma's nearest
-are candidates: they are ranked anew here, and more are asked for until no other document can be more alike.
+vectors of one length both distances rank alike, and most embedding models make such. For others Chroma's nearest are
+candidates: they are ranked anew here, and more are asked for until no other document can be more alike.
 """
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from chatstore.chroma.collection import Collection
+from chatstore.chroma.collection import BATCH, IDS, Collection, Lengths
+from chatstore.chroma.lengths import lengths_of, typical
 from chatstore.chroma.records import Record, vector_of
+from chatstore.chroma.walk import walk
 from chatstore.models import Embedding
 
 _FIRST = 32
@@ -29,49 +33,71 @@ Admits = Callable[[Record], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A record that may be among the best, and how alike it is to the query."""
+class Search:
+    """What is looked for, and where.
 
-    record: Record
-    score: float
-
-
-async def most_alike(
-    collection: Collection, query: Embedding, *, k: int, where: Mapping[str, Any] | None, admits: Admits
-) -> list[Candidate]:
-    """Return the `k` records that are most alike to the query, best first; equal ones by id.
-
-    Exact among the records that Chroma's (approximate) index finds, unless lengths differ so much that 10,000
-    candidates do not decide it; then these are all that is looked at.
-
-    Args:
+    Attributes:
         collection: Where to look.
         query: What to look for.
-        k: At most how many.
+        k: At most how many to return.
         where: What Chroma filters by.
-        admits: What else a record, known by its metadata and embedding, must fulfil.
-
-    Raises:
-        InvalidRecordError: The records' embeddings have another dimension.
+        admits: What else a record, known by its metadata and its embedding, must fulfil.
     """
-    direction = vector_of(query).astype(np.float64)
-    length = float(np.linalg.norm(direction))
-    count, most = max(_FIRST, 2 * k), max(_MOST, 2 * k)
-    while True:
-        vector = _scaled(direction, length)
-        answer = await collection.query(vector, count=count, where=where, parts=_PARTS)
-        found = [record for record, _ in answer]
-        scores = cosines([record.embedding for record in found if record.embedding is not None], query)
-        admitted = [Candidate(record, score) for record, score in zip(found, scores, strict=True) if admits(record)]
-        best = sorted(admitted, key=lambda candidate: (-candidate.score, candidate.record.id))[:k]
-        if len(answer) < count or count >= most:
-            return best
-        lengths = _lengths(found)
-        if len(best) == k and best[-1].score >= _bound(answer[-1][1], float(np.linalg.norm(vector)), lengths):
-            return best
-        # The nearest to a query of the documents' own length differ from the most alike the least.
-        length = float(np.median(lengths)) if lengths.size else length
-        count = min(count * _GROWTH, most)
+
+    collection: Collection
+    query: Embedding
+    k: int
+    where: Mapping[str, Any] | None
+    admits: Admits
+
+    async def best(self) -> list[str]:
+        """Return the ids of the `k` records that are most alike to the query, best first; equal ones by id.
+
+        That is among those which Chroma's index finds, and it finds approximately. It is asked for 10,000 candidates at
+        most, which decide unless lengths differ by far; see `lengths`.
+
+        Raises:
+            InvalidRecordError: The records' embeddings have another dimension.
+        """
+        count, most = max(_FIRST, 2 * self.k), max(_MOST, 2 * self.k)
+        while True:
+            vector = _scaled(self.query, typical(self.collection.lengths))
+            answer, lengths = await asyncio.gather(
+                self.collection.query(vector, count=count, where=self.where, parts=_PARTS),
+                lengths_of(self.collection),
+            )
+            best = self._ranked(record for record, _ in answer)
+            if len(answer) < count:
+                lost = len(best) < self.k and await self._are_more_than(len(answer))
+                return await self._exhaustively() if lost else _ids(best)
+            if count >= most or (len(best) == self.k and best[-1][0] <= -_bound(answer[-1][1], vector, lengths)):
+                return _ids(best)
+            count = min(count * _GROWTH, most)
+
+    def _ranked(self, records: Iterable[Record]) -> list[tuple[float, str]]:
+        """Return the best, each as its score, negated, and its id: in the order in which they sort."""
+        admitted = [record for record in records if record.embedding is not None and self.admits(record)]
+        scores = cosines([record.embedding for record in admitted if record.embedding is not None], self.query)
+        return heapq.nsmallest(self.k, ((-score, record.id) for record, score in zip(admitted, scores, strict=True)))
+
+    async def _are_more_than(self, count: int) -> bool:
+        return len(await self.collection.get(where=self.where, parts=IDS, limit=count + 1)) > count
+
+    async def _exhaustively(self) -> list[str]:
+        """Look at every record.
+
+        The index is a graph, and where many embeddings are equal, parts of it cannot be reached from others; it was
+        also seen to lose records at a restart (chroma-core/chroma#7090). Nobody
+        shall be told then that there are fewer.
+        """
+        best: list[tuple[float, str]] = []
+
+        async def fetch(limit: int, offset: int) -> list[Record]:
+            return await self.collection.get(where=self.where, parts=_PARTS, limit=limit, offset=offset)
+
+        async for stretch in walk(fetch, lambda record: record.id, size=BATCH):
+            best = heapq.nsmallest(self.k, {*best, *self._ranked(stretch.items)})
+        return _ids(best)
 
 
 def cosines(embeddings: Sequence[Embedding], query: Embedding) -> list[float]:
@@ -86,25 +112,27 @@ def cosines(embeddings: Sequence[Embedding], query: Embedding) -> list[float]:
     return [float(score) for score in np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)]
 
 
-def _bound(squared_distance: float, query: float, lengths: Any) -> float:
-    """Return what cosine a document that was not returned can have at most.
+def _bound(squared_distance: float, vector: Any, lengths: Lengths | None) -> float:
+    """Return what cosine a record that was not returned can have at most.
 
-    A document of length n lies `q² + n² - 2·q·n·cosine` from a query of length q (squared), and all that were not
-    returned lie at least as far as the last one that was. The bound over the lengths in between is at one of the ends.
+    A vector of length n lies `q² + n² - 2·q·n·cosine` from a query of length q (squared), and all that were not
+    returned lie at least as far as the last one that was. Over the lengths in between, the bound is at one of the ends.
     """
-    if not math.isfinite(squared_distance) or not lengths.size or query == 0:
+    query = float(np.linalg.norm(vector.astype(np.float64)))
+    if not math.isfinite(squared_distance) or lengths is None or query == 0:
         return math.inf
-    ends = (float(lengths.min()), float(lengths.max()))
-    return max((query**2 + n**2 - squared_distance) / (2 * query * n) for n in ends) - _ROUNDING
+    return (
+        max((query**2 + n**2 - squared_distance) / (2 * query * n) for n in (lengths.least, lengths.most)) - _ROUNDING
+    )
 
 
-def _lengths(records: Sequence[Record]) -> Any:
-    rows = np.stack([vector_of(record.embedding) for record in records if record.embedding is not None])
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
-    return lengths[lengths > 0]
-
-
-def _scaled(direction: Any, length: float) -> Any:
+def _scaled(query: Embedding, length: float) -> Any:
+    """Return a vector of the query's direction and the given length, at which Euclid and cosine differ the least."""
+    direction = vector_of(query).astype(np.float64)
     own = float(np.linalg.norm(direction))
     scaled = direction * (length / own) if own else direction
     return np.clip(scaled, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
+
+
+def _ids(best: Sequence[tuple[float, str]]) -> list[str]:
+    return [record_id for _, record_id in best]

@@ -52,10 +52,15 @@ class _Bars:
         self._tasks: dict[Kind, TaskID] = {}
 
     def __call__(self, event: ProgressEvent) -> None:
-        task = self._tasks.get(event.kind)
-        if task is None:
-            task = self._tasks[event.kind] = self._bars.add_task("", total=None, found="")
-        self._bars.update(task, description=_doing(event), total=event.total, completed=event.done, found=_found(event))
+        if event.kind not in self._tasks:
+            self._tasks[event.kind] = self._bars.add_task(_doing(event), found="")
+        self._bars.update(
+            self._tasks[event.kind],
+            description=_doing(event),
+            total=event.total,
+            completed=event.done,
+            found=_found(event),
+        )
 
 
 class _Lines:

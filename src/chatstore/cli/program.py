@@ -53,8 +53,9 @@ def _report(ctx: typer.Context, word: str, error: Exception, text: str) -> None:
 def _defect(error: Exception) -> str:
     """Say where an unexpected error came from; not what it says, which might hold a password."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = "/".join(Path(frame.filename).parts[-2:])
     return (
-        f"unexpected {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}. This is a defect of "
+        f"unexpected {type(error).__name__} at {place}:{frame.lineno}. This is a defect of "
         "chatstore: please report it there, with what `chatstore --debug …` prints (look it over for secrets first)"
     )
 

@@ -1,0 +1,190 @@
+"""The walk: from `off` to `complete`, with an incident on the way, while the users go on as if nothing happened."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from chatstore.local import LocalStack
+from chatstore.models import Stage
+from chatstore.routing.flagfile import Share
+from demo.fleet import Fleet
+from demo.operations import Operations
+
+_SEEN_BY_ALL = 1.5
+"""Seconds until every process of the app has read a changed flag file."""
+_STATE_KNOWN = 6.0
+"""Seconds until every process of the app knows that a verify has passed; before, it refuses the stage `live`."""
+_CATCH_UP_SECONDS = 45.0
+
+
+class WalkError(Exception):
+    """A step of the migration did not end as it should; the message says which, and how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A part of the walk; it lasts until the next one begins.
+
+    Attributes:
+        title: What happens in it.
+        stage: The stage that the app is served at.
+        began: When it began, by the machine's monotonic clock.
+        marks: How many marks were open at its end.
+    """
+
+    title: str
+    stage: str
+    began: float
+    marks: int
+
+
+class Director:
+    """Walks the stages.
+
+    Args:
+        operations: What the person who runs the migration can do.
+        fleet: The app's processes, which serve already.
+        stack: The servers, one of which has an accident.
+        tell: Called with a step's name and what it is for.
+        seconds: How long the app is to be served at a stage at which nothing else happens.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        fleet: Fleet,
+        stack: LocalStack,
+        tell: Callable[[str, str], None],
+        *,
+        seconds: float,
+    ) -> None:
+        self.chapters: list[Chapter] = []
+        self.left_old_at = 0.0
+        self._operations = operations
+        self._fleet = fleet
+        self._stack = stack
+        self._tell = tell
+        self._seconds = seconds
+
+    async def walk(self) -> None:
+        """Go all the way.
+
+        Raises:
+            WalkError: A step did not end as it should.
+        """
+        async with self._chapter("before", "off"):
+            self._tell("off", "the app runs on chatstore already, but only Redis is used: nothing has changed yet")
+            await asyncio.sleep(self._seconds)
+        repairing = asyncio.create_task(self._operations.keep_repaired())
+        try:
+            await self._fill_new_side()
+            await self._move_reads()
+            await self._incident()
+            await self._let_go()
+        finally:
+            repairing.cancel()
+            await asyncio.gather(repairing, return_exceptions=True)
+        await self._leave_old_side()
+
+    async def _fill_new_side(self) -> None:
+        async with self._chapter("dual-write", "dualwrite"):
+            self._set(Stage.DUALWRITE, "each write goes to Redis, is acknowledged, and then goes to the new side")
+            await asyncio.sleep(self._seconds)
+        async with self._chapter("backfill", "dualwrite"):
+            self._tell("migrate", "copies what was there before, while everybody goes on writing")
+            await self._migrate_with_a_crash()
+        async with self._chapter("verify", "dualwrite"):
+            await self._verify()
+
+    async def _migrate_with_a_crash(self) -> None:
+        migrating = asyncio.create_task(self._operations.migrate(lambda _event: None))
+        await asyncio.sleep(0.3)
+        self._tell("accident", "an app process is killed (-9) in the middle of its users' calls, and started again")
+        await self._fleet.kill_one(0)
+        await self._fleet.start_one(0)
+        chat, documents = await migrating
+        if not (chat.complete and documents.complete):
+            raise WalkError("the backfill could not take every record: see `chatstore quarantine list`")
+        self._tell(
+            "migrate",
+            f"copied {chat.copied.sessions:,} sessions, {chat.copied.messages:,} messages and "
+            f"{documents.copied.documents:,} documents in {max(chat.seconds, documents.seconds):.1f} s",
+        )
+
+    async def _verify(self) -> None:
+        self._tell("verify", "compares every record of both sides, word by word and bit by bit")
+        reports = await self._operations.verify()
+        for report in reports:
+            if not report.equal:
+                raise WalkError(f"verify found {report.difference_count} differences, first: {report.differences[0]}")
+        chat, documents = reports
+        self._tell(
+            "verify",
+            f"{chat.old.records + documents.old.records:,} records are equal, and {documents.proved} documents "
+            f"were searched for and found ({max(chat.seconds, documents.seconds):.1f} s)",
+        )
+
+    async def _move_reads(self) -> None:
+        async with self._chapter("shadow reads", "shadow"):
+            self._set(Stage.SHADOW, "each read is repeated on the new side afterwards, and the answers are compared")
+            await asyncio.sleep(max(self._seconds, _STATE_KNOWN))
+        async with self._chapter("a quarter of the users", "shadow/live"):
+            self._set(Stage.SHADOW, "a quarter of the users is served by the new side", Share(Stage.LIVE, 25))
+            await asyncio.sleep(self._seconds)
+        async with self._chapter("everybody", "live"):
+            self._set(Stage.LIVE, "Supabase and Chroma serve everybody; Redis is still written, so it can take over")
+            await asyncio.sleep(self._seconds)
+
+    async def _incident(self) -> None:
+        async with self._chapter("incident: back", "dualwrite"):
+            self._set(Stage.DUALWRITE, "something is wrong with Supabase: back to Redis, by the flag alone")
+            await self._everybody_settled()
+        async with self._chapter("Supabase is down", "dualwrite"):
+            await asyncio.to_thread(self._stack.supabase.kill)
+            self._tell("accident", "Supabase's API is dead. Nobody waits for it: what it misses is marked")
+            await asyncio.sleep(self._seconds)
+        marks = self.chapters[-1].marks
+        async with self._chapter("catching up", "dualwrite"):
+            await asyncio.to_thread(self._stack.supabase.start)
+            self._tell("repair", f"Supabase is up again: {marks} marks say what it has missed, and are merged")
+            await self._caught_up()
+            self._tell("repair", "all merged")
+
+    async def _let_go(self) -> None:
+        async with self._chapter("everybody again", "live"):
+            self._set(Stage.LIVE, "forward again; the flip back has cost nothing")
+            await asyncio.sleep(self._seconds)
+        async with self._chapter("ramp-down", "rampdown"):
+            self._set(Stage.RAMPDOWN, "no more comparing; Redis is written for the last time")
+            await asyncio.sleep(self._seconds)
+            await self._caught_up()
+
+    async def _leave_old_side(self) -> None:
+        self.left_old_at = time.monotonic()
+        async with self._chapter("done", "complete"):
+            self._set(Stage.COMPLETE, "only Supabase and Chroma; marks say what Redis lacks: the way back stays open")
+            await asyncio.sleep(self._seconds)
+
+    def _set(self, stage: Stage, meaning: str, share: Share | None = None) -> None:
+        self._operations.set_stage(stage, share=share)
+        self._tell(stage if share is None else share.stage, meaning)
+
+    async def _everybody_settled(self) -> None:
+        """Wait until every process serves the new stage, and nothing is left from the one before."""
+        await asyncio.sleep(_SEEN_BY_ALL)
+        await self._caught_up()
+
+    async def _caught_up(self) -> None:
+        if not await self._operations.caught_up(within=_CATCH_UP_SECONDS):
+            raise WalkError(f"marks were still open after {_CATCH_UP_SECONDS:.0f} s")
+
+    @asynccontextmanager
+    async def _chapter(self, title: str, stage: str) -> AsyncIterator[None]:
+        began = time.monotonic()
+        yield
+        marks = await self._operations.marks()
+        self.chapters.append(Chapter(title, stage, began, marks.count))

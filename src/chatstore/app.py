@@ -1,0 +1,146 @@
+"""What an app opens: its chat store and its document store, routed by the stage of each call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openfeature import api
+from openfeature.client import OpenFeatureClient
+from openfeature.provider import ProviderStatus
+
+from chatstore.backends import Backends
+from chatstore.errors import ConfigurationError
+from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
+from chatstore.models import Kind, Side
+from chatstore.routing import ChatRouter, DocumentRouter, Sides, StageResolver, chat_replicator, document_replicator
+from chatstore.routing.sides import S
+from chatstore.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from redis.asyncio import Redis
+    from supabase import AsyncClient
+
+logger = logging.getLogger("chatstore")
+
+DOMAIN = "chatstore"
+_READY_WITHIN = 10.0
+
+
+class Stores:
+    """An app's chat store and document store.
+
+    Attributes:
+        chat: Sessions and messages.
+        documents: Documents with embeddings.
+    """
+
+    def __init__(self, chat: ChatHistoryStore, documents: DocumentStore) -> None:
+        self.chat = chat
+        self.documents = documents
+
+    async def close(self) -> None:
+        """Finish what is under way; what the second side lacks then stays marked."""
+        await self.chat.close()
+        await self.documents.close()
+
+
+@asynccontextmanager
+async def open_stores(
+    settings: Settings | None = None,
+    *,
+    embedder: Embedder | None = None,
+    redis: Redis | None = None,
+    supabase: AsyncClient | None = None,
+    chroma: ClientAPI | None = None,
+    inline: bool = False,
+) -> AsyncGenerator[Stores, None]:
+    """Open the stores that the settings name.
+
+    Where only one side of a kind is known, its store is given as it is: without a new side, as at stage `off` with no
+    migration in sight; without an old one, as after it.
+
+    Args:
+        settings: Where the servers are; read from the environment and `.env.local` when left out.
+        embedder: A coroutine function from texts to embeddings, for documents and queries that bring none.
+        redis: A client that the app has already (of `redis.asyncio`); it stays the app's. So do the next two.
+        supabase: A client that was made with the secret key.
+        chroma: A client, embedded or of a server.
+        inline: Write the second side before a write returns, instead of in the background.
+
+    Raises:
+        ConfigurationError: A setting is missing or malformed.
+    """
+    given = settings or load_settings()
+    async with Backends(given, embedder=embedder, redis=redis, supabase=supabase, chroma=chroma) as backends:
+        flags = await _flags(given.flag_file)
+        stores = Stores(
+            await _chat(backends, flags, inline=inline), await _documents(backends, flags, embedder, inline=inline)
+        )
+        try:
+            yield stores
+        finally:
+            await stores.close()
+
+
+async def _chat(backends: Backends, flags: OpenFeatureClient, *, inline: bool) -> ChatHistoryStore:
+    if not backends.has_new(Kind.CHAT):
+        return await backends.old_chat()
+    if not backends.has_old:
+        return await backends.new_chat()
+    sides = await backends.chat_sides()
+    return ChatRouter(
+        sides, _stages(Kind.CHAT, sides, backends.settings, flags), replicator=chat_replicator(sides, inline=inline)
+    )
+
+
+async def _documents(
+    backends: Backends, flags: OpenFeatureClient, embedder: Embedder | None, *, inline: bool
+) -> DocumentStore:
+    if not backends.has_new(Kind.DOCUMENTS):
+        return await backends.old_documents()
+    if not backends.has_old:
+        return await backends.new_documents()
+    sides = await backends.document_sides()
+    return DocumentRouter(
+        sides,
+        _stages(Kind.DOCUMENTS, sides, backends.settings, flags),
+        embedder=embedder,
+        replicator=document_replicator(sides, inline=inline),
+    )
+
+
+def _stages(kind: Kind, sides: Sides[S], settings: Settings, flags: OpenFeatureClient) -> StageResolver:
+    journals = [sides[side].journal for side in Side]
+    return StageResolver(kind, journals, configured=settings.stage, client=flags)
+
+
+async def _flags(flag_file: Path | None) -> OpenFeatureClient:
+    """Return the client that knows the stages: of the app's own provider, or of one that reads the flag file."""
+    if flag_file is None:
+        return api.get_client(domain=DOMAIN)
+    try:
+        from openfeature.contrib.provider.flagd import FlagdProvider  # noqa: PLC0415 - an extra
+        from openfeature.contrib.provider.flagd.config import ResolverType  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(
+            "CHATSTORE_FLAG_FILE is read by OpenFeature's flagd provider: pip install 'chatstore[flagd]'"
+        ) from error
+    if not await asyncio.to_thread(flag_file.exists):
+        raise ConfigurationError(
+            f"CHATSTORE_FLAG_FILE names {flag_file}, which is not there: make it with `chatstore stage chat off`"
+        )
+    provider = FlagdProvider(resolver_type=ResolverType.FILE, offline_flag_source_path=str(flag_file))
+    api.set_provider(provider, DOMAIN)
+    client = api.get_client(domain=DOMAIN)
+    # Until the provider is ready it answers with the default, which would count as no answer.
+    for _ in range(int(_READY_WITHIN / 0.02)):
+        if client.get_provider_status() is ProviderStatus.READY:
+            return client
+        await asyncio.sleep(0.02)
+    raise ConfigurationError(f"the flag file {flag_file} cannot be read: check that it is valid JSON")

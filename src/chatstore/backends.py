@@ -1,0 +1,204 @@
+"""From the settings to the stores of both sides. Each client library is imported when its backend is first used."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pydantic import SecretStr
+
+from chatstore.errors import ConfigurationError
+from chatstore.interfaces import ChatSide, DocumentSide, Embedder, Progress
+from chatstore.models import Kind
+from chatstore.routing import Sides
+from chatstore.settings import Settings, require, setting_name
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from redis.asyncio import Redis
+    from supabase import AsyncClient
+
+    from chatstore.chroma import ChromaClient
+    from chatstore.redis import Client as RedisClient
+    from chatstore.supabase import SupabaseClient
+
+_CHROMAS = ("chroma_url", "chroma_path", "chroma_api_key")
+
+
+class Backends:
+    """The stores that the settings name, each made when it is first asked for.
+
+    Args:
+        settings: Where the servers are.
+        embedder: Makes the embeddings that a caller does not give.
+        redis: A client that the app has already; it stays open when the backends close. So do the next two.
+        supabase: A client that was made with the secret key.
+        chroma: A client, embedded or of a server.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        embedder: Embedder | None = None,
+        redis: Redis | None = None,
+        supabase: AsyncClient | None = None,
+        chroma: ClientAPI | None = None,
+    ) -> None:
+        self.settings = settings
+        self._embedder = embedder
+        self._redis = redis
+        self._supabase = supabase
+        self._chroma = chroma
+        self._closing = AsyncExitStack()
+        self._redis_connected: RedisClient | None = None
+        self._old_chat: ChatSide | None = None
+        self._old_documents: DocumentSide | None = None
+        self._new_chat: ChatSide | None = None
+        self._new_documents: DocumentSide | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the clients that were made here."""
+        await self._closing.aclose()
+
+    @property
+    def has_old(self) -> bool:
+        """Whether the settings name an old side."""
+        return self._redis is not None or self.settings.redis_url is not None
+
+    def has_new(self, kind: Kind) -> bool:
+        """Whether the settings name a new side of this kind."""
+        if kind is Kind.CHAT:
+            return self._supabase is not None or self.settings.supabase_url is not None
+        return self._chroma is not None or any(getattr(self.settings, field) is not None for field in _CHROMAS)
+
+    async def chat_sides(self) -> Sides[ChatSide]:
+        """Return the chat stores of both sides.
+
+        Raises:
+            ConfigurationError: A setting is missing; the message names all that are.
+        """
+        self._require_new(Kind.CHAT, *self._old_fields())
+        return Sides(await self.old_chat(), await self.new_chat())
+
+    async def document_sides(self) -> Sides[DocumentSide]:
+        """Return the document stores of both sides.
+
+        Raises:
+            ConfigurationError: A setting is missing; the message names all that are.
+        """
+        self._require_new(Kind.DOCUMENTS, *self._old_fields())
+        return Sides(await self.old_documents(), await self.new_documents())
+
+    async def old_chat(self) -> ChatSide:
+        """Return the chat store of the old side: Redis, in the layout of the settings."""
+        if self._old_chat is None:
+            from chatstore.redis import RedisChat, chat_layout  # noqa: PLC0415 - imported when first used
+
+            self._old_chat = RedisChat(self._redis_client(), chat_layout(self.settings.layout))
+        return self._old_chat
+
+    async def old_documents(self) -> DocumentSide:
+        """Return the document store of the old side: Redis, in the layout of the settings."""
+        if self._old_documents is None:
+            from chatstore.redis import RedisDocuments, document_layout  # noqa: PLC0415
+
+            layout = document_layout(self.settings.layout)
+            self._old_documents = RedisDocuments(self._redis_client(), layout, embedder=self._embedder)
+        return self._old_documents
+
+    async def new_chat(self) -> ChatSide:
+        """Return the chat store of the new side: Supabase."""
+        if self._new_chat is None:
+            from chatstore.supabase import SupabaseChat  # noqa: PLC0415
+
+            self._new_chat = SupabaseChat(self._supabase_client())
+        return self._new_chat
+
+    async def new_documents(self) -> DocumentSide:
+        """Return the document store of the new side: Chroma, with the collection plan of the settings."""
+        if self._new_documents is None:
+            from chatstore.chroma import ChromaDocuments, PerUser, Sharded, Single  # noqa: PLC0415
+
+            plan = {"user": PerUser, "shards": Sharded, "one": Single}[self.settings.collections]()
+            self._new_documents = ChromaDocuments(self._chroma_client(), plan=plan, embedder=self._embedder)
+        return self._new_documents
+
+    def progress(self, kind: Kind) -> Progress:
+        """Return where runs of a kind's migration write down how far they came: beside the old side's data."""
+        from chatstore.redis import RedisProgress  # noqa: PLC0415
+
+        return RedisProgress(self._redis_client(), kind)
+
+    def _redis_client(self) -> RedisClient:
+        if self._redis_connected is None:
+            from chatstore.redis import connect, take_over  # noqa: PLC0415
+
+            if self._redis is not None:
+                self._redis_connected = take_over(self._redis)
+            else:
+                require(self.settings, "redis_url")
+                self._redis_connected = connect(_secret(self.settings.redis_url))
+            self._closing.push_async_callback(self._redis_connected.aclose)
+        return self._redis_connected
+
+    def _supabase_client(self) -> SupabaseClient:
+        from chatstore.supabase import SupabaseClient  # noqa: PLC0415
+
+        if self._supabase is not None:
+            return SupabaseClient(self._supabase)
+        require(self.settings, "supabase_url", "supabase_secret_key")
+        client = SupabaseClient.connect(self.settings.supabase_url or "", _secret(self.settings.supabase_secret_key))
+        self._closing.push_async_callback(client.close)
+        return client
+
+    def _chroma_client(self) -> ChromaClient:
+        from chatstore.chroma import ChromaClient  # noqa: PLC0415
+
+        if self._chroma is not None:
+            return ChromaClient.of(self._chroma)
+        self._require_new(Kind.DOCUMENTS)
+        settings = self.settings
+        if settings.chroma_url is not None:
+            client = ChromaClient.server(
+                settings.chroma_url.get_secret_value(),
+                tenant=settings.chroma_tenant or "default_tenant",
+                database=settings.chroma_database or "default_database",
+            )
+        elif settings.chroma_path is not None:
+            client = ChromaClient.embedded(settings.chroma_path)
+        else:
+            client = ChromaClient.cloud(
+                _secret(settings.chroma_api_key), tenant=settings.chroma_tenant, database=settings.chroma_database
+            )
+        self._closing.push_async_callback(client.close)
+        return client
+
+    def _require_new(self, kind: Kind, *others: str) -> None:
+        if kind is Kind.CHAT:
+            new = () if self._supabase is not None else ("supabase_url", "supabase_secret_key")
+            require(self.settings, *others, *new)
+            return
+        require(self.settings, *others)
+        named = [setting_name(field) for field in _CHROMAS if getattr(self.settings, field) is not None]
+        if self._chroma is None and len(named) != 1:
+            found = " and ".join(named) + " are set" if named else "none is set"
+            raise ConfigurationError(
+                f"documents go to one Chroma: set one of {', '.join(map(setting_name, _CHROMAS))}; {found}"
+            )
+
+    def _old_fields(self) -> tuple[str, ...]:
+        return () if self._redis is not None else ("redis_url",)
+
+
+def _secret(value: SecretStr | None) -> str:
+    return "" if value is None else value.get_secret_value()

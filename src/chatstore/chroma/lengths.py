@@ -1,0 +1,40 @@
+"""How long the embeddings of a collection are: what its nearest tell about its most alike depends on it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from chatstore.chroma.collection import BATCH, Collection, Lengths
+from chatstore.chroma.metadata import LENGTH
+
+_ROUNDING = 1e-6
+
+
+async def lengths_of(collection: Collection) -> Lengths | None:
+    """Return two lengths between which all embeddings of a collection are, but for the zero ones; None for no others.
+
+    It is found by asking for embeddings outside of what was known before, until there are none: one index look-up, as
+    long as nobody writes longer or shorter ones.
+    """
+    known = collection.lengths
+    while True:
+        found = await collection.get(where=_outside(known), limit=BATCH)
+        held = [length for record in found if isinstance(length := record.metadata.get(LENGTH), float)]
+        if not held:
+            collection.lengths = known
+            return known
+        least, most = min(held) * (1 - _ROUNDING), max(held) * (1 + _ROUNDING)
+        known = Lengths(least, most) if known is None else Lengths(min(known.least, least), max(known.most, most))
+
+
+def _outside(known: Lengths | None) -> dict[str, Any]:
+    if known is None:
+        return {LENGTH: {"$gt": 0.0}}
+    shorter = {"$and": [{LENGTH: {"$gt": 0.0}}, {LENGTH: {"$lt": known.least}}]}
+    return {"$or": [shorter, {LENGTH: {"$gt": known.most}}]}
+
+
+def typical(lengths: Lengths | None) -> float:
+    """Return a length in the middle; 1 when none is known."""
+    return math.sqrt(lengths.least) * math.sqrt(lengths.most) if lengths else 1.0
