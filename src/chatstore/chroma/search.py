@@ -68,8 +68,7 @@ class Search:
             )
             best = self._ranked(record for record, _ in answer)
             if len(answer) < count:
-                lost = len(best) < self.k and await self._are_more_than(len(answer))
-                return await self._exhaustively() if lost else _ids(best)
+                return await self._exhaustively() if await self._are_more_than(len(answer)) else _ids(best)
             if count >= most or (len(best) == self.k and best[-1][0] <= -_bound(answer[-1][1], vector, lengths)):
                 return _ids(best)
             count = min(count * _GROWTH, most)
@@ -84,11 +83,10 @@ class Search:
         return len(await self.collection.get(where=self.where, parts=IDS, limit=count + 1)) > count
 
     async def _exhaustively(self) -> list[str]:
-        """Look at every record.
+        """Look at every record, because the index, asked for all, gave fewer than there are.
 
-        The index is a graph, and where many embeddings are equal, parts of it cannot be reached from others; it was
-        also seen to lose records at a restart (chroma-core/chroma#7090). Nobody
-        shall be told then that there are fewer.
+        It is a graph of which parts may be out of reach, as those behind many equal embeddings; and it was seen to lose
+        records at a restart (chroma-core/chroma#7090).
         """
         best: list[tuple[float, str]] = []
 
