@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
@@ -38,6 +39,7 @@ def main() -> int:
     # What is not a terminal has no width: wide enough for the tables, then.
     story = Story(console if console.is_terminal else Console(width=_WIDTH))
     _forget_own_settings()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: in order
     scale = SHORT if arguments.short else FULL
     if arguments.seconds is not None:
         scale = replace(scale, seconds=arguments.seconds)

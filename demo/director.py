@@ -14,6 +14,8 @@ from chatstore.routing.flagfile import Share
 from demo.fleet import Fleet
 from demo.operations import Operations
 
+_STARTED = 2.0
+"""Seconds until all users have opened the app: chatstore indexes Redis at the first list of a user's sessions."""
 _SEEN_BY_ALL = 1.5
 """Seconds until every process of the app has read a changed flag file."""
 _STATE_KNOWN = 6.0
@@ -45,6 +47,10 @@ class Chapter:
 class Director:
     """Walks the stages.
 
+    Attributes:
+        chapters: The chapters so far.
+        old_whole_until: What was acknowledged until then is on the old side as well.
+
     Args:
         operations: What the person who runs the migration can do.
         fleet: The app's processes, which serve already.
@@ -63,7 +69,7 @@ class Director:
         seconds: float,
     ) -> None:
         self.chapters: list[Chapter] = []
-        self.left_old_at = 0.0
+        self.old_whole_until = 0.0
         self._operations = operations
         self._fleet = fleet
         self._stack = stack
@@ -76,8 +82,10 @@ class Director:
         Raises:
             WalkError: A step did not end as it should.
         """
-        async with self._chapter("before", "off"):
-            self._tell("off", "the app runs on chatstore already, but only Redis is used: nothing has changed yet")
+        async with self._chapter("the app starts", "off"):
+            self._tell("off", "the app uses chatstore from now on, and chatstore only Redis, as it found it")
+            await asyncio.sleep(min(self._seconds, _STARTED))
+        async with self._chapter("as before", "off"):
             await asyncio.sleep(self._seconds)
         repairing = asyncio.create_task(self._operations.keep_repaired())
         try:
@@ -103,7 +111,7 @@ class Director:
     async def _migrate_with_a_crash(self) -> None:
         migrating = asyncio.create_task(self._operations.migrate(lambda _event: None))
         await asyncio.sleep(0.3)
-        self._tell("accident", "an app process is killed (-9) in the middle of its users' calls, and started again")
+        self._tell("accident", "an app process is killed (-9) and started again; what it had not finished is marked")
         await self._fleet.kill_one(0)
         await self._fleet.start_one(0)
         chat, documents = await migrating
@@ -161,10 +169,10 @@ class Director:
         async with self._chapter("ramp-down", "rampdown"):
             self._set(Stage.RAMPDOWN, "no more comparing; Redis is written for the last time")
             await asyncio.sleep(self._seconds)
+            self.old_whole_until = time.monotonic()
             await self._caught_up()
 
     async def _leave_old_side(self) -> None:
-        self.left_old_at = time.monotonic()
         async with self._chapter("done", "complete"):
             self._set(Stage.COMPLETE, "only Supabase and Chroma; marks say what Redis lacks: the way back stays open")
             await asyncio.sleep(self._seconds)

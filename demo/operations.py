@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -129,16 +128,15 @@ class Operations:
                 oldest = min(filter(None, (oldest, backlog.oldest)), default=None)
         return Marks(count, oldest)
 
-    async def caught_up(self, *, within: float, tell: Callable[[Marks], Awaitable[None]] | None = None) -> bool:
-        """Wait until no mark is older than a moment; return False when that takes too long.
+    async def caught_up(self, *, within: float) -> bool:
+        """Wait until all that is marked now is merged; return False when that takes too long.
 
-        While people write, there always is a mark or two: those of the writes under way.
+        While people write there always are younger marks: those of the writes under way.
         """
+        now = utc_now()
         for _ in range(round(within / _REPAIR_EVERY)):
-            marks = await self.marks()
-            if marks.oldest is None or utc_now() - marks.oldest < 2 * _YOUNG:
+            oldest = (await self.marks()).oldest
+            if oldest is None or oldest > now:
                 return True
-            if tell is not None:
-                await tell(marks)
             await asyncio.sleep(_REPAIR_EVERY)
         return False

@@ -54,7 +54,7 @@ async def play(scale: Scale, seed: int, folder: Path, stack: LocalStack, story: 
         story.tell("judge", "the app has ended; other clients read the servers, and compare with what was acknowledged")
         ledgers = [read_ledger(file) for file in fleet.ledgers]
         calls = before + [call for made, _ in ledgers for call in made]
-        verdicts = _judge(stack, calls, director.left_old_at)
+        verdicts = _judge(stack, calls, director.old_whole_until)
         story.tell("repair", "what was written since only to the new side goes to Redis: the way back")
         await operations.repair_chat()
         verdicts.append(judge("Redis, repaired: the way back", calls, read_redis(stack.redis.url), whats=_CHAT))
@@ -98,11 +98,11 @@ def _written_before(user_id: str, effects: list[Effect]) -> Call:
     )
 
 
-def _judge(stack: LocalStack, calls: list[Call], left_old_at: float) -> list[Verdict]:
+def _judge(stack: LocalStack, calls: list[Call], old_whole_until: float) -> list[Verdict]:
     return [
         judge("Supabase", calls, read_postgres(stack.settings.supabase_db_url), whats=_CHAT),
         judge("Chroma", calls, read_chroma(stack.settings.chroma_url), whats=_DOCUMENTS),
-        judge("Redis, when it was left", calls, read_redis(stack.redis.url), until=left_old_at),
+        judge("Redis, when it was left", calls, read_redis(stack.redis.url), until=old_whole_until),
     ]
 
 
