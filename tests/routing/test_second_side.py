@@ -91,7 +91,7 @@ async def test_what_one_side_cannot_take_goes_to_quarantine_and_stops_nothing():
     report = await chat_repairer(chat.sides, progress=progress).run()
     assert report.quarantined == 1
     [record] = [record async for record in progress.quarantined()]
-    assert record.key == session.id
+    assert record.key == f"session/{session.id}"
     assert "taken by another user" in record.reason
     assert await marks_of(chat.sides) == 0
     assert await chat.sides.new.get_session("u", other.id) == other

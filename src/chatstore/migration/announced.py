@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from chatstore.errors import ConflictError, InvalidRecordError, UnavailableError
 from chatstore.interfaces import DocumentSide
-from chatstore.models import DocumentKey, Mark, Quarantined, Side, new_token
-from chatstore.routing import Sides, announcements, settle
+from chatstore.models import DocumentKey, Quarantined, Side
+from chatstore.routing import Sides, announcements, settle, withdraw
 
 # Half of an announcement's lease, because a put that was given up may go on in the server for a while.
 DEADLINE_SECONDS = 30.0
@@ -48,17 +47,7 @@ async def put_announced(
     except TimeoutError as error:
         raise UnavailableError(f"{len(keys)} documents were not written in {DEADLINE_SECONDS:.0f} s") from error
     except (InvalidRecordError, ConflictError):
-        await _withdraw(sides, marks)
+        await withdraw(sides, await settle(sides, marks, exclusive=True))
         raise
-    await _withdraw(sides, marks)
+    await withdraw(sides, await settle(sides, marks, exclusive=True))
     return page.quarantined
-
-
-async def _withdraw(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> None:
-    """Clear the marks of a put that has ended; where others are at work on a key, leave it to the repairer."""
-    left = await settle(sides, marks, exclusive=True)
-    if left:
-        # Nothing of this put can come late any more, so the repairer need not wait for its lease to end.
-        journal = sides[left[0].side].journal
-        await journal.add([replace(mark, token=new_token(), lease_until=None) for mark in left])
-        await journal.clear(left)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from chatstore.errors import ChatStoreError
 from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.migration.announced import put_announced
 from chatstore.migration.counting import ChatCounter, Counter, DocumentCounter
-from chatstore.migration.keys import ChatKey, document_name
 from chatstore.migration.patience import Patience
-from chatstore.migration.quarantine import refusal, refused_of
 from chatstore.migration.reports import Tally
-from chatstore.models import ChatChange, DocumentChange, Kind, Message, Quarantined, ScanPage, Side
-from chatstore.routing import Sides
+from chatstore.models import ChatChange, DocumentChange, Kind, Quarantined, ScanPage, Side
+from chatstore.routing import Sides, put_chat, put_documents
 
 C = TypeVar("C")
 
@@ -32,9 +29,6 @@ class Refused:
 
     records: tuple[Quarantined, ...] = ()
     tally: Tally = field(default_factory=Tally)
-
-    def __add__(self, other: Refused) -> Refused:
-        return Refused(self.records + other.records, self.tally + other.tally)
 
 
 class Copy(ABC, Generic[C]):
@@ -88,30 +82,14 @@ class ChatCopy(Copy[ChatChange]):
         async def put(part: Sequence[ChatChange]) -> None:
             await patience.until_done(lambda: self._target.put(part))
 
-        refused = Refused()
-        for change, error in await refused_of(changes, put):
-            refused += await self._put_apart(change, error, patience)
-        return refused
-
-    async def _put_apart(self, change: ChatChange, error: ChatStoreError, patience: Patience) -> Refused:
-        """Put a refused session without its messages, and then those that can be taken."""
-        header = replace(change, messages=())
-
-        async def put_header(headers: Sequence[ChatChange]) -> None:
-            await patience.until_done(lambda: self._target.put(headers))
-
-        async def put_messages(messages: Sequence[Message]) -> None:
-            part = replace(header, messages=tuple(messages))
-            await patience.until_done(lambda: self._target.put([part]))
-
-        if not change.messages or await refused_of([header], put_header):
-            entry = refusal(str(ChatKey(change.session_id)), change.session, error)
-            return Refused((entry,), Tally(sessions=1, messages=len(change.messages)))
-        entries = [
-            refusal(str(ChatKey.of(message)), message, reason)
-            for message, reason in await refused_of(change.messages, put_messages)
-        ]
-        return Refused(tuple(entries), Tally(messages=len(entries)))
+        refusals = await put_chat(put, changes)
+        return Refused(
+            tuple(refusal.entry for refusal in refusals),
+            Tally(
+                sessions=sum(refusal.header for refusal in refusals),
+                messages=sum(refusal.messages for refusal in refusals),
+            ),
+        )
 
     async def count(self) -> int:
         count = await self._source.count()
@@ -147,8 +125,7 @@ class DocumentCopy(Copy[DocumentChange]):
                 await patience.until_done(lambda: put_announced(self._sides, self.source_side, keys, op="backfill"))
             )
 
-        refused = await refused_of(changes, put)
-        entries = [refusal(document_name(change.key), change, error) for change, error in refused]
+        entries = [refusal.entry for refusal in await put_documents(put, changes)]
         return Refused((*entries, *unreadable), Tally(documents=len(entries) + len(unreadable)))
 
     async def count(self) -> int:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from chatstore.errors import InvalidRecordError, UnavailableError, UnsupportedError
 from chatstore.interfaces import DocumentSide
 from chatstore.migration.compare import Difference
-from chatstore.migration.keys import document_name
 from chatstore.models import Document
+from chatstore.models.names import document_name
 
 # What rounding leaves of the similarity of a vector and itself, with room to spare.
 _THE_SAME = 0.999

@@ -12,7 +12,6 @@ from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.migration.compare import Difference, compare_documents, compare_messages, compare_sessions
 from chatstore.migration.counting import ChatCounter, Counter, DocumentCounter
 from chatstore.migration.index_proof import Proof, prove_index, sampled
-from chatstore.migration.keys import ChatKey, document_name
 from chatstore.models import (
     ChatChange,
     Document,
@@ -25,6 +24,7 @@ from chatstore.models import (
     Side,
     utc_now,
 )
+from chatstore.models.names import ChatKey, document_name
 
 C = TypeVar("C")
 K = TypeVar("K")

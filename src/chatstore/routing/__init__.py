@@ -4,10 +4,10 @@ from chatstore.routing.chat import ChatRouter, chat_replicator
 from chatstore.routing.documents import DocumentRouter, document_replicator
 from chatstore.routing.flags import FLAGS, StageResolver
 from chatstore.routing.merge import Merged, announcements, merge_chat, merge_documents
-from chatstore.routing.put import put_each
+from chatstore.routing.refusals import Refusal, put_chat, put_documents
 from chatstore.routing.repair import Repairer, RepairReport, chat_repairer, document_repairer
 from chatstore.routing.replication import ReplicationCounts, Replicator
-from chatstore.routing.settle import settle
+from chatstore.routing.settle import settle, withdraw
 from chatstore.routing.shadow import Mismatch, ShadowCounts, ShadowReader
 from chatstore.routing.sides import Sides
 from chatstore.routing.stages import ROUTES, Route, refusal
@@ -19,6 +19,7 @@ __all__ = [
     "DocumentRouter",
     "Merged",
     "Mismatch",
+    "Refusal",
     "RepairReport",
     "Repairer",
     "ReplicationCounts",
@@ -35,7 +36,9 @@ __all__ = [
     "document_replicator",
     "merge_chat",
     "merge_documents",
-    "put_each",
+    "put_chat",
+    "put_documents",
     "refusal",
     "settle",
+    "withdraw",
 ]

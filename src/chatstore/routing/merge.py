@@ -6,14 +6,14 @@ and other merges. Merging every marked key is a repair.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from chatstore.interfaces import ChatSide, DocumentSide
 from chatstore.models import DocumentKey, Mark, Quarantined, Side, new_token, utc_now
-from chatstore.routing.put import put_each
-from chatstore.routing.settle import settle
+from chatstore.routing.refusals import put_chat, put_documents
+from chatstore.routing.settle import settle, withdraw
 from chatstore.routing.sides import Sides
 
 ANNOUNCEMENT = timedelta(seconds=60)
@@ -27,11 +27,13 @@ class Merged:
     Attributes:
         cleared: The marks that are gone now.
         left: The marks that stay, because someone else is at work on their keys.
-        quarantined: What one side holds and the other can't take, or can't be read. The keys' marks stay, too.
+        stuck: The marks that stay, because one side can't be read there, or can't take what the other holds.
+        quarantined: What that is.
     """
 
     cleared: tuple[Mark, ...] = ()
     left: tuple[Mark, ...] = ()
+    stuck: tuple[Mark, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
 
 
@@ -46,9 +48,9 @@ async def merge_chat(sides: Sides[ChatSide], marks: Sequence[Mark]) -> Merged:
     for source, target in ((sides.old, sides.new), (sides.new, sides.old)):
         async for page in source.fetch([marks[0].key], message_ids=ids):
             quarantined += page.quarantined
-            quarantined += await put_each(target.put, target.side, page.changes)
+            quarantined += [refusal.entry for refusal in await put_chat(target.put, page.changes)]
     if quarantined:
-        return Merged(left=tuple(marks), quarantined=tuple(quarantined))
+        return Merged(stuck=tuple(marks), quarantined=tuple(quarantined))
     await settle(sides, marks, exclusive=False)
     return Merged(cleared=tuple(marks))
 
@@ -57,36 +59,44 @@ async def merge_documents(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> 
     """Merge the documents that marks concern, and clear the marks.
 
     Where a side compares and writes in two steps, the merge is announced on each key before and looks for others after;
-    the marks of keys on which somebody else was at work stay, and so does the announcement, for another merge.
+    the marks of keys on which somebody else was at work stay, and one of ours with them, for another merge.
 
     Raises:
         UnavailableError: A side did not answer; the marks stay.
     """
-    keys = [DocumentKey(user_id, name) for user_id, name in dict.fromkeys((m.user_id, m.key) for m in marks)]
+    keys = list(dict.fromkeys(_key(mark) for mark in marks))
     if sides.old.atomic and sides.new.atomic:
-        quarantined = await _join_documents(sides, keys)
-        return await _cleared(sides, marks, (), quarantined)
+        bad = await _join_documents(sides, keys)
+        return await _cleared(sides, marks, (), bad)
     own = announcements(keys, marks[0].side)
     await sides[marks[0].side].journal.add(own)
     known = await _all_marks(sides, keys, marks)
-    quarantined = await _join_documents(sides, keys)
-    return await _cleared(sides, known, own, quarantined)
+    bad = await _join_documents(sides, keys)
+    return await _cleared(sides, known, own, bad)
 
 
 async def _cleared(
-    sides: Sides[DocumentSide], marks: Sequence[Mark], own: Sequence[Mark], quarantined: Sequence[Quarantined]
+    sides: Sides[DocumentSide],
+    marks: Sequence[Mark],
+    own: Sequence[Mark],
+    bad: Mapping[DocumentKey, Sequence[Quarantined]],
 ) -> Merged:
     """Clear the marks of merged keys and our own, but for keys on which somebody else may still be at work."""
-    stuck = {record.key for record in quarantined}
     now = utc_now()
-    busy = {(mark.user_id, mark.key) for mark in marks if mark.lease_until is not None and mark.lease_until > now}
-    ripe = [mark for mark in (*marks, *own) if mark.key not in stuck and (mark.user_id, mark.key) not in busy]
+    busy = {_key(mark) for mark in marks if mark.lease_until is not None and mark.lease_until > now}
+    merged = [mark for mark in marks if _key(mark) not in busy and _key(mark) not in bad]
+    ripe = [*merged, *(mark for mark in own if _key(mark) not in busy and _key(mark) not in bad)]
     left = {mark.token for mark in await settle(sides, ripe, exclusive=bool(own))}
-    gone = {mark.token for mark in ripe} - left
+    # On a bad key nothing was written, so nobody need be told. On the others, somebody may have written beside us.
+    if idle := [mark for mark in own if _key(mark) in bad]:
+        await sides[idle[0].side].journal.clear(idle)
+    await withdraw(sides, [m for m in own if _key(m) not in bad and (m.token in left or _key(m) in busy)])
+    cleared = {mark.token for mark in merged} - left
     return Merged(
-        cleared=tuple(mark for mark in marks if mark.token in gone),
-        left=tuple(mark for mark in marks if mark.token not in gone),
-        quarantined=tuple(quarantined),
+        cleared=tuple(mark for mark in marks if mark.token in cleared),
+        left=tuple(mark for mark in marks if mark.token not in cleared and _key(mark) not in bad),
+        stuck=tuple(mark for mark in marks if _key(mark) in bad),
+        quarantined=tuple(record for records in bad.values() for record in records),
     )
 
 
@@ -116,13 +126,27 @@ def announcements(keys: Sequence[DocumentKey], side: Side, op: str = "repair") -
     ]
 
 
-async def _join_documents(sides: Sides[DocumentSide], keys: Sequence[DocumentKey]) -> list[Quarantined]:
-    quarantined: list[Quarantined] = []
+async def _join_documents(
+    sides: Sides[DocumentSide], keys: Sequence[DocumentKey]
+) -> Mapping[DocumentKey, Sequence[Quarantined]]:
+    """Join documents; return for each key that can't be joined what is wrong with it."""
+    records: list[Quarantined] = []
     for source, target in ((sides.old, sides.new), (sides.new, sides.old)):
         page = await source.changes(keys)
-        quarantined += page.quarantined
-        quarantined += await put_each(target.put, target.side, page.changes)
-    return quarantined
+        records += page.quarantined
+        records += [refusal.entry for refusal in await put_documents(target.put, page.changes)]
+    if not records:
+        return {}
+    if len(keys) == 1:
+        return {keys[0]: records}
+    # A side names a record that it can't read in its own way: which key that is shows when the key stands alone.
+    middle = len(keys) // 2
+    first = await _join_documents(sides, keys[:middle])
+    return {**first, **await _join_documents(sides, keys[middle:])}
+
+
+def _key(mark: Mark) -> DocumentKey:
+    return DocumentKey(mark.user_id, mark.key)
 
 
 def _concerned(marks: Sequence[Mark]) -> list[str] | None:

@@ -113,13 +113,12 @@ class Repairer(Generic[S]):
 
     async def _repair(self, marks: Sequence[Mark]) -> RepairReport:
         merged = await self._merge(self._sides, marks)
-        stuck = {record.key for record in merged.quarantined}
-        done = len(merged.cleared)
-        left = [mark for mark in merged.left if mark.key not in stuck]
-        if stuck and self._progress is not None:
+        stuck = {mark.key for mark in merged.stuck}
+        if merged.stuck and self._progress is not None:
             await self._progress.quarantine(merged.quarantined)
-            await self._sides[marks[0].side].journal.clear([mark for mark in merged.left if mark.key in stuck])
-        return RepairReport(done, len(left), len(stuck))
+            for side in Side:
+                await self._sides[side].journal.clear([mark for mark in merged.stuck if mark.side is side])
+        return RepairReport(len(merged.cleared), len(merged.left), len(stuck))
 
 
 def chat_repairer(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chatstore.interfaces import ChatSide, DocumentSide
-from chatstore.models import Mark, Side
+from chatstore.models import Mark, Side, new_token
 from chatstore.routing.sides import Sides
 
 
@@ -38,6 +39,18 @@ async def settle(
         if mine := [mark for mark in marks if mark.side is side and _key(mark) not in contested]:
             left += await sides[side].journal.clear_alone(mine, marks)
     return left
+
+
+async def withdraw(sides: Sides[DocumentSide], announced: Sequence[Mark]) -> None:
+    """End announcements whose work has ended, though others are at work on their keys: those are the repairer's now.
+
+    Each is replaced by a mark without a lease: nothing of its work can come late any more, so nobody need wait for it.
+    """
+    for side in Side:
+        if mine := [mark for mark in announced if mark.side is side]:
+            journal = sides[side].journal
+            await journal.add([replace(mark, token=new_token(), lease_until=None) for mark in mine])
+            await journal.clear(mine)
 
 
 def _key(mark: Mark) -> tuple[str, str]:

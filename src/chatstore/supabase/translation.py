@@ -30,6 +30,7 @@ _NO_API: Final = frozenset({"301", "302", "303", "307", "308", "400", "404", "40
 _BY_MESSAGE: Final = {
     "deadlock detected": "40P01",
     "could not serialize access": "40001",
+    "tuple concurrently updated": "40001",
     "index row": "54000",
     "string too long": "54000",
     "violates check constraint": "23514",

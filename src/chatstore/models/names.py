@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from chatstore.models import DocumentKey, Message, Session
+from chatstore.models.chat import Message, Session
+from chatstore.models.documents import DocumentKey
 
 
 @dataclass(frozen=True, slots=True)
