@@ -38,6 +38,7 @@ from chatstore.redis.session_replies import SessionReader, check_outcome
 from chatstore.redis.session_scan import SessionScan
 
 _PART = 1000
+_BATCH = 200
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class RedisChat(ChatSide):
     async def count(self) -> ChatCount:
         sessions = messages = 0
         prefix = self._layout.prefix
-        async for step in scan_keys(self._client, prefix, 0):
+        async for step in scan_keys(self._client, prefix, 0, wanted=_BATCH):
             calls = [self._calls.count(key[len(prefix) :], None) for key in step.keys]
             readable = [reply for reply in await run_all(self._client, calls) if reply[0] == b"found"]
             sessions += len(readable)
@@ -188,11 +189,8 @@ class RedisChat(ChatSide):
 
     async def _owners(self, session_ids: Sequence[bytes]) -> list[Owned]:
         replies = await run_all(self._client, [self._calls.read_header(name, None) for name in session_ids])
-        return [
-            Owned(reply[1][0].decode("utf-8", "surrogateescape"), Place(name, float(reply[1][5])))
-            for name, reply in zip(session_ids, replies, strict=True)
-            if reply[0] == b"found" and reply[1][8]
-        ]
+        found = ((name, reply) for name, reply in zip(session_ids, replies, strict=True) if reply[0] == b"found")
+        return [Owned(reply[1][0], Place(name, float(reply[1][5]))) for name, reply in found if reply[1][5]]
 
 
 def _present(session: Session | None) -> Session:

@@ -161,7 +161,11 @@ class DocumentCalls:
         return script("values", *parts, layout=self.layout.lua)
 
     def _keys(self, document_id: bytes, user_id: str = "", mark: Mark | None = None) -> list[bytes]:
-        keys = [self.layout.prefix + document_id, self.ledger.of("state", document_id), self.ledger.index(user_id)]
+        keys = [
+            self.layout.prefix + document_id,
+            self.ledger.of("state", document_id),
+            self.ledger.index(user_id.encode()),
+        ]
         if mark is not None:
             journal = self._journal
             keys += [journal.marks, journal.bodies, journal.of_user(mark.user_id), journal.migration]

@@ -145,19 +145,15 @@ class RedisDocuments(DocumentSide):
 
     async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
         prefix = self._layout.prefix
-        async for step in scan_keys(self._client, prefix, int(cursor or 0)):
-            ids = [key[len(prefix) :] for key in step.keys]
-            last = max(0, (len(ids) - 1) // _BATCH) * _BATCH
-            for start in range(0, last + 1, _BATCH):
-                page = await self._read(ids[start : start + _BATCH])
-                alive = tuple(change for change in page.changes if change.document is not None)
-                following = str(step.following) if step.following else None
-                yield ScanPage(alive, page.quarantined, following if start == last else str(step.cursor))
+        async for step in scan_keys(self._client, prefix, int(cursor or 0), wanted=_BATCH):
+            page = await self._read([key[len(prefix) :] for key in step.keys])
+            alive = tuple(change for change in page.changes if change.document is not None)
+            yield ScanPage(alive, page.quarantined, str(step.following) if step.following else None)
 
     async def count(self) -> int:
         count = 0
         prefix = self._layout.prefix
-        async for step in scan_keys(self._client, prefix, 0):
+        async for step in scan_keys(self._client, prefix, 0, wanted=_BATCH):
             calls = [self._calls.read(key[len(prefix) :], None, whole=False) for key in step.keys]
             count += sum(reply[0] == b"found" for reply in await run_all(self._client, calls))
         return count
@@ -199,11 +195,8 @@ class RedisDocuments(DocumentSide):
 
     async def _owners(self, ids: Sequence[bytes]) -> list[Owned]:
         replies = await run_all(self._client, [self._calls.read(name, None, whole=False) for name in ids])
-        owned: list[Owned] = []
-        for name, reply in zip(ids, replies, strict=True):
-            if reply[0] == b"found" and (found := self._calls.reply(reply, name)) and found.updated is not None:
-                owned.append(Owned(found.user_id, Place(name, found.updated)))
-        return owned
+        found = ((name, reply) for name, reply in zip(ids, replies, strict=True) if reply[0] == b"found" and reply[5])
+        return [Owned(reply[1], Place(name, float(reply[5]))) for name, reply in found]
 
 
 def _size(command: DocumentCommand) -> int:

@@ -35,7 +35,7 @@ class Place:
 class Owned:
     """A record found while building: whose it is, its id, and when it was last written."""
 
-    user_id: str
+    user_id: bytes
     place: Place
 
 
@@ -72,7 +72,7 @@ class UserIndex:
         """Return places, newest first (ties by id, descending), behind a cursor or from the newest on."""
         await self._refresh()
         score, _, record_id = (after or "").partition(":")
-        call = Call(script("values", "index_page"), [self._keys.index(user_id)], [limit, score, record_id])
+        call = Call(script("values", "index_page"), [self._keys.index(user_id.encode())], [limit, score, record_id])
         flat = await run(self._client, call)
         return [Place(flat[i], float(flat[i + 1])) for i in range(0, len(flat), 2)]
 
@@ -86,7 +86,7 @@ class UserIndex:
     async def drop(self, user_id: str, ids: Sequence[bytes]) -> None:
         """Remove records that turned out to be gone."""
         if ids:
-            await self._client.ask("ZREM", self._keys.index(user_id), *ids)
+            await self._client.ask("ZREM", self._keys.index(user_id.encode()), *ids)
 
     async def close(self) -> None:
         """End the building that may be under way."""
@@ -110,13 +110,12 @@ class UserIndex:
 
     async def _build(self, prefix: bytes) -> None:
         begun = time.time()
-        async for step in scan_keys(self._client, prefix, 0):
-            for start in range(0, len(step.keys), _BATCH):
-                owned = await self._owners([key[len(prefix) :] for key in step.keys[start : start + _BATCH]])
-                # Only forward: a write of ours may have been here meanwhile.
-                await self._client.ask_all(
-                    ("ZADD", self._keys.index(record.user_id), "GT", record.place.score, record.place.id)
-                    for record in owned
-                )
+        async for step in scan_keys(self._client, prefix, 0, wanted=_BATCH):
+            owned = await self._owners([key[len(prefix) :] for key in step.keys])
+            # Only forward: a write of ours may have been here meanwhile.
+            await self._client.ask_all(
+                ("ZADD", self._keys.index(record.user_id), "GT", record.place.score, record.place.id)
+                for record in owned
+            )
         await self._client.ask("SET", self._keys.indexed, f"{begun:.0f}")
         await self._client.ask("DEL", self._keys.building)

@@ -20,9 +20,9 @@ class LedgerKeys:
         """Return the key of one part of a record's ledger. The braces put all of them into one slot of a cluster."""
         return b"%s%s:{%s}" % (self._root, part.encode(), record_id)
 
-    def index(self, user_id: str) -> bytes:
+    def index(self, user_id: bytes) -> bytes:
         """Return the key of a user's index: the user's record ids in a sorted set, by when they were last written."""
-        return b"%sindex:%s" % (self._root, user_id.encode())
+        return b"%sindex:%s" % (self._root, user_id)
 
     @property
     def indexed(self) -> bytes:

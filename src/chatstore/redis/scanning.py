@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from chatstore.redis.client import Client
 
-_COUNT = 1000
+_COUNT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,29 @@ class Step:
     following: int
 
 
-async def scan_keys(client: Client, prefix: bytes, cursor: int) -> AsyncIterator[Step]:
-    """Yield the keys with a prefix, of any type, in parts; `cursor` 0 begins.
+async def scan_keys(client: Client, prefix: bytes, cursor: int, *, wanted: int) -> AsyncIterator[Step]:
+    """Yield the keys with a prefix, of any type; `cursor` 0 begins.
 
     The last part is always yielded, even when it is empty. A key that is there all the time comes at least once.
+
+    Args:
+        client: The connection.
+        prefix: What the keys begin with.
+        cursor: Where to begin: a `Step.following`.
+        wanted: How many keys make a part; it may have twice as many, and the last one fewer.
     """
+    pattern = _escaped(prefix) + b"*"
+    start, keys = cursor, dict[bytes, None]()
     while True:
-        following, keys = await client.ask("SCAN", cursor, "MATCH", _escaped(prefix) + b"*", "COUNT", _COUNT)
-        if keys or following == 0:
-            yield Step(list(dict.fromkeys(keys)), cursor, following)
-        if following == 0:
+        cursor, found = await client.ask("SCAN", cursor, "MATCH", pattern, "COUNT", max(wanted, _COUNT))
+        keys.update(dict.fromkeys(found))
+        # The cursor is 0 at the end, though it was 0 at the beginning.
+        ended = int(cursor) == 0
+        if ended or len(keys) >= wanted:
+            yield Step(list(keys), start, int(cursor))
+            start, keys = int(cursor), {}
+        if ended:
             return
-        cursor = following
 
 
 def _escaped(prefix: bytes) -> bytes:

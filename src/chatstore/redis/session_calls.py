@@ -93,7 +93,7 @@ class SessionCalls:
 
     def _keys(self, session_id: bytes, user_id: str = "", mark: Mark | None = None) -> list[bytes]:
         parts = [self.ledger.of(part, session_id) for part in ("state", "order", "entries", "tombstones")]
-        keys = [self.layout.prefix + session_id, *parts, self.ledger.index(user_id)]
+        keys = [self.layout.prefix + session_id, *parts, self.ledger.index(user_id.encode())]
         if mark is not None:
             journal = self._journal
             keys += [journal.marks, journal.bodies, journal.of_user(mark.user_id), journal.migration]

@@ -20,7 +20,9 @@ from chatstore.redis.session_replies import SessionReader
 
 _PART = 1000
 _GROUP = 64
+_PAGE = 5000
 _ORPHANS = 500
+_NAMES = 1000
 
 
 class SessionScan:
@@ -69,10 +71,10 @@ class SessionScan:
 
     async def _sessions(self, position: int) -> AsyncIterator[ScanPage[ChatChange]]:
         prefix = self._calls.layout.prefix
-        async for step in scan_keys(self._client, prefix, position):
+        async for step in scan_keys(self._client, prefix, position, wanted=_GROUP):
             held: ScanPage[ChatChange] = ScanPage((), (), None)
             async for page in self.fetch([key[len(prefix) :] for key in step.keys]):
-                if _size(held) + _size(page) > _PART:
+                if _size(held) and _size(held) + _size(page) > _PAGE:
                     yield replace(held, cursor=f"sessions:{step.cursor}")
                     held = page
                 else:
@@ -122,13 +124,11 @@ class SessionScan:
         return sum(len(change.messages) for change in page.changes) + bad
 
     async def _count(self, orphans: Orphans) -> int:
-        return sum([len(step.keys) async for step in scan_keys(self._client, orphans.prefix, 0)])
+        return sum([len(step.keys) async for step in scan_keys(self._client, orphans.prefix, 0, wanted=_NAMES)])
 
     async def _orphans(self, orphans: Orphans, position: int) -> AsyncIterator[ScanPage[ChatChange]]:
-        async for step in scan_keys(self._client, orphans.prefix, position):
-            found: list[Quarantined] = []
-            for start in range(0, len(step.keys), _ORPHANS):
-                found += await self._check(orphans, step.keys[start : start + _ORPHANS])
+        async for step in scan_keys(self._client, orphans.prefix, position, wanted=_ORPHANS):
+            found = await self._check(orphans, step.keys)
             yield ScanPage((), tuple(found), f"messages:{step.following}" if step.following else None)
 
     async def _check(self, orphans: Orphans, keys: Sequence[bytes]) -> list[Quarantined]:
@@ -148,16 +148,15 @@ class SessionScan:
 
     async def _orphan(self, key: bytes) -> Quarantined | None:
         kind = await self._client.ask("TYPE", key)
-        held = await self._client.ask("HGETALL", key) if kind == b"hash" else {}
         if kind == b"none":
             return None
-        raw = raw_of([part for pair in held.items() for part in pair])
-        reason = (
-            "no session lists this message"
-            if kind == b"hash"
-            else f"a hash was expected, but this is a {kind.decode()}"
-        )
-        return quarantined(LayoutError(key, raw, reason))
+        if kind == b"hash":
+            held = await self._client.ask("HGETALL", key)
+            raw, reason = raw_of([part for pair in held.items() for part in pair]), "no session lists this message"
+        else:
+            raw = await self._client.ask("GET" if kind == b"string" else "DUMP", key)
+            reason = f"a hash was expected, but this is a {kind.decode()}"
+        return quarantined(LayoutError(key, raw or b"", reason))
 
     async def _fields(self, wanted: Sequence[tuple[bytes, str]]) -> list[bytes | RedisError | None]:
         return await self._client.ask_all(("HGET", key, name) for key, name in wanted)

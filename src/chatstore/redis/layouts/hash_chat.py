@@ -200,7 +200,7 @@ function layout.load(keys, id, body)
   elseif not is_ours(keys, id) then
     return nil, problem(key, 'the session ' .. keys.session_id .. ' lists it, but it is another session\'s')
   end
-  return fields, body, micros_of_millis(field_of(fields, 'createdAt') or '')
+  return fields, body, micros_of_millis(field_of(fields, 'createdAt') or ''), key
 end
 
 function layout.store(keys, id, fields, rest)

@@ -13,7 +13,7 @@
 --   drop(keys)                     removes the header
 --   append(keys, ids)              lists ids at the end      } both return
 --   relist(keys, ids)              lists these ids only      } the listing
---   load(keys, id, body)           fields, rest, created; nil and a problem
+--   load(keys, id, body)           fields, rest, created, the key; nil and a problem
 --   store(keys, id, fields, rest)  writes a whole message; returns its body
 --   edit(keys, id, fields, body)   writes some of a message's fields; returns its body
 --   remove(keys, id)               removes a message
@@ -238,7 +238,7 @@ end
 
 -- Returns a message for a reply: {id, position, version, created, rest, fields}; or nil and a problem.
 local function load_message(id, position, entry)
-  local fields, rest, created = layout.load(keys, id, entry.body)
+  local fields, rest, created, key = layout.load(keys, id, entry.body)
   if not fields then
     return nil, rest
   end
@@ -246,7 +246,7 @@ local function load_message(id, position, entry)
     created = entry.created
   end
   if not created then
-    return nil, problem(keys.header, 'its message ' .. id .. ' has no createdAt that is a time', table.concat(fields, '\n'))
+    return nil, problem(key, 'createdAt is no time that could not be another', table.concat(fields, '\n'))
   end
   return { id, text(position), text(entry.version), created, rest, fields }
 end

@@ -174,7 +174,7 @@ end
 
 local function wrong_type(key)
   local kind = redis.call('TYPE', key).ok
-  local raw = kind == 'string' and redis.call('GETRANGE', key, 0, 65535) or ''
+  local raw = redis.call(kind == 'string' and 'GET' or 'DUMP', key)
   return problem(key, 'a hash was expected, but this is a ' .. kind, raw)
 end
 
