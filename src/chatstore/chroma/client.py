@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
+from httpx import codes
 
-from chatstore.chroma.failures import translated
+from chatstore.chroma.failures import no_such_database, refused_credentials, translated
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError
 
 _THREADS = 8
@@ -71,7 +72,8 @@ class ChromaClient:
         def connect() -> Any:
             import chromadb  # noqa: PLC0415 - it takes a while
 
-            _probe(url, headers, timeout)
+            path = f"tenants/{quote(tenant, safe='')}/databases/{quote(database, safe='')}"
+            _probe(url, path, headers=headers, timeout=timeout, address=address)
             settings = _settings(headers=dict(headers or {}))
             client = chromadb.HttpClient(host=url, tenant=tenant, database=database, settings=settings)
             return _with_timeout(client, timeout)
@@ -106,7 +108,7 @@ class ChromaClient:
         def connect() -> Any:
             import chromadb  # noqa: PLC0415 - it takes a while
 
-            _probe(_CLOUD, None, timeout)
+            _probe(_CLOUD, "heartbeat", headers=None, timeout=timeout, address=_CLOUD)
             client = chromadb.CloudClient(tenant=tenant, database=database, api_key=api_key, settings=_settings())
             return _with_timeout(client, timeout)
 
@@ -193,9 +195,18 @@ def _settings(headers: dict[str, str] | None = None) -> Any:
     return Settings(anonymized_telemetry=False, chroma_server_headers=headers)
 
 
-def _probe(url: str, headers: Mapping[str, str] | None, timeout: float) -> None:
-    """Ask whether the server answers at all: chromadb's client, which has no timeout yet, would wait for ever."""
-    httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", headers=headers, timeout=timeout)
+def _probe(url: str, path: str, *, headers: Mapping[str, str] | None, timeout: float, address: str) -> None:
+    """Ask the server something before chromadb does, whose client has no timeout yet and would wait for ever.
+
+    Raises:
+        ConfigurationError: It does not know what was asked for, or who asks.
+        httpx.TransportError: It cannot be reached.
+    """
+    answer = httpx.get(f"{url.rstrip('/')}/api/v2/{path}", headers=headers, timeout=timeout)
+    if answer.status_code == codes.NOT_FOUND:
+        raise ConfigurationError(no_such_database(address))
+    if answer.status_code in (codes.UNAUTHORIZED, codes.FORBIDDEN):
+        raise ConfigurationError(refused_credentials(address))
 
 
 def _with_timeout(client: Any, seconds: float) -> Any:

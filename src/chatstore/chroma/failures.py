@@ -26,9 +26,13 @@ def translated(error: Exception, address: str) -> ChatStoreError:
             f"Chroma at {address} did not answer ({type(error).__name__}): check that it runs there and can be reached"
         )
     if isinstance(error, errors.NotFoundError):
-        return NotFoundError(f"Chroma at {address} has no such collection, database or tenant")
+        # Only a collection may be missing: it is made when it is written to. To take a database for empty because its
+        # name is misspelled would be a loss.
+        if "collection" in str(error).lower():
+            return NotFoundError(f"Chroma at {address} has no such collection")
+        return ConfigurationError(no_such_database(address))
     if isinstance(error, errors.ChromaAuthError | errors.AuthorizationError):
-        return ConfigurationError(f"Chroma at {address} refused the credentials: check CHROMA_API_KEY, or the headers")
+        return ConfigurationError(refused_credentials(address))
     if isinstance(error, errors.RateLimitError):
         return UnavailableError(f"Chroma at {address} asks for fewer requests at a time: try again later")
     if isinstance(error, errors.QuotaError):
@@ -42,6 +46,16 @@ def translated(error: Exception, address: str) -> ChatStoreError:
     if isinstance(error, errors.InvalidArgumentError | errors.DuplicateIDError | ValueError | TypeError):
         return InvalidRecordError(f"Chroma at {address} cannot take a value of the request ({type(error).__name__})")
     return _failed(error, address)
+
+
+def no_such_database(address: str) -> str:
+    """Return what to say of a tenant or a database that is not there."""
+    return f"Chroma at {address} has no such tenant or database: check CHROMA_TENANT and CHROMA_DATABASE"
+
+
+def refused_credentials(address: str) -> str:
+    """Return what to say when the server does not know who asks."""
+    return f"Chroma at {address} refused the credentials: check CHROMA_API_KEY, or the headers"
 
 
 def _failed(error: Exception, address: str) -> ChatStoreError:
