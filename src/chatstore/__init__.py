@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from chatstore.app import Stores
     from chatstore.settings import Settings
+    from chatstore.supabase import TokenOf
     from chatstore.sync import BlockingStores
 
 __all__ = [
@@ -73,6 +74,7 @@ def open(  # noqa: A001 - as in `gzip.open`
     redis: Redis | None = None,
     supabase: AsyncClient | None = None,
     chroma: ClientAPI | None = None,
+    token_of: TokenOf | None = None,
     inline: bool = False,
 ) -> AbstractAsyncContextManager[Stores]:
     """Open an app's chat store and document store: `async with chatstore.open() as stores: ...`.
@@ -81,11 +83,17 @@ def open(  # noqa: A001 - as in `gzip.open`
     """
     from chatstore.app import open_stores  # noqa: PLC0415
 
-    return open_stores(settings, embedder=embedder, redis=redis, supabase=supabase, chroma=chroma, inline=inline)
+    return open_stores(
+        settings, embedder=embedder, redis=redis, supabase=supabase, chroma=chroma, token_of=token_of, inline=inline
+    )
 
 
 def open_blocking(
-    settings: Settings | None = None, *, embedder: Embedder | None = None, inline: bool = False
+    settings: Settings | None = None,
+    *,
+    embedder: Embedder | None = None,
+    token_of: TokenOf | None = None,
+    inline: bool = False,
 ) -> BlockingStores:
     """Return an app's stores for callers without an event loop: `with chatstore.open_blocking() as stores: ...`.
 
@@ -94,6 +102,7 @@ def open_blocking(
     Args:
         settings: As of `open`.
         embedder: As of `open`; a coroutine function here, too.
+        token_of: As of `open`; a coroutine function here, too.
         inline: As of `open`.
 
     Raises:
@@ -103,7 +112,7 @@ def open_blocking(
     from chatstore.sync import BlockingStores  # noqa: PLC0415
 
     given = settings or load_settings()
-    return BlockingStores(lambda: open(given, embedder=embedder, inline=inline))
+    return BlockingStores(lambda: open(given, embedder=embedder, token_of=token_of, inline=inline))
 
 
 def __getattr__(name: str) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from supabase import AsyncClient
 
+    from chatstore.supabase import TokenOf
+
 logger = logging.getLogger("chatstore")
 
 DOMAIN = "chatstore"
@@ -33,21 +35,41 @@ _READY_WITHIN = 10.0
 
 
 class Stores:
-    """An app's chat store and document store.
+    """An app's chat store and document store."""
 
-    Attributes:
-        chat: Sessions and messages.
-        documents: Documents with embeddings.
-    """
+    def __init__(self, chat: ChatHistoryStore | None, documents: DocumentStore | None) -> None:
+        self._chat = chat
+        self._documents = documents
 
-    def __init__(self, chat: ChatHistoryStore, documents: DocumentStore) -> None:
-        self.chat = chat
-        self.documents = documents
+    @property
+    def chat(self) -> ChatHistoryStore:
+        """Sessions and messages.
+
+        Raises:
+            ConfigurationError: The settings name no side for them.
+        """
+        if self._chat is None:
+            raise ConfigurationError(
+                "there is no chat store: set REDIS_URL, or SUPABASE_URL with its secret key, or both"
+            )
+        return self._chat
+
+    @property
+    def documents(self) -> DocumentStore:
+        """Documents with embeddings.
+
+        Raises:
+            ConfigurationError: The settings name no side for them.
+        """
+        if self._documents is None:
+            raise ConfigurationError("there is no document store: set REDIS_URL, or one of Chroma's settings, or both")
+        return self._documents
 
     async def close(self) -> None:
         """Finish what is under way; what the second side lacks then stays marked."""
-        await self.chat.close()
-        await self.documents.close()
+        for store in (self._chat, self._documents):
+            if store is not None:
+                await store.close()
 
 
 @asynccontextmanager
@@ -58,6 +80,7 @@ async def open_stores(
     redis: Redis | None = None,
     supabase: AsyncClient | None = None,
     chroma: ClientAPI | None = None,
+    token_of: TokenOf | None = None,
     inline: bool = False,
 ) -> AsyncGenerator[Stores, None]:
     """Open the stores that the settings name.
@@ -71,13 +94,18 @@ async def open_stores(
         redis: A client that the app has already (of `redis.asyncio`); it stays the app's. So do the next two.
         supabase: A client that was made with the secret key.
         chroma: A client, embedded or of a server.
+        token_of: A coroutine function from a user id to that user's own Supabase token (a Clerk session token, say).
+            With it, what the app asks for a user goes to Supabase with that token, under row-level security. Without
+            it, the secret key is used, and the user id that the app gives is all that keeps users apart.
         inline: Write the second side before a write returns, instead of in the background.
 
     Raises:
         ConfigurationError: A setting is missing or malformed.
     """
     given = settings or load_settings()
-    async with Backends(given, embedder=embedder, redis=redis, supabase=supabase, chroma=chroma) as backends:
+    async with Backends(
+        given, embedder=embedder, redis=redis, supabase=supabase, chroma=chroma, token_of=token_of
+    ) as backends:
         flags = await _flags(given.flag_file)
         stores = Stores(
             await _chat(backends, flags, inline=inline), await _documents(backends, flags, embedder, inline=inline)
@@ -88,9 +116,9 @@ async def open_stores(
             await stores.close()
 
 
-async def _chat(backends: Backends, flags: OpenFeatureClient, *, inline: bool) -> ChatHistoryStore:
+async def _chat(backends: Backends, flags: OpenFeatureClient, *, inline: bool) -> ChatHistoryStore | None:
     if not backends.has_new(Kind.CHAT):
-        return await backends.old_chat()
+        return await backends.old_chat() if backends.has_old else None
     if not backends.has_old:
         return await backends.new_chat()
     sides = await backends.chat_sides()
@@ -101,9 +129,9 @@ async def _chat(backends: Backends, flags: OpenFeatureClient, *, inline: bool) -
 
 async def _documents(
     backends: Backends, flags: OpenFeatureClient, embedder: Embedder | None, *, inline: bool
-) -> DocumentStore:
+) -> DocumentStore | None:
     if not backends.has_new(Kind.DOCUMENTS):
-        return await backends.old_documents()
+        return await backends.old_documents() if backends.has_old else None
     if not backends.has_old:
         return await backends.new_documents()
     sides = await backends.document_sides()

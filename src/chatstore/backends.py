@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from chatstore.chroma import ChromaClient
     from chatstore.redis import Client as RedisClient
-    from chatstore.supabase import SupabaseClient
+    from chatstore.supabase import SupabaseClient, TokenOf
 
 _CHROMAS = ("chroma_url", "chroma_path", "chroma_api_key")
 
@@ -35,6 +35,8 @@ class Backends:
         redis: A client that the app has already; it stays open when the backends close. So do the next two.
         supabase: A client that was made with the secret key.
         chroma: A client, embedded or of a server.
+        token_of: Gives a user's own Supabase token. With it, what is asked for a user goes out with that user's token,
+            under row-level security; without it, with the secret key, scoped by the user id alone.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Backends:
         redis: Redis | None = None,
         supabase: AsyncClient | None = None,
         chroma: ClientAPI | None = None,
+        token_of: TokenOf | None = None,
     ) -> None:
         self.settings = settings
         self._embedder = embedder
         self._redis = redis
         self._supabase = supabase
         self._chroma = chroma
+        self._token_of = token_of
         self._closing = AsyncExitStack()
         self._redis_connected: RedisClient | None = None
         self._old_chat: ChatSide | None = None
@@ -121,7 +125,7 @@ class Backends:
         if self._new_chat is None:
             from chatstore.supabase import SupabaseChat  # noqa: PLC0415
 
-            self._new_chat = SupabaseChat(self._supabase_client())
+            self._new_chat = SupabaseChat(self._supabase_client(), token_of=self._token_of)
         return self._new_chat
 
     async def new_documents(self) -> DocumentSide:

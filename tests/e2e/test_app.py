@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from supabase import AsyncClientOptions, acreate_client
 
 import chatstore
-from chatstore.backends import Backends
 from chatstore.models import Kind, Stage, new_id, utc_now
 from chatstore.routing import FLAGS, ChatRouter, chat_repairer, document_repairer
 from chatstore.settings import load_settings
@@ -34,19 +33,6 @@ def app_settings(redis_database, settings):
         supabase_secret_key=settings.supabase_secret_key,
         chroma_url=settings.chroma_url,
     )
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_recorded(settings):
-    """The new sides are shared with other tests, and with them what is recorded of their migrations."""
-    recorded = load_settings(
-        supabase_url=settings.supabase_url,
-        supabase_secret_key=settings.supabase_secret_key,
-        chroma_url=settings.chroma_url,
-    )
-    async with Backends(recorded) as backends:
-        for side in (await backends.new_chat(), await backends.new_documents()):
-            await side.journal.forget_state()
 
 
 async def verified(stores):
