@@ -41,9 +41,10 @@ class _Stop(BaseException):
 
 
 def up(data: _Data = Path(".chatstore"), env: _Env = None, *, detach: _Detach = False, as_json: _Json = False) -> None:
-    """Start real local servers: Redis-compatible, Supabase on Postgres, and Chroma.
+    """Start Redis, Supabase and Chroma as real local servers.
 
-    Prints the settings that an application needs, then runs until Ctrl-C. The data stays for the next time.
+    The Redis is a compatible server, the Supabase is its own lightweight one over Postgres. Prints the settings that
+    an application needs, then runs until Ctrl-C. The data stays for the next time.
 
     Example:  chatstore up --detach --env .env.local
     """

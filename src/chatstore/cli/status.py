@@ -72,15 +72,13 @@ async def _standings(kinds: Sequence[Kind]) -> dict[Kind, _Standing]:
 
 async def _standing(backends: Backends, kind: Kind, flag: StageFlag | None) -> _Standing:
     from chatstore.cli.sides import look
-    from chatstore.migration.checkpoint import Checkpoint
+    from chatstore.migration.checkpoint import reached
 
     view = await look(backends, kind)
     if view.sides[Side.OLD].error is not None:
         return _Standing(view, flag, None, None)
     progress = backends.progress(kind)
-    text = await progress.checkpoint(f"backfill {Side.OLD} to {Side.NEW}")
-    checkpoint = None if text is None else Checkpoint.decode(text)
-    return _Standing(view, flag, await progress.count_quarantined(), checkpoint)
+    return _Standing(view, flag, await progress.count_quarantined(), await reached(progress, Side.OLD))
 
 
 def _lines(kind: Kind, standing: _Standing) -> Iterator[str]:

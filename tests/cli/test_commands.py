@@ -1,0 +1,204 @@
+"""The other commands over stores in memory: their reports, their exit statuses, their progress."""
+
+import asyncio
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from chatstore.cli import bars
+from chatstore.errors import InvalidRecordError
+from chatstore.migration import ProgressEvent, Step
+from chatstore.models import Kind, Mark, Quarantined, Side
+from tests.migration.doubles import legacy_document, legacy_session
+
+BAD = Quarantined(key="session:b\x1b[2J", reason="no\nJSON", raw=b"\xff\x1b" + b"x" * 100, size=102)
+
+
+@pytest.fixture
+def filled(memory):
+    asyncio.run(memory.chat.old.put([legacy_session("s1", "a", "b"), legacy_session("s2", "c")]))
+    asyncio.run(memory.documents.old.put([legacy_document("d1")]))
+    return memory
+
+
+def test_migrate_then_verify(program, filled):
+    done = program("migrate")
+    assert done.status == 0
+    assert "chat: copied 2 sessions and 3 messages" in done.out
+    assert "documents: copied 1 document " in done.out
+    assert done.err.endswith("next: chatstore verify\n")
+    done = program("verify")
+    assert done.status == 0
+    assert "chat: equal; compared 2 sessions and 3 messages on the old side" in done.out
+    assert "next: chatstore stage chat shadow" in done.err
+
+
+def test_one_kind_alone(program, filled):
+    assert set(program("migrate", "--documents", "--json").json) == {"documents"}
+    assert set(program("verify", "--documents", "--json").json) == {"documents"}
+    assert set(program("migrate", "--chat", "--documents", "--json").json) == {"chat", "documents"}
+
+
+def test_migrate_reports_in_json(program, filled):
+    report = program("migrate", "--json").json["chat"]
+    assert report.pop("seconds") >= 0
+    assert report == {
+        "copied": {"sessions": 2, "messages": 3, "documents": 0},
+        "quarantined": 0,
+        "resumed": False,
+    }
+
+
+def test_verify_before_any_migrate_does_not_count(program, memory):
+    done = program("verify", "--chat")
+    assert done.status == 2
+    assert "not recorded as verified, because no backfill has come to its end: chatstore migrate --chat" in done.err
+
+
+def test_verify_lists_differences_by_record_and_field(program, filled):
+    program("migrate", "--chat")
+    edited = legacy_session("s1", "a", "b")
+    other = replace(edited.messages[1], content="other", version=edited.session.version + 1)
+    asyncio.run(filled.chat.new.put([replace(edited, messages=(other,))]))
+    done = program("verify", "--chat")
+    assert done.status == 1
+    assert "chat: 1 difference; " in done.out
+    assert "  session/s1/message/m1  content  old: 1 characters, sha256 " in done.out
+    assert "next: chatstore migrate --chat, then chatstore verify --chat" in done.err
+    [difference] = program("verify", "--chat", "--json").json["chat"]["differences"]
+    assert (difference["key"], difference["field"]) == ("session/s1/message/m1", "content")
+
+
+def test_repair_merges_what_is_marked(program, filled):
+    made = Mark(key="s1", user_id="u", side=Side.OLD, op="append")
+    asyncio.run(filled.chat.old.journal.add([made]))
+    done = program("repair", "--chat")
+    assert (done.status, done.out) == (0, "chat: 1 mark cleared, 0 left to writers that are at work\n")
+    assert asyncio.run(filled.chat.new.count()).sessions == 1
+    assert program("repair", "--json").json["documents"] == {"merged": 0, "left": 0, "quarantined": 0}
+
+
+def test_watch_has_no_json(program, memory):
+    assert program("repair", "--watch", "--json").status == 2
+
+
+def test_quarantine_is_listed_in_safe_characters_and_bounds(program, memory):
+    asyncio.run(memory.runs[Kind.CHAT].quarantine([BAD, replace(BAD, key="two")]))
+    done = program("quarantine", "list", "--limit", 1)
+    assert done.status == 1
+    assert done.out.splitlines() == [
+        "chat: 2 records in quarantine",
+        "  session:b\\x1b[2J",
+        "    no\\nJSON",
+        "    102 bytes: \\xff\\x1b" + "x" * 78 + "…",
+        "  … and 1 more: chatstore quarantine list --chat --limit 2",
+        "documents: 0 records in quarantine",
+    ]
+    listed = program("quarantine", "list", "--chat", "--json").json["chat"]
+    assert (listed["count"], len(listed["records"])) == (2, 2)
+    assert program("quarantine", "list", "--documents").status == 0
+
+
+def test_what_migrate_could_not_take_is_counted(program, memory, monkeypatch):
+    async def refuses(self, changes):
+        if any(change.session_id == "bad" for change in changes):
+            raise InvalidRecordError("this side cannot hold it")
+        await put(self, changes)
+
+    put = type(memory.chat.new).put
+    asyncio.run(memory.chat.old.put([legacy_session("good", "a"), legacy_session("bad", "b")]))
+    monkeypatch.setattr(type(memory.chat.new), "put", refuses)
+    done = program("migrate", "--chat")
+    assert done.status == 1
+    assert "could not take" in done.out
+    assert "chatstore quarantine list --chat" in done.out
+
+
+def test_status_shows_where_both_kinds_stand(program, filled):
+    program("migrate", "--chat")
+    program("verify", "--chat")
+    made = Mark(key="s1", user_id="u", side=Side.NEW, op="append")
+    asyncio.run(filled.chat.new.journal.add([made]))
+    done = program("status")
+    assert done.status == 0
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert lines[:2] == ["chat", "stage none (recorded)"]
+    assert any(line.startswith("new side 1 mark, the oldest ") for line in lines)
+    assert "verified never" in lines
+    document = program("status", "--json").json
+    assert document["chat"]["sides"]["new"]["marks"] == 1
+    assert document["chat"]["state"]["verified_at"] is not None
+    assert document["documents"]["state"]["journal_open"] is False
+
+
+@pytest.mark.parametrize(("away", "known"), [(Side.NEW, 0), (Side.OLD, None)])
+def test_status_works_when_one_side_is_away(program, memory, away, known):
+    memory.away.add(away)
+    done = program("status", "--chat")
+    assert done.status == 2
+    assert f"away: the {away} server does not answer: check that it runs" in done.out
+    document = program("status", "--chat", "--json").json["chat"]
+    assert document["sides"][away] == {
+        "reachable": False,
+        "error": f"the {away} server does not answer: check that it runs",
+    }
+    assert document["sides"][away.other]["reachable"]
+    assert document["quarantined"] == known
+
+
+def test_status_when_both_sides_are_away(program, memory):
+    memory.away.update(Side)
+    done = program("status", "--chat")
+    assert (done.status, done.out) == (2, "")
+    assert "the old server does not answer" in done.err
+    assert "the new server does not answer" in done.err
+
+
+def test_status_counts_the_quarantined(program, memory):
+    asyncio.run(memory.runs[Kind.DOCUMENTS].quarantine([BAD]))
+    done = program("status")
+    assert done.status == 1
+    assert "quarantine  1 record" in done.out
+
+
+def test_log_lines_of_one_kind_are_bounded(program, memory, monkeypatch):
+    many = [legacy_session(f"s{number}", "a") for number in range(100)]
+
+    async def refuses(_self, _changes):
+        raise InvalidRecordError("nothing fits")
+
+    asyncio.run(memory.chat.old.put(many))
+    monkeypatch.setattr(type(memory.chat.new), "put", refuses)
+    done = program("migrate", "--chat")
+    assert done.status == 1
+    assert done.err.count("goes to quarantine") < 30
+    assert "further lines of this kind are left out" in done.err
+
+
+EVENT = ProgressEvent(kind=Kind.CHAT, step=Step.COPY, done=1200, total=4000, rate=50.0, quarantined=2)
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        bars, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=120, legacy_windows=False)
+    )
+    with bars.progress_shown() as on_progress:
+        on_progress(EVENT)
+    assert "chat: copy" in screen.getvalue()
+    assert "1200/4000" in screen.getvalue()
+
+
+def test_elsewhere_lines_come_when_something_begins(capsys):
+    with bars.progress_shown() as on_progress:
+        on_progress(EVENT)
+        on_progress(replace(EVENT, done=1300))
+        on_progress(replace(EVENT, step=Step.WAIT, waiting_for="Redis\x1b[2J"))
+        on_progress(replace(EVENT, step=Step.REPAIR, total=None, quarantined=0, rate=0.0))
+    assert capsys.readouterr().err.splitlines() == [
+        "chat: copy 1,200 of about 4,000 50/s, 2 in quarantine",
+        "chat: waits for Redis\\x1b[2J 1,200 of about 4,000 50/s, 2 in quarantine",
+        "chat: repair 1,200",
+    ]
