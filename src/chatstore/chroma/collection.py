@@ -103,15 +103,18 @@ class Collection:
 
     async def upsert(self, records: Sequence[Record]) -> None:
         """Write records, in batches. Each is written in one step; the metadata are added to what is there."""
-        size = min(BATCH, await self._client.batch_limit())
+        size = await self._batch(records)
         for start in range(0, len(records), size):
             await self._write(columns_of(records[start : start + size]))
 
     async def delete(self, ids: Sequence[str]) -> None:
         """Remove records by their ids; those that are not there are passed over."""
-        size = min(BATCH, await self._client.batch_limit())
+        size = await self._batch(ids)
         for start in range(0, len(ids), size):
             await self._remove(list(ids[start : start + size]))
+
+    async def _batch(self, items: Sequence[object]) -> int:
+        return min(BATCH, await self._client.batch_limit()) if items else BATCH
 
     async def _get(self, *, parts: tuple[str, ...], **arguments: Any) -> list[Record]:
         async def ask(handle: Any) -> list[Record]:

@@ -26,7 +26,7 @@ class ChromaJournal(Journal):
 
     Chroma does no two things in one step, so marks are made before the write that they are for. A mark is found by its
     user, its key or its token at the cost of an index look-up (about 1 ms, whatever else the journal holds). Chroma
-    cannot sort, though: `marks` and `backlog` read every mark there is (some 60,000 a second) and keep those they need.
+    cannot sort, though: `marks` and `backlog` read every mark there is (some 20,000 a second) and keep those they need.
     """
 
     def __init__(self, collections: Collections) -> None:

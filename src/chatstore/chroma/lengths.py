@@ -31,8 +31,7 @@ async def lengths_of(collection: Collection) -> Lengths | None:
 def _outside(known: Lengths | None) -> dict[str, Any]:
     if known is None:
         return {LENGTH: {"$gt": 0.0}}
-    shorter = {"$and": [{LENGTH: {"$gt": 0.0}}, {LENGTH: {"$lt": known.least}}]}
-    return {"$or": [shorter, {LENGTH: {"$gt": known.most}}]}
+    return {"$or": [{LENGTH: {"$lt": known.least}}, {LENGTH: {"$gt": known.most}}]}
 
 
 def typical(lengths: Lengths | None) -> float:

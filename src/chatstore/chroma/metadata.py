@@ -31,7 +31,8 @@ UPDATED = "updated_at"
 EXPIRES = "expires_at"
 
 LENGTH = "chatstore:length"
-"""The Euclidean length of the embedding; see `search`. No app's field gets this name, because `length` is not ours."""
+"""The Euclidean length of the embedding, if it is not all zero; see `search`. No app's field gets this name: only one
+called `length` could, if that were a name of ours."""
 
 _REST = "chatstore"
 _ESCAPE = "chatstore:"
@@ -78,7 +79,7 @@ def encode(document: Document, *, record_id: str, stale: Iterable[str] = ()) -> 
         "created_at": to_micros(document.created_at),
         UPDATED: to_micros(document.updated_at),
         EXPIRES: to_micros(document.expires_at) if document.expires_at else None,
-        LENGTH: math.hypot(*document.embedding),
+        LENGTH: math.hypot(*document.embedding) or None,
         _REST: _json(rest, document.id),
     }
     return Record(id=record_id, metadata=held, text=document.text, embedding=document.embedding)

@@ -67,7 +67,7 @@ class Reading:
     async def page(self, user_id: str, limit: int, after: str | None) -> Page[Document]:
         """Return a page of the user's documents, as `DocumentStore.list_documents` says.
 
-        Chroma cannot sort: this reads the metadata of all the user's documents, some 50,000 a second, to find which
+        Chroma cannot sort: this reads the metadata of all the user's documents, some 20,000 a second, to find which
         ones are on the page.
         """
         behind = None if after is None else _parsed(after)

@@ -24,6 +24,7 @@ from chatstore.models import Embedding
 
 _FIRST = 32
 _GROWTH = 4
+_ENOUGH = 512
 _MOST = 10_000
 _PARTS = ("metadatas", "embeddings")
 _ROUNDING = 1e-6
@@ -53,13 +54,13 @@ class Search:
     async def best(self) -> list[str]:
         """Return the ids of the `k` records that are most alike to the query, best first; equal ones by id.
 
-        That is among those which Chroma's index finds, and it finds approximately. It is asked for 10,000 candidates at
-        most, which decide unless lengths differ by far; see `lengths`.
+        That is among those which Chroma's index finds, and it finds approximately. Where the embeddings have different
+        lengths and the candidates still do not decide, the best of 512 (or eight times `k`) are taken.
 
         Raises:
             InvalidRecordError: The records' embeddings have another dimension.
         """
-        count, most = max(_FIRST, 2 * self.k), max(_MOST, 2 * self.k)
+        count, enough, most = max(_FIRST, 2 * self.k), max(_ENOUGH, 8 * self.k), max(_MOST, 8 * self.k)
         while True:
             vector = _scaled(self.query, typical(self.collection.lengths))
             answer, lengths = await asyncio.gather(
@@ -69,7 +70,8 @@ class Search:
             best = self._ranked(record for record, _ in answer)
             if len(answer) < count:
                 return await self._exhaustively() if await self._are_more_than(len(answer)) else _ids(best)
-            if count >= most or (len(best) == self.k and best[-1][0] <= -_bound(answer[-1][1], vector, lengths)):
+            is_decided = count >= enough or (best and -best[-1][0] >= _bound(answer[-1][1], vector, lengths))
+            if count >= most or (len(best) == self.k and is_decided):
                 return _ids(best)
             count = min(count * _GROWTH, most)
 
