@@ -9,18 +9,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chatstore.local import LocalStack
-from chatstore.models import Stage
+from chatstore.models import Kind, Stage
 from chatstore.routing.flagfile import Share
 from demo.fleet import Fleet
 from demo.operations import Operations
 
 _STARTED = 2.0
-"""Seconds until all users have opened the app: chatstore indexes Redis at the first list of a user's sessions."""
+"""Seconds until all users have opened the app, and its first calls have made the connections to all servers."""
 _SEEN_BY_ALL = 1.5
 """Seconds until every process of the app has read a changed flag file."""
 _STATE_KNOWN = 6.0
 """Seconds until every process of the app knows that a verify has passed; before, it refuses the stage `live`."""
-_CATCH_UP_SECONDS = 45.0
+_SOON = 3.0
+_AT_LAST = 45.0
+"""Seconds that catching up takes: as a rule, and when the lease of a killed process's last write must end first."""
 
 
 class WalkError(Exception):
@@ -159,7 +161,7 @@ class Director:
         async with self._chapter("catching up", "dualwrite"):
             await asyncio.to_thread(self._stack.supabase.start)
             self._tell("repair", f"Supabase is up again: {marks} marks say what it has missed, and are merged")
-            await self._caught_up()
+            await self._caught_up(Kind.CHAT)
             self._tell("repair", "all merged")
 
     async def _let_go(self) -> None:
@@ -170,7 +172,7 @@ class Director:
             self._set(Stage.RAMPDOWN, "no more comparing; Redis is written for the last time")
             await asyncio.sleep(self._seconds)
             self.old_whole_until = time.monotonic()
-            await self._caught_up()
+            await self._caught_up(*Kind)
 
     async def _leave_old_side(self) -> None:
         async with self._chapter("done", "complete"):
@@ -182,17 +184,22 @@ class Director:
         self._tell(stage if share is None else share.stage, meaning)
 
     async def _everybody_settled(self) -> None:
-        """Wait until every process serves the new stage, and nothing is left from the one before."""
+        """Wait until every process serves the new stage, and Redis has all that Supabase alone had."""
         await asyncio.sleep(_SEEN_BY_ALL)
-        await self._caught_up()
+        await self._caught_up(Kind.CHAT)
 
-    async def _caught_up(self) -> None:
-        if not await self._operations.caught_up(within=_CATCH_UP_SECONDS):
-            raise WalkError(f"marks were still open after {_CATCH_UP_SECONDS:.0f} s")
+    async def _caught_up(self, *kinds: Kind) -> None:
+        """Wait until all that is marked now is merged."""
+        if await self._operations.caught_up(kinds, within=_SOON):
+            return
+        leased = Kind.DOCUMENTS in kinds
+        self._tell("wait", "for a mark that is kept until no write can come late" if leased else "for the last marks")
+        if not await self._operations.caught_up(kinds, within=_AT_LAST):
+            raise WalkError(f"marks were still open after {_AT_LAST:.0f} s")
 
     @asynccontextmanager
     async def _chapter(self, title: str, stage: str) -> AsyncIterator[None]:
         began = time.monotonic()
         yield
         marks = await self._operations.marks()
-        self.chapters.append(Chapter(title, stage, began, marks.count))
+        self.chapters.append(Chapter(title, stage, began, marks))

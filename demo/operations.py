@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 from chatstore.backends import Backends
@@ -28,19 +29,6 @@ _YOUNG = timedelta(seconds=1)
 _REPAIR_EVERY = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """How far the sides are apart.
-
-    Attributes:
-        count: How many marks are open.
-        oldest: When the oldest was made; None when there are none.
-    """
-
-    count: int
-    oldest: datetime | None
-
-
 class Operations:
     """Flags, backfill, verify and repair, of both kinds at once.
 
@@ -58,6 +46,10 @@ class Operations:
         self._documents = documents
         self._progress = {kind: backends.progress(kind) for kind in Kind}
         self._flag_file = flag_file
+        self._journals = {
+            **{(Kind.CHAT, side): chat[side].journal for side in Side},
+            **{(Kind.DOCUMENTS, side): documents[side].journal for side in Side},
+        }
         # What is younger is still being written by the app itself.
         self._chat_repairer = chat_repairer(chat, progress=self._progress[Kind.CHAT], grace=_YOUNG)
         self._document_repairer = document_repairer(documents, progress=self._progress[Kind.DOCUMENTS], grace=_YOUNG)
@@ -114,29 +106,28 @@ class Operations:
             self._document_repairer.watch(_REPAIR_EVERY),
         )
 
-    async def repair_chat(self) -> int:
-        """Merge every session that is marked now; return how many marks that settled."""
-        return (await chat_repairer(self._chat).run()).merged
+    async def repair_chat(self) -> None:
+        """Merge every session that is marked now."""
+        await chat_repairer(self._chat).run()
 
-    async def marks(self) -> Marks:
+    async def marks(self) -> int:
         """Return how many marks are open; a side that is down is passed over."""
-        count, oldest = 0, None
-        for journal in (sides[side].journal for sides in (self._chat, self._documents) for side in Side):
+        count = 0
+        for journal in self._journals.values():
             with suppress(ChatStoreError):
-                backlog = await journal.backlog()
-                count += backlog.marks
-                oldest = min(filter(None, (oldest, backlog.oldest)), default=None)
-        return Marks(count, oldest)
+                count += (await journal.backlog()).marks
+        return count
 
-    async def caught_up(self, *, within: float) -> bool:
+    async def caught_up(self, kinds: Collection[Kind], *, within: float) -> bool:
         """Wait until all that is marked now is merged; return False when that takes too long.
 
         While people write there always are younger marks: those of the writes under way.
         """
         now = utc_now()
         for _ in range(round(within / _REPAIR_EVERY)):
-            oldest = (await self.marks()).oldest
-            if oldest is None or oldest > now:
-                return True
+            with suppress(ChatStoreError):  # a side that does not answer may hold any mark
+                backlogs = [await self._journals[kind, side].backlog() for kind, side in product(kinds, Side)]
+                if all(backlog.oldest is None or backlog.oldest > now for backlog in backlogs):
+                    return True
             await asyncio.sleep(_REPAIR_EVERY)
         return False

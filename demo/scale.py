@@ -35,5 +35,5 @@ class Scale:
         ]
 
 
-FULL = Scale(processes=3, users=8, readers=8, sessions=500, seconds=4.0, pause=0.4)
+FULL = Scale(processes=3, users=8, readers=8, sessions=500, seconds=3.0, pause=0.5)
 SHORT = Scale(processes=2, users=3, readers=2, sessions=40, seconds=1.0, pause=0.15)

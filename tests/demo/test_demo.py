@@ -12,13 +12,13 @@ from chatstore.models import Stage
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def demo(*options, timeout=100):
+def demo(*options, timeout=150):
     return subprocess.run(
         [sys.executable, "-m", "demo", *options], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
     )
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 def test_the_short_demo_walks_all_the_way_and_loses_nothing(tmp_path):
     done = demo("--short", "--keep", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
