@@ -15,6 +15,8 @@ from chatstore.models import Kind
 if TYPE_CHECKING:
     from chatstore.migration import Tally, VerifyReport
 
+_SHOWN = 20
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to a program."""
@@ -69,10 +71,11 @@ def _lines(report: VerifyReport) -> Iterator[str]:
     yield f"{report.kind}: {outcome}; compared {compared}, in {duration(report.seconds)}"
     if report.proved:
         yield f"{report.kind}: {number(report.proved, 'document')} found by searching"
-    for difference in report.differences:
+    for difference in report.differences[:_SHOWN]:
         yield f"  {difference.key}  {difference.field}  old: {difference.old}; new: {difference.new}"
-    if report.difference_count > len(report.differences):
-        yield f"  … and {report.difference_count - len(report.differences):,} more"
+    if report.difference_count > _SHOWN:
+        listed = f"--json lists the first {len(report.differences)}"
+        yield f"  … and {report.difference_count - _SHOWN:,} more; {listed}"
     if report.quarantined:
         held = number(report.quarantined, "record")
         yield f"{report.kind}: not compared {held} in quarantine: chatstore quarantine list --{report.kind}"
