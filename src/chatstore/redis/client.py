@@ -28,6 +28,7 @@ from chatstore.errors import ChatStoreError, ConfigurationError, LayoutError, Un
 Argument: TypeAlias = "bytes | str | int | float"
 
 _TIMEOUT = 5.0
+_CONNECTIONS = 64
 
 
 class Client(Redis):
@@ -111,7 +112,11 @@ def _own(pool: ConnectionPool) -> Client:
         "retry": Retry(NoBackoff(), 0),
     }
     settings.setdefault("socket_timeout", _TIMEOUT)
-    own = Client(connection_pool=ConnectionPool(connection_class=pool.connection_class, **settings))
+    # A pool that waits: one that refuses would fail the hundredth call of a busy moment.
+    waiting = BlockingConnectionPool(
+        max_connections=_CONNECTIONS, timeout=_TIMEOUT, connection_class=pool.connection_class, **settings
+    )
+    own = Client(connection_pool=waiting)
     own.auto_close_connection_pool = True
     return own
 

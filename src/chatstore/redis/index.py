@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from chatstore.errors import ChatStoreError
 from chatstore.redis.client import Client
 from chatstore.redis.keys import LedgerKeys
 from chatstore.redis.scanning import scan_keys
@@ -16,6 +18,8 @@ _MAX_AGE = 900.0
 _LOOK_AGAIN = 60.0
 _BUILD_SECONDS = 600
 _BATCH = 500
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,11 @@ class UserIndex:
         self._look_at = time.monotonic() + _LOOK_AGAIN
 
     async def _build_alone(self, prefix: bytes) -> None:
-        if await self._client.ask("SET", self._keys.building, 1, "NX", "EX", _BUILD_SECONDS):
-            await self._build(prefix)
+        try:
+            if await self._client.ask("SET", self._keys.building, 1, "NX", "EX", _BUILD_SECONDS):
+                await self._build(prefix)
+        except ChatStoreError as error:
+            logger.warning("the indexes could not be built anew, and will be at a later read: %s", error)
 
     async def _build(self, prefix: bytes) -> None:
         begun = time.time()
