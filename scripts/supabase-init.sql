@@ -755,6 +755,7 @@ begin
     names := array(
       select s.id from public.sessions s
       where s.id >= after_session and (s.id > after_session or after_id is not null)
+        and (s.expires_at is null or s.expires_at > now())
       order by s.id
       limit room
     );

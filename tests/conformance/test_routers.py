@@ -1,9 +1,17 @@
-"""The router is a store: at every stage it passes what a single one passes, and leaves both sides equal."""
+"""The router is a store: at every stage it passes what a single one passes, and leaves both sides equal.
 
+Over stores in memory, and over the real servers.
+"""
+
+from contextlib import asynccontextmanager
+
+import psycopg
 import pytest
 
+from chatstore.backends import Backends
 from chatstore.models import Kind, Side, Stage, utc_now
 from chatstore.routing import ChatRouter, DocumentRouter, Sides, StageResolver
+from chatstore.settings import load_settings
 from chatstore.testing import MemoryChat, MemoryDocuments
 from chatstore.testing.chat import ChatStoreSuite
 from chatstore.testing.documents import DocumentStoreSuite
@@ -17,42 +25,94 @@ def stage(request):
     return request.param
 
 
+@pytest.fixture(params=["memory", "servers"])
+def where(request):
+    return request.param
+
+
+@asynccontextmanager
+async def backends_of(request):
+    """The real servers, with nothing of other tests in what is compared."""
+    settings = request.getfixturevalue("settings")
+    with psycopg.connect(settings.supabase_db_url, autocommit=True) as connection:
+        connection.execute("truncate public.sessions, public.messages, chatstore.session_states cascade")
+        connection.execute("delete from chatstore.marks")
+    given = load_settings(
+        redis_url=request.getfixturevalue("redis_database"),
+        supabase_url=settings.supabase_url,
+        supabase_secret_key=settings.supabase_secret_key,
+        chroma_url=settings.chroma_url,
+    )
+    async with Backends(given) as backends:
+        yield backends
+
+
 async def resolver(kind, sides, stage):
     for side in Side:
+        await sides[side].journal.forget_state()
         await sides[side].journal.remember(verified_at=utc_now(), journal_open=True)
     return StageResolver(kind, [sides[side].journal for side in Side], client=Flags(stage).client)
 
 
-@pytest.fixture
-async def chat(stage):
-    sides = Sides(MemoryChat(Side.OLD), MemoryChat(Side.NEW))
-    router = ChatRouter(sides, await resolver(Kind.CHAT, sides, stage))
-    yield router
+async def end(router, stage, held):
+    """Both sides are equal when all is done, wherever both were written; no shadow read found a difference."""
     await router.replicator.drain()
     await router.shadow.drain()
     if stage in BOTH:
-        old, new = [[page async for page in sides[side].scan()] for side in Side]
-        assert [page.changes for page in old] == [page.changes for page in new]
-        for side in Side:
-            assert (await sides[side].journal.backlog()).marks == 0
+        old, new = [await held(router.sides[side]) for side in Side]
+        assert old == new
+        assert (router.replicator.counts.left, router.replicator.counts.contested) == (0, 0)
     assert router.shadow.counts.mismatched == 0
+    assert router.shadow.counts.failed == 0
     await router.close()
+
+
+async def sessions_of(side):
+    held = {}
+    async for page in side.scan():
+        for change in page.changes:
+            held.setdefault(change.session_id, (change.session, []))[1].extend(change.messages)
+    return held
 
 
 @pytest.fixture
-async def documents(stage):
-    sides = Sides(MemoryDocuments(Side.OLD), MemoryDocuments(Side.NEW))
-    router = DocumentRouter(sides, await resolver(Kind.DOCUMENTS, sides, stage))
-    yield router
-    await router.replicator.drain()
-    await router.shadow.drain()
-    if stage in BOTH:
-        old, new = [[page async for page in sides[side].scan()] for side in Side]
-        assert [page.changes for page in old] == [page.changes for page in new]
-        for side in Side:
-            assert (await sides[side].journal.backlog()).marks == 0
-    assert router.shadow.counts.mismatched == 0
-    await router.close()
+async def chat(request, stage, where):
+    if where == "memory":
+        sides = Sides(MemoryChat(Side.OLD), MemoryChat(Side.NEW))
+        router = ChatRouter(sides, await resolver(Kind.CHAT, sides, stage))
+        yield router
+        await end(router, stage, sessions_of)
+        return
+    async with backends_of(request) as backends:
+        sides = await backends.chat_sides()
+        router = ChatRouter(sides, await resolver(Kind.CHAT, sides, stage))
+        yield router
+        await end(router, stage, sessions_of)
+
+
+@pytest.fixture
+async def documents(request, stage, where):
+    users = set()
+
+    async def documents_of(side):
+        return {user: (await side.list_documents(user, limit=100)).items for user in users}
+
+    class Watched(DocumentRouter):
+        async def write(self, command):
+            users.add(command.user_id)
+            return await super().write(command)
+
+    if where == "memory":
+        sides = Sides(MemoryDocuments(Side.OLD), MemoryDocuments(Side.NEW))
+        router = Watched(sides, await resolver(Kind.DOCUMENTS, sides, stage))
+        yield router
+        await end(router, stage, documents_of)
+        return
+    async with backends_of(request) as backends:
+        sides = await backends.document_sides()
+        router = Watched(sides, await resolver(Kind.DOCUMENTS, sides, stage))
+        yield router
+        await end(router, stage, documents_of)
 
 
 class TestChatRouters(ChatStoreSuite):

@@ -61,6 +61,24 @@ async def test_an_app_works_at_every_stage(app_settings, stage):
         assert (await document_repairer(stores.documents.sides).run()).quarantined == 0
 
 
+async def test_a_list_goes_on_after_a_flip(app_settings):
+    user = new_id()
+    async with chatstore.open(app_settings, embedder=embed, inline=True) as stores:
+        await verified(stores)
+        flags = Flags(Stage.DUALWRITE)
+        for store in (stores.chat, stores.documents):
+            store.stages._client = flags.client
+        sessions = [(await stores.chat.create_session(user)).id for _ in range(3)]
+        documents = [(await stores.documents.upsert(user, chatstore.NewDocument(str(i))))[0].id for i in range(3)]
+        chat_page = await stores.chat.list_sessions(user, limit=2)
+        document_page = await stores.documents.list_documents(user, limit=2)
+        flags.set(Stage.LIVE)
+        chat_rest = await stores.chat.list_sessions(user, after=chat_page.next)
+        document_rest = await stores.documents.list_documents(user, after=document_page.next)
+    assert [item.id for item in (*chat_page.items, *chat_rest.items)] == sessions[::-1]
+    assert [item.id for item in (*document_page.items, *document_rest.items)] == documents[::-1]
+
+
 async def test_an_app_may_bring_its_own_clients(redis_database, settings):
     user = new_id()
     redis = Redis.from_url(redis_database, decode_responses=True)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chatstore.errors import ConflictError, NotFoundError
-from chatstore.models import AppendMessages, ChatChange, NewMessage, Session, from_micros
+from chatstore.errors import ConflictError, InvalidRecordError, NotFoundError
+from chatstore.models import AppendMessages, ChatChange, EditMessage, NewMessage, Session, from_micros
 from tests.redis.conftest import CREATED, UPDATED
 
 
@@ -110,6 +110,28 @@ async def test_what_the_app_deletes_beside_us_is_deleted_and_told(app, chat, cli
     assert [t.id for t in written.change.tombstones] == ["s-1"]
     with pytest.raises(ConflictError):
         await chat.append("ann", "s", NewMessage("assistant", "1", id="s-1"))
+
+
+async def test_an_edit_tells_of_itself_and_of_what_the_app_deleted(app, chat, client):
+    ids = await app.conversation("s", 3)
+    await chat.append("ann", "s", NewMessage("user", "ours", id="ours"))
+    await client.delete("message:s-1")
+    await app.session("s", ids=[ids[0], ids[2], "ours"])
+    written = await chat.write(EditMessage(user_id="ann", session_id="s", message_id="s-0", content="new"))
+    assert [m.content for m in written.change.messages] == ["new"]
+    assert [t.id for t in written.change.tombstones] == ["s-1"]
+
+
+async def test_a_page_of_no_messages_is_empty(app, chat):
+    await app.conversation("s", 3)
+    assert await chat.messages("ann", "s", limit=0) == []
+    await chat.append("ann", "s", NewMessage("user", "x"))
+    assert await chat.messages("ann", "s", limit=0) == []
+
+
+async def test_a_list_cannot_go_on_behind_what_is_no_place(app, chat):
+    with pytest.raises(InvalidRecordError):
+        await chat.list_sessions("ann", after="yesterday")
 
 
 async def test_a_message_that_a_race_of_the_apps_lost_from_the_list_can_be_appended_again(app, chat):

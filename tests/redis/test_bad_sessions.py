@@ -101,6 +101,9 @@ async def test_wrong_types_and_foreign_bytes_are_quarantined(app, chat, client, 
     assert found["message:text"].raw == b"\xffraw"
     assert found["session:text"].raw == b"not a hash"
     assert b"x" in found["message:list"].raw
+    await app.session("good")
+    await client.rename("session:good", b"session:\xff\xff")
+    assert [s.id for s in (await chat.list_sessions("ann")).items] == ["s"]
     with pytest.raises(LayoutError) as caught:
         await chat.get_session("ann", "text")
     assert caught.value.raw == b""

@@ -16,8 +16,9 @@ from chatstore.chroma.records import Record
 from chatstore.chroma.search import Search, cosines
 from chatstore.chroma.walk import walk
 from chatstore.errors import InvalidRecordError, NotFoundError
-from chatstore.models import Document, DocumentKey, Embedding, JsonObject, Match, Page, to_micros
+from chatstore.models import Document, DocumentKey, Embedding, JsonObject, Match, Page, from_micros, to_micros
 from chatstore.models.filters import Filter, parse_filter
+from chatstore.models.paging import parse_place, place_behind
 
 _logger = logging.getLogger(__name__)
 
@@ -70,7 +71,11 @@ class Reading:
         Chroma cannot sort: this reads the metadata of all the user's documents, some 20,000 a second, to find which
         ones are on the page.
         """
-        behind = None if after is None else _parsed(after)
+        plan = self._holdings.plan
+        behind = None
+        if after is not None:
+            micros, document_id = parse_place(after)
+            behind = (micros, plan.record_id(DocumentKey(user_id, document_id)))
         newest: list[tuple[int, str]] = []
         async for records in self._records(user_id, METADATA):
             recencies = {_recency(record) for record in records if self.sees(user_id, record)}
@@ -81,7 +86,10 @@ class Reading:
         collection = self._holdings.of_user(user_id)
         whole = await collection.get([record_id for _, record_id in shown], parts=WHOLE)
         documents = [doc for record in whole if (doc := self._found(user_id, record, collection.name, None))]
-        following = f"{shown[-1][0]}:{shown[-1][1]}" if len(newest) > limit else None
+        following = None
+        if len(newest) > limit:
+            micros, record_id = shown[-1]
+            following = place_behind(from_micros(micros), plan.document_id(record_id))
         return Page(tuple(sorted(documents, key=lambda doc: (doc.updated_at, doc.id), reverse=True)), following)
 
     async def count(self, user_id: str) -> int:
@@ -144,11 +152,3 @@ class Reading:
 def _recency(record: Record) -> tuple[int, str]:
     updated = record.metadata.get(UPDATED)
     return (updated if isinstance(updated, int) else 0, record.id)
-
-
-def _parsed(after: str) -> tuple[int, str]:
-    micros, _, record_id = after.partition(":")
-    try:
-        return (int(micros), record_id)
-    except ValueError as error:
-        raise InvalidRecordError("`after` is not the `next` of a page") from error

@@ -11,7 +11,7 @@ from chatstore.chroma.holdings import Holdings, is_dead, unreadable
 from chatstore.chroma.records import Record
 from chatstore.chroma.walk import Place, walk
 from chatstore.errors import InvalidRecordError
-from chatstore.models import Document, DocumentChange, Quarantined, ScanPage
+from chatstore.models import Document, DocumentChange, Quarantined, ScanPage, utc_now
 
 _LISTED = 200
 
@@ -81,6 +81,7 @@ async def scan(
 
 
 async def _page(holdings: Holdings, found: list[tuple[str, Record]], cursor: str | None) -> ScanPage[DocumentChange]:
+    now = utc_now()
     documents: list[Document] = []
     quarantined: list[Quarantined] = []
     for collection, record in found:
@@ -91,7 +92,11 @@ async def _page(holdings: Holdings, found: list[tuple[str, Record]], cursor: str
     deletions = await holdings.tombstones.of([document.key for document in documents])
     changes = (DocumentChange(key=doc.key, document=doc, deleted=deletions.get(doc.key, 0)) for doc in documents)
     alive = tuple(
-        change for change in changes if change.document and not is_dead(change.document.version, change.deleted)
+        change
+        for change in changes
+        if change.document
+        and not is_dead(change.document.version, change.deleted)
+        and (change.document.expires_at is None or change.document.expires_at > now)
     )
     return ScanPage(alive, tuple(quarantined), cursor)
 

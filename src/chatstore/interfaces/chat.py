@@ -190,7 +190,10 @@ class ChatHistoryStore(ABC):
         Args:
             user_id: Whose.
             limit: At most how many.
-            after: The `next` of the page before; None for the first.
+            after: The `next` of the page before, which any store may have given; None for the first.
+
+        Raises:
+            InvalidRecordError: `after` is not the `next` of a page.
         """
 
     @abstractmethod
@@ -276,7 +279,7 @@ class ChatSide(ChatHistoryStore):
 
     @abstractmethod
     def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
-        """Yield every session that exists, with its messages, in bounded memory; deleted ones are left out.
+        """Yield every session that exists, with its messages, in bounded memory; deleted and expired ones are left out.
 
         A record that is there from the beginning to the end is yielded at least once; one may be yielded twice.
 

@@ -136,7 +136,10 @@ class DocumentStore(ABC):
         Args:
             user_id: Whose.
             limit: At most how many.
-            after: The `next` of the page before; None for the first.
+            after: The `next` of the page before, which any store may have given; None for the first.
+
+        Raises:
+            InvalidRecordError: `after` is not the `next` of a page.
         """
 
     @abstractmethod
@@ -185,7 +188,7 @@ class DocumentSide(DocumentStore):
 
     @abstractmethod
     def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
-        """Yield every document that exists, in bounded memory; deleted ones are left out.
+        """Yield every document that exists, in bounded memory; deleted and expired ones are left out.
 
         A document that is there from the beginning to the end is yielded at least once; one may be yielded twice.
 

@@ -16,6 +16,7 @@ from chatstore.models import (
     ChatCount,
     ChatWritten,
     CreateSession,
+    EditMessage,
     Kind,
     Mark,
     Message,
@@ -74,18 +75,9 @@ class RedisChat(ChatSide):
         session = reader.session(header)
         if isinstance(command, CreateSession) and outcome == b"unchanged":
             _check_same(command, session)
-        given = {message.id: message for message in command.messages} if isinstance(command, AppendMessages) else {}
-        written = [_given(part, given, command) for part in parts if part[5] is None]
-        read, bad = reader.messages([part for part in parts if part[5] is not None], command.user_id)
-        if bad and isinstance(command, PopMessage):
-            raise bad[0]
-        by_id = {message.id: message for message in (*written, *read)}
-        concerned = tuple(by_id[name] for part in parts if (name := part[0].decode()) in by_id)
-        if outcome == b"unchanged":
-            return ChatWritten(change=None, session=session, messages=concerned)
-        new = written if tombstones or given else read
-        change = reader.change(header, session, [] if tombstones and not given else new, tombstones)
-        return ChatWritten(change=change, session=session, messages=concerned)
+        concerned, new = _messages(reader, parts, command)
+        change = reader.change(header, session, new, tombstones) if outcome == b"changed" else None
+        return ChatWritten(change=change, session=session, messages=tuple(concerned))
 
     async def put(self, changes: Sequence[ChatChange]) -> None:
         replies = await run_all(self._client, [self._calls.join(change) for change in changes])
@@ -204,7 +196,31 @@ def _check_same(command: CreateSession, session: Session | None) -> None:
         raise ConflictError(f"the session id {command.session_id!r} is taken: choose another one")
 
 
-def _given(part: Reply, given: dict[str, NewMessage], command: ChatCommand) -> Message:
+def _messages(reader: SessionReader, parts: Reply, command: ChatCommand) -> tuple[list[Message], list[Message]]:
+    """Return the messages that a command concerns, and which of them the other side needs.
+
+    Raises:
+        LayoutError: The message that was popped cannot be read; its bytes are in the error.
+    """
+    match command:
+        case AppendMessages(messages=messages):
+            given = {message.id: message for message in messages}
+            concerned = [
+                _appended(part, given, command) if part[5] is None else reader.message(part, command.user_id)
+                for part in parts
+            ]
+            written = {part[0].decode() for part in parts if part[5] is None}
+            return concerned, [message for message in concerned if message.id in written]
+        case EditMessage():
+            edited = [reader.message(part, command.user_id) for part in parts]
+            return edited, edited
+        case PopMessage():
+            return [reader.message(part, command.user_id) for part in parts], []
+        case _:
+            return reader.messages(parts, command.user_id)[0], []
+
+
+def _appended(part: Reply, given: dict[str, NewMessage], command: AppendMessages) -> Message:
     raw_id, position, version, *_ = part
     message = given[raw_id.decode()]
     return Message(

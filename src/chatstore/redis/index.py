@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from chatstore.errors import ChatStoreError
+from chatstore.models import from_micros
+from chatstore.models.paging import parse_place, place_behind
 from chatstore.redis.client import Client
 from chatstore.redis.keys import LedgerKeys
 from chatstore.redis.scanning import scan_keys
@@ -32,7 +34,7 @@ class Place:
     @property
     def cursor(self) -> str:
         """What the `next` of a page says when this is its last record."""
-        return f"{self.score:.0f}:{self.id.decode()}"
+        return place_behind(from_micros(int(self.score)), self.id.decode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class UserIndex:
         client: The connection.
         keys: The ledger's names.
         prefix: What the records' keys begin with; None when only we write them, so that the index is always whole.
-        owners: Looks up many records by id; those that cannot be read are left out.
+        owners: Looks up many records by id; leaves out those that it cannot read.
     """
 
     def __init__(
@@ -73,9 +75,13 @@ class UserIndex:
         self._building: asyncio.Task[None] | None = None
 
     async def page(self, user_id: str, limit: int, after: str | None) -> list[Place]:
-        """Return places, newest first (ties by id, descending), behind a cursor or from the newest on."""
+        """Return places, newest first (ties by id, descending), behind a cursor or from the newest on.
+
+        Raises:
+            InvalidRecordError: `after` is not the `next` of a page.
+        """
+        score, record_id = ("", "") if after is None else parse_place(after)
         await self._refresh()
-        score, _, record_id = (after or "").partition(":")
         call = Call(script("values", "index_page"), [self._keys.index(user_id.encode())], [limit, score, record_id])
         flat = await run(self._client, call)
         return [Place(flat[i], float(flat[i + 1])) for i in range(0, len(flat), 2)]
@@ -118,7 +124,7 @@ class UserIndex:
     async def _build(self, prefix: bytes) -> None:
         begun = time.time()
         async for step in scan_keys(self._client, prefix, 0, wanted=_BATCH):
-            owned = await self._owners([key[len(prefix) :] for key in step.keys])
+            owned = await self._owners([name for key in step.keys if _is_text(name := key[len(prefix) :])])
             # Only forward: a write of ours may have been here meanwhile.
             await self._client.ask_all(
                 ("ZADD", self._keys.index(record.user_id), "GT", record.place.score, record.place.id)
@@ -126,3 +132,11 @@ class UserIndex:
             )
         await self._client.ask("SET", self._keys.indexed, f"{begun:.0f}")
         await self._client.ask("DEL", self._keys.building)
+
+
+def _is_text(record_id: bytes) -> bool:
+    try:
+        record_id.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -132,7 +132,8 @@ def document_replicator(
     async def clear(marks: Sequence[Mark]) -> Sequence[Mark]:
         return await settle(sides, marks, exclusive=exclusive)
 
-    return Replicator(put, clear, inline=inline, deadline=deadline)
+    # One batch after the other: so this process is never at work on a key twice at once, and never contests itself.
+    return Replicator(put, clear, inline=inline, deadline=deadline, workers=1 if exclusive else 4)
 
 
 def _ids(command: DocumentCommand) -> list[str]:

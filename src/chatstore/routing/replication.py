@@ -18,6 +18,8 @@ from chatstore.models import ChatChange, DocumentChange, Mark, Side
 
 logger = logging.getLogger("chatstore.routing")
 
+_CONTESTED = 1000
+
 C = TypeVar("C", bound=ChatChange | DocumentChange)
 
 
@@ -35,14 +37,16 @@ class ReplicationCounts:
     """What became of the handovers so far.
 
     Attributes:
-        written: Written and their marks cleared.
-        left: Not written, or not cleared, because of an error, the deadline or somebody else at work: marked.
+        written: Written.
+        left: Not written, because of an error or the deadline: marked.
+        contested: How many marks of what was written are still there, because others were at work on their keys.
         dropped: Not even tried, because the queue was full or the second side is down: marked.
         waiting: Still to be done.
     """
 
     written: int = 0
     left: int = 0
+    contested: int = 0
     dropped: int = 0
     waiting: int = 0
 
@@ -89,6 +93,7 @@ class Replicator(Generic[C]):
         self._tasks: list[asyncio.Task[None]] = []
         self._failures = 0
         self._down_until = 0.0
+        self._contested: list[Mark] = []
 
     async def hand_over(self, handover: Handover[C]) -> None:
         """See to it that the other side is written; never raises, and waits only if `inline`."""
@@ -143,7 +148,8 @@ class Replicator(Generic[C]):
         try:
             async with asyncio.timeout(self._deadline):
                 await self._put(side, [change for handover in part for change in handover.changes])
-                left = await self._clear(marks)
+                # Marks that were left before are tried again: most often it was only our own next write of the key.
+                self._contested = list(await self._clear([*self._contested, *marks]))[-_CONTESTED:]
         except (ConflictError, InvalidRecordError) as error:
             await self._singly(side, part, error)
         except (ChatStoreError, TimeoutError) as error:
@@ -153,10 +159,8 @@ class Replicator(Generic[C]):
             self._failed(side, part, error)
         else:
             self._failures = 0
-            tokens = {mark.token for mark in left}
-            undone = sum(any(mark.token in tokens for mark in handover.marks) for handover in part)
-            self.counts.left += undone
-            self.counts.written += len(part) - undone
+            self.counts.written += len(part)
+            self.counts.contested = len(self._contested)
 
     async def _singly(self, side: Side, part: Sequence[Handover[C]], error: ChatStoreError) -> None:
         """One record of a batch was refused: the others must not wait for the repairer because of it."""

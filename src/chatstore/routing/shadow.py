@@ -17,6 +17,9 @@ logger = logging.getLogger("chatstore.routing")
 Answer: TypeAlias = "Session | Document | int | Sequence[Message] | Sequence[Match] | Page[Session] | Page[Document]"
 """What a read answers."""
 SCORE_TOLERANCE = 1e-4
+_LOOKS = 4
+_CERTAIN = 2
+"""How often in a row a difference must be found that no mark explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +134,33 @@ class ShadowReader:
             async with asyncio.timeout(self._deadline):
                 if difference(served, await _or_none(other)) is None:
                     self.counts.equal += 1
-                    return
-                await asyncio.sleep(self._pause)
-                found = difference(await _or_none(again), await _or_none(other))
-                if found is None:
-                    self.counts.equal += 1
-                elif await marked():
-                    self.counts.pending += 1
                 else:
-                    self._report(replace(read, detail=found))
+                    await self._look_again(read, other, again, marked)
         except (ChatStoreError, TimeoutError) as error:
             self.counts.failed += 1
             logger.info("shadow read %s failed: %s", read.operation, str(error) or type(error).__name__)
+
+    async def _look_again(
+        self,
+        read: Mismatch,
+        other: Callable[[], Awaitable[Answer]],
+        again: Callable[[], Awaitable[Answer]],
+        marked: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Tell a mismatch from a write that was under way: its mark may be gone by the time one looks for it."""
+        unexplained = 0
+        for _ in range(_LOOKS):
+            await asyncio.sleep(self._pause)
+            explained = await marked()
+            found = difference(await _or_none(again), await _or_none(other))
+            if found is None:
+                self.counts.equal += 1
+                return
+            unexplained = 0 if explained or await marked() else unexplained + 1
+            if unexplained == _CERTAIN:
+                self._report(replace(read, detail=found))
+                return
+        self.counts.pending += 1
 
     def _report(self, mismatch: Mismatch) -> None:
         self.counts.mismatched += 1

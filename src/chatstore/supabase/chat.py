@@ -20,7 +20,9 @@ from chatstore.models import (
     ScanPage,
     Session,
     Side,
+    from_micros,
 )
+from chatstore.models.paging import parse_place, place_behind
 from chatstore.supabase.client import SupabaseClient
 from chatstore.supabase.journal import SupabaseJournal
 from chatstore.supabase.states import put_requests
@@ -71,14 +73,16 @@ class SupabaseChat(ChatSide):
 
     async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
         client = await self._acting(user_id)
-        behind = {} if after is None else _cursor_from_text(after, "before", "before_id")
+        behind: dict[str, object] = {}
+        if after is not None:
+            micros, before_id = parse_place(after)
+            behind = {"before": from_micros(micros).isoformat(), "before_id": before_id}
         # One more than asked for tells whether there is a next page.
         rows = await client.call("chatstore_sessions", {"user_id": user_id, "limit": limit + 1, **behind})
         page = tuple(session_from_row(row) for row in rows[:limit])
         if len(rows) <= limit or not page:
             return Page(page, None)
-        last = {"before": page[-1].updated_at.isoformat(), "before_id": page[-1].id}
-        return Page(page, json.dumps(last))
+        return Page(page, place_behind(page[-1].updated_at, page[-1].id))
 
     async def messages(
         self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None

@@ -526,6 +526,13 @@ class ChatSideSuite:
             session.id: {f"in {session.title}", "and so on"} for session in sessions[1:]
         }
 
+    async def test_an_expired_session_is_not_scanned(self, chat_side: ChatSide) -> None:
+        user, name = new_id(), new_id()
+        gone = replace(self._foreign(user, name), expires_at=utc_now() + timedelta(milliseconds=150))
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=gone)])
+        await asyncio.sleep(0.3)
+        assert name not in [change.session_id async for page in chat_side.scan() for change in page.changes]
+
     async def test_a_session_with_many_messages_is_scanned_in_parts(self, chat_side: ChatSide) -> None:
         user, session = await self._session(chat_side)
         wanted = [str(i) for i in range(2_500)]

@@ -369,6 +369,8 @@ class DocumentSideSuite:
         with pytest.raises(NotFoundError):
             await document_side.get(user, gone.id)
         assert [match.document.id for match in await document_side.search(user, EAST)] == [kept.id]
+        scanned = [change.key.id async for page in document_side.scan() for change in page.changes]
+        assert (kept.id in scanned, gone.id in scanned) == (True, False)
 
     def _mark(self, side: DocumentSide, user: str, document_id: str) -> Mark:
         return Mark(key=document_id, user_id=user, side=side.side, op="test")

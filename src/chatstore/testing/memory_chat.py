@@ -34,6 +34,7 @@ from chatstore.models import (
     to_micros,
     utc_now,
 )
+from chatstore.models.paging import parse_place, place_behind
 from chatstore.testing.memory_journal import MemoryJournal
 
 _PART = 1000
@@ -238,9 +239,9 @@ class MemoryChat(ChatSide):
             if (session := self._visible(state)) is not None and session.user_id == user_id
         ]
         mine.sort(key=_recency, reverse=True)
-        rest = [session for session in mine if after is None or _recency(session) < _recency_of(after)]
+        rest = [session for session in mine if after is None or _recency(session) < parse_place(after)]
         page = rest[:limit]
-        following = f"{to_micros(page[-1].updated_at)}:{page[-1].id}" if len(rest) > limit else None
+        following = place_behind(page[-1].updated_at, page[-1].id) if len(rest) > limit else None
         return Page(tuple(page), following)
 
     async def messages(
@@ -272,7 +273,7 @@ class MemoryChat(ChatSide):
         ids = sorted(self._states)
         for session_id in (name for name in ids if cursor is None or name > cursor):
             state = self._states[session_id]
-            if state.session is None:
+            if self._visible(state) is None:
                 continue
             *early, last = _parts(state, None)
             for change in early:
@@ -400,8 +401,3 @@ def _parts(state: _State, wanted: set[str] | None) -> list[ChatChange]:
 
 def _recency(session: Session) -> tuple[int, str]:
     return (to_micros(session.updated_at), session.id)
-
-
-def _recency_of(cursor: str) -> tuple[int, str]:
-    micros, _, session_id = cursor.partition(":")
-    return (int(micros), session_id)

@@ -28,6 +28,7 @@ from chatstore.models import (
     utc_now,
 )
 from chatstore.models.filters import parse_filter
+from chatstore.models.paging import parse_place, place_behind
 from chatstore.testing.memory_journal import MemoryJournal
 
 _PART = 500
@@ -121,9 +122,9 @@ class MemoryDocuments(DocumentSide):
 
     async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
         mine = sorted(self._of(user_id), key=_recency, reverse=True)
-        rest = [document for document in mine if after is None or _recency(document) < _recency_of(after)]
+        rest = [document for document in mine if after is None or _recency(document) < parse_place(after)]
         page = rest[:limit]
-        following = f"{to_micros(page[-1].updated_at)}:{page[-1].id}" if len(rest) > limit else None
+        following = place_behind(page[-1].updated_at, page[-1].id) if len(rest) > limit else None
         return Page(tuple(page), following)
 
     async def count_documents(self, user_id: str) -> int:
@@ -134,7 +135,7 @@ class MemoryDocuments(DocumentSide):
         for start in range(0, len(ids), _PART):
             part = ids[start : start + _PART]
             changes = [self._states[name] for name in part if name in self._states]
-            alive = tuple(change for change in changes if change.document is not None)
+            alive = tuple(change for change in changes if self._find(change.key.user_id, change.key.id) is not None)
             yield ScanPage(alive, (), part[-1] if start + _PART < len(ids) else None)
 
     async def count(self) -> int:
@@ -184,8 +185,3 @@ def _cosine(left: Embedding, right: Embedding) -> float:
 
 def _recency(document: Document) -> tuple[int, str]:
     return (to_micros(document.updated_at), document.id)
-
-
-def _recency_of(cursor: str) -> tuple[int, str]:
-    micros, _, document_id = cursor.partition(":")
-    return (int(micros), document_id)

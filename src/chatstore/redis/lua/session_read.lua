@@ -103,7 +103,7 @@ local function read_forward(rank, limit)
       end
     end
   end
-  if rank >= last then
+  if rank >= last or rank == 0 then
     return false
   end
   local behind = slice(rank - 1, rank - 1)[1]
