@@ -91,6 +91,7 @@ create table if not exists chatstore.migration (
   journal_open boolean not null default false,
   backfilled_at timestamptz,
   verified_at timestamptz,
+  differed_at timestamptz,
   stage text,
   way_back_closed boolean not null default false
 );
@@ -919,17 +920,21 @@ end;
 create or replace function public.chatstore_remember(request text) returns void
 language sql volatile set search_path = ''
 begin atomic
-  insert into chatstore.migration as m (journal_open, backfilled_at, verified_at, stage, way_back_closed)
+  insert into chatstore.migration as m (
+    journal_open, backfilled_at, verified_at, differed_at, stage, way_back_closed
+  )
   select
-    coalesce(new.journal_open, false), new.backfilled_at, new.verified_at, new.stage,
+    coalesce(new.journal_open, false), new.backfilled_at, new.verified_at, new.differed_at, new.stage,
     coalesce(new.way_back_closed, false)
   from jsonb_to_record(request::jsonb) as new (
-    journal_open boolean, backfilled_at timestamptz, verified_at timestamptz, stage text, way_back_closed boolean
+    journal_open boolean, backfilled_at timestamptz, verified_at timestamptz, differed_at timestamptz, stage text,
+    way_back_closed boolean
   )
   on conflict (only_one) do update set
     journal_open = coalesce((request::jsonb ->> 'journal_open')::boolean, m.journal_open),
     backfilled_at = coalesce(excluded.backfilled_at, m.backfilled_at),
     verified_at = coalesce(excluded.verified_at, m.verified_at),
+    differed_at = coalesce(excluded.differed_at, m.differed_at),
     stage = coalesce(excluded.stage, m.stage),
     way_back_closed = coalesce((request::jsonb ->> 'way_back_closed')::boolean, m.way_back_closed);
 end;

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
+
 from demo.check import BEFORE, Seen, judge
 from demo.ledger import Call, Effect, Outcome, What
 

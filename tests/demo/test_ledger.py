@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from demo.ledger import Effect, LedgerWriter, Outcome, StaleReadError, What, read_ledger
 
 from chatstore.errors import NotFoundError, UnavailableError
+from demo.ledger import Effect, LedgerWriter, Outcome, StaleReadError, What, read_ledger
 
 EFFECT = Effect(what=What.MESSAGE, id="m1", value="hello", session_id="s1")
 

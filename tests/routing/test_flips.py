@@ -1,5 +1,6 @@
 """A user reads what he wrote, whichever way the stage flips."""
 
+import asyncio
 import itertools
 
 import pytest
@@ -56,6 +57,25 @@ async def test_a_process_that_never_saw_the_user_looks_for_marks_first():
     flags.set(Stage.DUALWRITE)
     another_process = router_over(chat.sides, flags)
     assert await contents(another_process, "u", session.id) == ["hello"]
+
+
+async def test_a_side_that_hangs_after_a_flip_holds_nobody_up():
+    chat, flags = await chat_pair(Stage.LIVE)
+    session = await chat.create_session("u")
+    flags.set(Stage.DUALWRITE)
+    chat._reads._catch_up._deadline = 0.05
+    asked = 0
+
+    async def hang(*_):
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(60)
+
+    chat.sides.new.journal.marks_of = hang
+    async with asyncio.timeout(1):
+        for _ in range(20):
+            assert await contents(chat, "u", session.id) == []
+    assert asked == 1
 
 
 @pytest.mark.parametrize(("one", "other"), PAIRS)

@@ -83,6 +83,16 @@ async def test_a_stage_that_reads_an_unverified_side_is_refused(stage, caplog):
     assert await stages.resolve("new in this process", "s", "append") is Stage.SHADOW
 
 
+async def test_a_difference_found_later_takes_the_verification_back(caplog):
+    stages, journals = await resolver(flags := Flags(Stage.SHADOW))
+    await stages.resolve("u", "s", "append")
+    await journals[0].remember(differed_at=utc_now())
+    await stages.refresh()
+    flags.set(Stage.LIVE)
+    assert await stages.resolve("u", "s", "append") is Stage.SHADOW
+    assert "differed from the old one" in caplog.text
+
+
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.DUALWRITE, Stage.SHADOW])
 async def test_no_way_leads_back_after_it_was_closed(stage):
     stages, _ = await resolver(Flags(stage), way_back_closed=True)

@@ -81,6 +81,7 @@ class ChromaJournal(Journal):
         journal_open: bool | None = None,
         backfilled_at: datetime | None = None,
         verified_at: datetime | None = None,
+        differed_at: datetime | None = None,
         stage: Stage | None = None,
         way_back_closed: bool | None = None,
     ) -> None:
@@ -89,6 +90,7 @@ class ChromaJournal(Journal):
             "journal_open": journal_open,
             "backfilled_at": None if backfilled_at is None else to_micros(backfilled_at),
             "verified_at": None if verified_at is None else to_micros(verified_at),
+            "differed_at": None if differed_at is None else to_micros(differed_at),
             "stage": None if stage is None else stage.value,
             "way_back_closed": way_back_closed,
         }
@@ -126,11 +128,13 @@ class ChromaJournal(Journal):
 
 def _state_of(record: Record) -> MigrationState:
     held: Any = record.metadata
-    backfilled, verified, stage = (held.get(name) for name in ("backfilled_at", "verified_at", "stage"))
+    names = ("backfilled_at", "verified_at", "differed_at", "stage")
+    backfilled, verified, differed, stage = (held.get(name) for name in names)
     return MigrationState(
         journal_open=held.get("journal_open", False),
         backfilled_at=None if backfilled is None else from_micros(backfilled),
         verified_at=None if verified is None else from_micros(verified),
+        differed_at=None if differed is None else from_micros(differed),
         stage=None if stage is None else Stage(stage),
         way_back_closed=held.get("way_back_closed", False),
     )

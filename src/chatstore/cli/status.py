@@ -92,7 +92,7 @@ def _lines(kind: Kind, standing: _Standing) -> Iterator[str]:
         "journal": "open" if state.journal_open else "closed",
         "way back": "closed" if state.way_back_closed else "kept",
         "backfilled": _ago(state.backfilled_at),
-        "verified": _ago(state.verified_at),
+        "verified": _ago(state.verified_at) if state.verified else _differed(state.differed_at),
         **{f"{side} side": _side_text(sight) for side, sight in standing.view.sides.items()},
         "quarantine": "not known" if standing.quarantined is None else number(standing.quarantined, "record"),
     }
@@ -102,6 +102,10 @@ def _lines(kind: Kind, standing: _Standing) -> Iterator[str]:
         )
     for label, text in rows.items():
         yield f"  {label:{_LABEL}}{text}"
+
+
+def _differed(time: datetime | None) -> str:
+    return "never" if time is None else f"no: the sides differed {_ago(time)}"
 
 
 def _ago(time: datetime | None) -> str:

@@ -60,6 +60,7 @@ class Journal(ABC):
         journal_open: bool | None = None,
         backfilled_at: datetime | None = None,
         verified_at: datetime | None = None,
+        differed_at: datetime | None = None,
         stage: Stage | None = None,
         way_back_closed: bool | None = None,
     ) -> None:

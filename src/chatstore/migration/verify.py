@@ -129,7 +129,7 @@ class _Verify(Generic[C, K, R]):
         for side in Side:
             await self._compare(side)
         backfilled = all(state.backfilled_at is not None for state in states)
-        if backfilled and not self._difference_count:
+        if backfilled or self._difference_count:
             await self._patience.until_done(self._remember)
         return VerifyReport(
             kind=self._pair.kind,
@@ -149,7 +149,10 @@ class _Verify(Generic[C, K, R]):
     async def _remember(self) -> None:
         now = utc_now()
         for journal in self._pair.journals:
-            await journal.remember(verified_at=now)
+            if self._difference_count:
+                await journal.remember(differed_at=now)
+            else:
+                await journal.remember(verified_at=now)
 
     async def _compare(self, side: Side) -> None:
         """Compare all that one side holds with the other one."""

@@ -20,6 +20,7 @@ class MigrationState:
         journal_open: Writes that reach one side only leave a mark. Set by `migrate`, ended by closing the way back.
         backfilled_at: When a backfill last came to its end.
         verified_at: When a verify last found both sides equal after a backfill.
+        differed_at: When a verify last found a difference.
         stage: The furthest stage that was served or set; the floor when the flag provider fails.
         way_back_closed: The old side is no longer kept whole, so no stage may read from it again.
     """
@@ -27,8 +28,14 @@ class MigrationState:
     journal_open: bool = False
     backfilled_at: datetime | None = None
     verified_at: datetime | None = None
+    differed_at: datetime | None = None
     stage: Stage | None = None
     way_back_closed: bool = False
+
+    @property
+    def verified(self) -> bool:
+        """Whether the last verify found both sides equal."""
+        return self.verified_at is not None and (self.differed_at is None or self.differed_at < self.verified_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,7 +141,7 @@ def our_error(error: RedisError, client: Redis) -> ChatStoreError:
             return UnavailableError(f"the Redis server at {where} is out of memory: {error}. Raise its maxmemory")
         case TimeoutError() | ConnectionError():
             return UnavailableError(
-                f"no answer from the Redis server at {where}: {error}. Check that it runs and REDIS_URL"
+                f"no answer from the Redis server at {where}. Check that it runs, and that REDIS_URL is right"
             )
         case ResponseError() if str(error).startswith("WRONGTYPE"):
             return LayoutError(b"", b"", f"a key of chatstore's own holds something else ({error})")

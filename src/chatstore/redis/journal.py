@@ -79,6 +79,7 @@ class RedisJournal(Journal):
             journal_open=held.get(b"journal_open") == b"1",
             backfilled_at=_time(held.get(b"backfilled_at")),
             verified_at=_time(held.get(b"verified_at")),
+            differed_at=_time(held.get(b"differed_at")),
             stage=Stage(stage.decode()) if stage else None,
             way_back_closed=held.get(b"way_back_closed") == b"1",
         )
@@ -89,6 +90,7 @@ class RedisJournal(Journal):
         journal_open: bool | None = None,
         backfilled_at: datetime | None = None,
         verified_at: datetime | None = None,
+        differed_at: datetime | None = None,
         stage: Stage | None = None,
         way_back_closed: bool | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class RedisJournal(Journal):
             "journal_open": None if journal_open is None else int(journal_open),
             "backfilled_at": to_micros(backfilled_at) if backfilled_at else None,
             "verified_at": to_micros(verified_at) if verified_at else None,
+            "differed_at": to_micros(differed_at) if differed_at else None,
             "stage": stage.value if stage else None,
             "way_back_closed": None if way_back_closed is None else int(way_back_closed),
         }

@@ -19,6 +19,7 @@ from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
 from chatstore.errors import ChatStoreError
 from chatstore.interfaces import Journal
 from chatstore.models import Kind, MigrationState, Side, Stage
+from chatstore.routing.complaints import Complaints
 from chatstore.routing.stages import ROUTES, further, reaches, refusal
 
 logger = logging.getLogger("chatstore.routing")
@@ -27,7 +28,8 @@ FLAGS = {Kind.CHAT: "chatstore-chat-stage", Kind.DOCUMENTS: "chatstore-documents
 """The names of the two string flags; their values are those of `Stage`."""
 
 _UNSET = ""
-_COMPLAIN_EVERY = 60.0
+_ANSWER_WITHIN = 2.0
+"""Seconds that a call may be held up at most for what a journal remembers."""
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ class StageResolver:
         self._state = MigrationState()
         self._state_at: float | None = None
         self._refreshing: asyncio.Task[None] | None = None
-        self._complained: dict[str, float] = {}
+        self._complaints = Complaints()
         self._held: ContextVar[Stage | None] = ContextVar(f"{self._flag}-held", default=None)
 
     async def resolve(self, user_id: str, key: str, operation: str) -> Stage:
@@ -112,8 +114,8 @@ class StageResolver:
 
     async def refresh(self) -> MigrationState:
         """Read the recorded state now and return it."""
-        states = [state for journal in self._journals if (state := await _state_of(journal)) is not None]
-        if states:
+        answers = await asyncio.gather(*map(_state_of, self._journals))
+        if states := [state for state in answers if state is not None]:
             self._state = _combined(states)
         self._state_at = time.monotonic()
         return self._state
@@ -132,7 +134,9 @@ class StageResolver:
 
     def _usable(self, details: FlagEvaluationDetails[str]) -> Stage | None:
         if details.error_code is not None or details.reason == Reason.ERROR:
-            self._complain(f"flag {self._flag} has no answer ({details.error_code}): {details.error_message or ''}")
+            self._complaints.say(
+                f"flag {self._flag} has no answer ({details.error_code}): {details.error_message or ''}"
+            )
             return None
         if details.value == _UNSET:
             return None
@@ -140,11 +144,11 @@ class StageResolver:
             stage = Stage(details.value)
         except ValueError:
             names = ", ".join(Stage)
-            self._complain(f"flag {self._flag} says {details.value!r}; a stage is one of {names}")
+            self._complaints.say(f"flag {self._flag} says {details.value!r}; a stage is one of {names}")
             return None
         reason = refusal(stage, self._state)
         if reason is not None:
-            self._complain(f"refused: {reason}")
+            self._complaints.say(f"refused: {reason}")
             return None
         return stage
 
@@ -162,9 +166,10 @@ class StageResolver:
             return
         for journal in self._journals:
             try:
-                await journal.remember(stage=stage)
-            except ChatStoreError as error:
-                self._complain(f"could not record stage {stage}: {error}")
+                async with asyncio.timeout(_ANSWER_WITHIN):
+                    await journal.remember(stage=stage)
+            except (ChatStoreError, TimeoutError) as error:
+                self._complaints.say(f"could not record stage {stage}: {str(error) or 'no answer in time'}")
         self._state = _combined([self._state, MigrationState(stage=stage)])
 
     def _note(self, user_id: str, stage: Stage) -> None:
@@ -181,13 +186,6 @@ class StageResolver:
                 seen.unsettled_until = now + self._settle
             seen.stage = stage
 
-    def _complain(self, message: str) -> None:
-        """Log once a minute what would otherwise be logged at every call."""
-        now = time.monotonic()
-        if now - self._complained.get(message, -_COMPLAIN_EVERY) >= _COMPLAIN_EVERY:
-            self._complained[message] = now
-            logger.warning("%s", message)
-
 
 def _reads(stage: Stage) -> Side:
     return ROUTES[stage].first
@@ -195,9 +193,10 @@ def _reads(stage: Stage) -> Side:
 
 async def _state_of(journal: Journal) -> MigrationState | None:
     try:
-        return await journal.state()
-    except ChatStoreError as error:
-        logger.warning("cannot read the state of the migration: %s", error)
+        async with asyncio.timeout(_ANSWER_WITHIN):
+            return await journal.state()
+    except (ChatStoreError, TimeoutError) as error:
+        logger.warning("cannot read the state of the migration: %s", str(error) or "no answer in time")
         return None
 
 
@@ -210,6 +209,7 @@ def _combined(states: Sequence[MigrationState]) -> MigrationState:
         journal_open=any(state.journal_open for state in states),
         backfilled_at=max((s.backfilled_at for s in states if s.backfilled_at is not None), default=None),
         verified_at=max((s.verified_at for s in states if s.verified_at is not None), default=None),
+        differed_at=max((s.differed_at for s in states if s.differed_at is not None), default=None),
         stage=furthest,
         way_back_closed=any(state.way_back_closed for state in states),
     )

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from chatstore.models import Document, Mark, Match, Message, Page, Session, Side
-from chatstore.routing.catchup import merge_marked
+from chatstore.routing.catchup import CatchUp
 from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import Merged
 from chatstore.routing.shadow import Mismatch, ShadowReader
@@ -36,7 +36,7 @@ class RoutedReads(Generic[S]):
         self._sides = sides
         self._stages = stages
         self._shadow = shadow
-        self._merge = merge
+        self._catch_up = CatchUp(sides, merge)
 
     async def __call__(self, operation: str, user_id: str, key: str | None, read: Callable[[S], Awaitable[A]]) -> A:
         """Return what the authoritative side answers.
@@ -65,7 +65,7 @@ class RoutedReads(Generic[S]):
     async def catch_up(self, route: Route, user_id: str, keys: Sequence[str] | None) -> None:
         """Soon after a flip, merge first what the side that was authoritative before still has marked."""
         if self._stages.unsettled(user_id):
-            await merge_marked(self._sides, self._merge, route.first.other, user_id, keys)
+            await self._catch_up.with_side(route.first.other, user_id, keys)
 
     async def _marked(self, user_id: str, keys: Sequence[str] | None) -> bool:
         return any([await self._sides[side].journal.marks_of(user_id, keys) for side in Side])

@@ -91,15 +91,15 @@ class Replicator(Generic[C]):
         self._rest = rest
         self._queue: asyncio.Queue[Handover[C]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
-        self._failures = 0
-        self._down_until = 0.0
+        self._failures = dict.fromkeys(Side, 0)
+        self._down_until = dict.fromkeys(Side, 0.0)
         self._contested: list[Mark] = []
 
     async def hand_over(self, handover: Handover[C]) -> None:
         """See to it that the other side is written; never raises, and waits only if `inline`."""
         if self._inline:
             await self._do([handover])
-        elif self.counts.waiting >= self._capacity or self._is_down():
+        elif self.counts.waiting >= self._capacity or self._is_down(handover.target):
             self.counts.dropped += 1
         else:
             self.counts.waiting += 1
@@ -138,7 +138,7 @@ class Replicator(Generic[C]):
     async def _do(self, batch: Sequence[Handover[C]]) -> None:
         for side in Side:
             part = [handover for handover in batch if handover.target is side]
-            if part and self._is_down():
+            if part and self._is_down(side):
                 self.counts.dropped += len(part)
             elif part:
                 await self._do_on(side, part)
@@ -158,7 +158,7 @@ class Replicator(Generic[C]):
             logger.exception("unexpected error of the %s side", side)
             self._failed(side, part, error)
         else:
-            self._failures = 0
+            self._failures[side] = 0
             self.counts.written += len(part)
             self.counts.contested = len(self._contested)
 
@@ -173,11 +173,11 @@ class Replicator(Generic[C]):
 
     def _failed(self, side: Side, part: Sequence[Handover[C]], error: Exception) -> None:
         self.counts.left += len(part)
-        self._failures += 1
-        if self._failures >= self._patience:
-            self._down_until = time.monotonic() + self._rest
+        self._failures[side] += 1
+        if self._failures[side] >= self._patience:
+            self._down_until[side] = time.monotonic() + self._rest
         reason = str(error) or type(error).__name__
         logger.warning("%d writes of the %s side are left to the repairer: %s", len(part), side, reason)
 
-    def _is_down(self) -> bool:
-        return time.monotonic() < self._down_until
+    def _is_down(self, side: Side) -> bool:
+        return time.monotonic() < self._down_until[side]

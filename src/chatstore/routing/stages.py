@@ -52,11 +52,9 @@ def refusal(stage: Stage, state: MigrationState) -> str | None:
     back is kept.
     """
     reads = ROUTES[stage].first
-    if reads is Side.NEW and state.verified_at is None:
-        return (
-            f"stage {stage} reads from the new side, which is not verified yet: "
-            "run `chatstore migrate`, then `chatstore verify`"
-        )
+    if reads is Side.NEW and not state.verified:
+        why = "differed from the old one when it was last verified" if state.differed_at else "is not verified yet"
+        return f"stage {stage} reads from the new side, which {why}: run `chatstore migrate`, then `chatstore verify`"
     if reads is Side.OLD and state.way_back_closed:
         return f"stage {stage} reads from the old side, which is no longer kept whole: the way back was closed"
     return None

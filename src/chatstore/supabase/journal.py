@@ -57,6 +57,7 @@ class SupabaseJournal(Journal):
             journal_open=row["journal_open"],
             backfilled_at=to_time_or_none(row["backfilled_at"]),
             verified_at=to_time_or_none(row["verified_at"]),
+            differed_at=to_time_or_none(row["differed_at"]),
             stage=None if row["stage"] is None else Stage(row["stage"]),
             way_back_closed=row["way_back_closed"],
         )
@@ -67,6 +68,7 @@ class SupabaseJournal(Journal):
         journal_open: bool | None = None,
         backfilled_at: datetime | None = None,
         verified_at: datetime | None = None,
+        differed_at: datetime | None = None,
         stage: Stage | None = None,
         way_back_closed: bool | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class SupabaseJournal(Journal):
                 "journal_open": journal_open,
                 "backfilled_at": None if backfilled_at is None else backfilled_at.isoformat(),
                 "verified_at": None if verified_at is None else verified_at.isoformat(),
+                "differed_at": None if differed_at is None else differed_at.isoformat(),
                 "stage": stage,
                 "way_back_closed": way_back_closed,
             },

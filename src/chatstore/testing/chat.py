@@ -160,6 +160,7 @@ class ChatStoreSuite:
         before = await chat.last_messages(user, session.id, 2, before=last[0].order)
         assert contents_of(before + last) == ["3", "4", "5", "6"]
         assert contents_of(await chat.last_messages(user, session.id, 50)) == [str(i) for i in range(7)]
+        assert await chat.last_messages(user, session.id, 0) == []
 
     async def test_many_messages_are_all_read(self, chat: ChatHistoryStore) -> None:
         user = new_id()

@@ -78,6 +78,9 @@ class JournalSuite:
         await journal.remember(verified_at=now)
         state = await journal.state()
         assert (state.journal_open, state.stage, state.verified_at) == (True, Stage.SHADOW, now)
+        assert state.verified
+        await journal.remember(differed_at=now + timedelta(seconds=1))
+        assert not (await journal.state()).verified
         await journal.remember(journal_open=False)
         assert not (await journal.state()).journal_open
         await journal.forget_state()

@@ -254,7 +254,7 @@ class MemoryChat(ChatSide):
         self, user_id: str, session_id: str, count: int, *, before: MessageOrder | None = None
     ) -> list[Message]:
         ordered = self._state_of(user_id, session_id).ordered()
-        return [message for message in ordered if before is None or message.order < before][-count:]
+        return [message for message in ordered if before is None or message.order < before][-count or len(ordered) :]
 
     async def count_messages(self, user_id: str, session_id: str) -> int:
         return len(self._state_of(user_id, session_id).messages)

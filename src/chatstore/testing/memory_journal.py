@@ -61,6 +61,7 @@ class MemoryJournal(Journal):
         journal_open: bool | None = None,
         backfilled_at: datetime | None = None,
         verified_at: datetime | None = None,
+        differed_at: datetime | None = None,
         stage: Stage | None = None,
         way_back_closed: bool | None = None,
     ) -> None:
@@ -69,6 +70,7 @@ class MemoryJournal(Journal):
             journal_open=held.journal_open if journal_open is None else journal_open,
             backfilled_at=backfilled_at or held.backfilled_at,
             verified_at=verified_at or held.verified_at,
+            differed_at=differed_at or held.differed_at,
             stage=stage or held.stage,
             way_back_closed=held.way_back_closed if way_back_closed is None else way_back_closed,
         )

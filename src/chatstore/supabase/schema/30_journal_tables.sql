@@ -20,6 +20,7 @@ create table if not exists chatstore.migration (
   journal_open boolean not null default false,
   backfilled_at timestamptz,
   verified_at timestamptz,
+  differed_at timestamptz,
   stage text,
   way_back_closed boolean not null default false
 );
