@@ -120,11 +120,13 @@ def test_three_commands_are_the_whole_migration(program, own, client):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_migrate_that_is_stopped_says_how_to_go_on_and_the_next_goes_on(program, own, client, number):
-    fill(client, sessions=3000)
+    fill(client, sessions=6000)
     process = program.started("migrate", "--chat", "--json")
-    until_copied(own, 600)  # several batches: the checkpoint has moved by then
-    process.send_signal(number)
-    done = ended(process)
+    with psycopg.connect(own.supabase_db_url) as connection:
+        until_copied(own, 600)  # several batches: the checkpoint has moved by then
+        connection.execute("lock table public.messages in exclusive mode")  # so that it does not end before the signal
+        process.send_signal(number)
+        done = ended(process)
     assert done.status == 130
     assert "the next run goes on there: chatstore migrate --chat" in done.err
     assert done.json["stopped"]["message"]
@@ -134,7 +136,7 @@ def test_a_migrate_that_is_stopped_says_how_to_go_on_and_the_next_goes_on(progra
     assert "chatstore migrate --chat goes on" in status.out
     resumed = program.apart("migrate", "--chat", "--json")
     assert (resumed.status, resumed.json["chat"]["resumed"]) == (0, True)
-    assert rows(own, "select count(*) from public.sessions") == [(3000,)]
+    assert rows(own, "select count(*) from public.sessions") == [(6000,)]
 
 
 def test_a_watch_ends_with_status_0(program, own):
