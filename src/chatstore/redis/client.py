@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+import builtins
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
@@ -36,7 +38,13 @@ class Client(Redis):
 
     It gives bytes, as values may be anything. And it never repeats a command: a write whose answer was lost may have
     happened, and a second `pop` would take a second message.
+
+    Attributes:
+        answer_within: How many seconds a round trip may take. Kept here and not by the client library, which for that
+            would wrap each sending in `asyncio.wait_for`: before Python 3.12 that can swallow a cancellation.
     """
+
+    answer_within: float = _TIMEOUT
 
     async def ask(self, *command: Argument) -> Any:
         """Send one command and return its answer.
@@ -44,7 +52,7 @@ class Client(Redis):
         Raises:
             ChatStoreError: As `our_error` says.
         """
-        with self._translated():
+        async with self._answering():
             return await self.execute_command(*command)  # type: ignore[no-untyped-call]
 
     async def ask_all(self, commands: Iterable[Sequence[Argument]]) -> list[Any]:
@@ -56,13 +64,16 @@ class Client(Redis):
         pipeline = self.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        with self._translated():
+        async with self._answering():
             return list(await pipeline.execute(raise_on_error=False))
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _answering(self) -> AsyncGenerator[None, None]:
         try:
-            yield
+            async with asyncio.timeout(self.answer_within):
+                yield
+        except builtins.TimeoutError as error:
+            raise our_error(TimeoutError("no answer in time"), self) from error
         except RedisError as error:
             raise our_error(error, self) from error
 
@@ -78,7 +89,7 @@ def connect(url: str, *, timeout: float = _TIMEOUT) -> Client:
         ConfigurationError: The URL is malformed.
     """
     try:
-        pool: ConnectionPool = ConnectionPool.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+        pool: ConnectionPool = ConnectionPool.from_url(url, socket_timeout=timeout)
     except ValueError as error:
         raise ConfigurationError(
             f"REDIS_URL is no URL of a Redis server (redis://host:port/database): {error}"
@@ -111,12 +122,15 @@ def _own(pool: ConnectionPool) -> Client:
         "decode_responses": False,
         "retry": Retry(NoBackoff(), 0),
     }
-    settings.setdefault("socket_timeout", _TIMEOUT)
+    answer_within = settings.pop("socket_timeout", _TIMEOUT)
+    settings["socket_timeout"] = None  # not left out: the client library has a default of its own
+    settings.setdefault("socket_connect_timeout", answer_within)
     # A pool that waits: one that refuses would fail the hundredth call of a busy moment.
     waiting = BlockingConnectionPool(
         max_connections=_CONNECTIONS, timeout=_TIMEOUT, connection_class=pool.connection_class, **settings
     )
     own = Client(connection_pool=waiting)
+    own.answer_within = answer_within
     own.auto_close_connection_pool = True
     return own
 
