@@ -40,14 +40,12 @@ class Outcome:
 
 def _started(*arguments):
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.Popen(
-        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_heed_interrupts
-    )
-
-
-def _heed_interrupts():
-    """A job that a shell put into the background ignores Ctrl-C, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # A job that a shell put into the background ignores Ctrl-C, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def ended(process):
