@@ -11,8 +11,8 @@ import pytest
 from chatstore.models import NewMessage, Side
 from chatstore.sync import BlockingStores
 from chatstore.testing import MemoryChat, MemoryDocuments
-from chatstore.testing.chat import ChatStoreSuite
-from chatstore.testing.documents import DocumentStoreSuite
+from chatstore.testing.chat_stores import ChatStoreSuite
+from chatstore.testing.document_stores import DocumentStoreSuite
 
 
 class Stores:

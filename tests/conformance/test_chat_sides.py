@@ -2,7 +2,8 @@
 
 import pytest
 
-from chatstore.testing.chat import ChatSideSuite, ChatStoreSuite
+from chatstore.testing.chat_sides import ChatSideSuite
+from chatstore.testing.chat_stores import ChatStoreSuite
 from chatstore.testing.journal import JournalSuite
 from tests.conformance.registry import named
 

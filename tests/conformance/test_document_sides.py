@@ -2,7 +2,8 @@
 
 import pytest
 
-from chatstore.testing.documents import DocumentSideSuite, DocumentStoreSuite
+from chatstore.testing.document_sides import DocumentSideSuite
+from chatstore.testing.document_stores import DocumentStoreSuite
 from chatstore.testing.journal import JournalSuite
 from tests.conformance.registry import named
 

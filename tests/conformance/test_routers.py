@@ -13,8 +13,8 @@ from chatstore.models import Kind, Side, Stage, utc_now
 from chatstore.routing import ChatRouter, DocumentRouter, Sides, StageResolver
 from chatstore.settings import load_settings
 from chatstore.testing import MemoryChat, MemoryDocuments
-from chatstore.testing.chat import ChatStoreSuite
-from chatstore.testing.documents import DocumentStoreSuite
+from chatstore.testing.chat_stores import ChatStoreSuite
+from chatstore.testing.document_stores import DocumentStoreSuite
 from tests.flags import Flags
 
 BOTH = (Stage.DUALWRITE, Stage.SHADOW, Stage.LIVE, Stage.RAMPDOWN)

@@ -8,7 +8,7 @@ import pytest
 from chatstore.errors import NotFoundError
 from chatstore.models import NewDocument, NewMessage, Stage
 from chatstore.routing import ROUTES, chat_repairer
-from chatstore.testing.documents import EAST
+from chatstore.testing.samples import EAST
 from tests.routing.pair import chat_pair, contents, document_pair, router_over
 
 PAIRS = list(itertools.permutations(Stage, 2))

@@ -8,7 +8,7 @@ from chatstore.errors import NotFoundError
 from chatstore.models import NewDocument, NewMessage, Stage
 from chatstore.routing import chat_repairer, document_repairer
 from chatstore.testing import MemoryProgress
-from chatstore.testing.documents import EAST
+from chatstore.testing.samples import EAST
 from tests.routing.pair import chat_pair, contents, document_pair, marks_of, state_of
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from chatstore.errors import ConflictError, NotFoundError
@@ -36,25 +36,7 @@ from chatstore.models import (
 )
 from chatstore.models.paging import parse_place, place_behind
 from chatstore.testing.memory_journal import MemoryJournal
-
-_PART = 1000
-
-
-@dataclass(slots=True)
-class _State:
-    """All that is known of one session, dead or alive."""
-
-    session_id: str
-    user_id: str
-    session: Session | None = None
-    deleted: int = 0
-    cleared: int = 0
-    last: int = 0
-    messages: dict[str, Message] = field(default_factory=dict)
-    tombstones: dict[str, int] = field(default_factory=dict)
-
-    def ordered(self) -> list[Message]:
-        return sorted(self.messages.values(), key=lambda message: message.order)
+from chatstore.testing.memory_session import SessionState
 
 
 class MemoryChat(ChatSide):
@@ -69,7 +51,7 @@ class MemoryChat(ChatSide):
         self.side = side
         self.journal: MemoryJournal = MemoryJournal()
         self._now = now
-        self._states: dict[str, _State] = {}
+        self._states: dict[str, SessionState] = {}
 
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
         written = self._execute(command)
@@ -126,18 +108,18 @@ class MemoryChat(ChatSide):
             version=version,
             extra=command.extra,
         )
-        _sweep(state)
+        state.sweep()
         return _written(state)
 
-    def _update(self, state: _State, command: UpdateSession) -> ChatWritten:
-        session = _alive(state)
+    def _update(self, state: SessionState, command: UpdateSession) -> ChatWritten:
+        session = state.alive()
         state.session = replace(
             session,
             title=session.title if command.title is None else command.title,
             metadata=session.metadata if command.metadata is None else command.metadata,
             version=self._next(state),
         )
-        _touch(state, command.at)
+        state.touch(command.at)
         return _written(state)
 
     def _delete(self, command: DeleteSession) -> ChatWritten:
@@ -146,10 +128,10 @@ class MemoryChat(ChatSide):
             return ChatWritten(change=None, session=None)
         state.deleted = state.cleared = self._next(state)
         state.session = None
-        _sweep(state)
+        state.sweep()
         return _written(state)
 
-    def _append(self, state: _State, command: AppendMessages) -> ChatWritten:
+    def _append(self, state: SessionState, command: AppendMessages) -> ChatWritten:
         if command.replace:
             return self._replace(state, command)
         new = [message for message in command.messages if not _is_there(state, message)]
@@ -157,20 +139,20 @@ class MemoryChat(ChatSide):
         wanted = [state.messages[message.id] for message in command.messages]
         if not stored:
             return ChatWritten(change=None, session=state.session, messages=tuple(wanted))
-        _touch(state, command.at)
+        state.touch(command.at)
         return _written(state, messages=stored, concerned=wanted)
 
-    def _replace(self, state: _State, command: AppendMessages) -> ChatWritten:
+    def _replace(self, state: SessionState, command: AppendMessages) -> ChatWritten:
         for message in command.messages:
             if message.id in state.messages or message.id in state.tombstones:
                 raise ConflictError(f"the message id {message.id!r} was used in this session before")
         state.cleared = self._next(state)
-        _sweep(state)
+        state.sweep()
         stored = self._add(state, command, command.messages)
-        _touch(state, command.at)
+        state.touch(command.at)
         return _written(state, messages=stored, concerned=stored)
 
-    def _add(self, state: _State, command: AppendMessages, new: Sequence[NewMessage]) -> list[Message]:
+    def _add(self, state: SessionState, command: AppendMessages, new: Sequence[NewMessage]) -> list[Message]:
         if not new:
             return []
         version = self._next(state)
@@ -193,7 +175,7 @@ class MemoryChat(ChatSide):
         state.messages.update({message.id: message for message in stored})
         return stored
 
-    def _edit(self, state: _State, command: EditMessage) -> ChatWritten:
+    def _edit(self, state: SessionState, command: EditMessage) -> ChatWritten:
         message = state.messages.get(command.message_id)
         if message is None:
             raise NotFoundError(f"the session has no message {command.message_id!r}")
@@ -204,22 +186,22 @@ class MemoryChat(ChatSide):
             version=self._next(state),
         )
         state.messages[edited.id] = edited
-        _touch(state, command.at)
+        state.touch(command.at)
         return _written(state, messages=[edited], concerned=[edited])
 
-    def _remove(self, state: _State, at: datetime, removed: Sequence[Message]) -> ChatWritten:
+    def _remove(self, state: SessionState, at: datetime, removed: Sequence[Message]) -> ChatWritten:
         if not removed:
             return ChatWritten(change=None, session=state.session)
         version = self._next(state)
         tombstones = [MessageTombstone(message.id, version) for message in removed]
-        _bury(state, tombstones)
-        _touch(state, at)
+        state.bury(tombstones)
+        state.touch(at)
         return _written(state, tombstones=tombstones, concerned=removed)
 
-    def _clear(self, state: _State, at: datetime) -> ChatWritten:
+    def _clear(self, state: SessionState, at: datetime) -> ChatWritten:
         state.cleared = self._next(state)
-        _sweep(state)
-        _touch(state, at)
+        state.sweep()
+        state.touch(at)
         return _written(state)
 
     async def put(self, changes: Sequence[ChatChange]) -> None:
@@ -227,10 +209,10 @@ class MemoryChat(ChatSide):
             state = self._state(change.session_id, change.user_id)
             if state.session is not None and state.session.user_id != change.user_id:
                 raise ConflictError(f"the session id {change.session_id!r} is taken by another user")
-            _join(state, change)
+            state.join(change)
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
-        return _alive(self._state_of(user_id, session_id))
+        return self._state_of(user_id, session_id).alive()
 
     async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
         mine = [
@@ -266,7 +248,7 @@ class MemoryChat(ChatSide):
             state = self._states.get(session_id)
             if state is not None and (state.session is not None or state.deleted):
                 wanted = None if message_ids is None else set(message_ids)
-                for change in _parts(state, wanted):
+                for change in state.parts(wanted):
                     yield ScanPage((change,), (), None)
 
     async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
@@ -275,7 +257,7 @@ class MemoryChat(ChatSide):
             state = self._states[session_id]
             if self._visible(state) is None:
                 continue
-            *early, last = _parts(state, None)
+            *early, last = state.parts(None)
             for change in early:
                 yield ScanPage((change,), (), cursor)
             cursor = session_id
@@ -288,75 +270,27 @@ class MemoryChat(ChatSide):
     async def close(self) -> None:
         pass
 
-    def _visible(self, state: _State) -> Session | None:
+    def _visible(self, state: SessionState) -> Session | None:
         session = state.session
         expired = session is not None and session.expires_at is not None and session.expires_at <= self._now()
         return None if expired else session
 
-    def _state_of(self, user_id: str, session_id: str) -> _State:
+    def _state_of(self, user_id: str, session_id: str) -> SessionState:
         state = self._states.get(session_id)
         session = None if state is None else self._visible(state)
         if state is None or session is None or session.user_id != user_id:
             raise NotFoundError(f"there is no session {session_id!r} of this user")
         return state
 
-    def _state(self, session_id: str, user_id: str) -> _State:
-        return self._states.setdefault(session_id, _State(session_id, user_id))
+    def _state(self, session_id: str, user_id: str) -> SessionState:
+        return self._states.setdefault(session_id, SessionState(session_id, user_id))
 
-    def _next(self, state: _State) -> int:
+    def _next(self, state: SessionState) -> int:
         state.last = next_version(state.last, to_micros(self._now()), self.side)
         return state.last
 
 
-def _join(state: _State, change: ChatChange) -> None:
-    state.deleted = max(state.deleted, change.deleted)
-    state.cleared = max(state.cleared, change.cleared)
-    newest = max((s for s in (state.session, change.session) if s is not None), key=lambda s: s.version, default=None)
-    if newest is not None and state.session is not None and change.session is not None:
-        newest = replace(newest, updated_at=max(state.session.updated_at, change.session.updated_at))
-    state.session = newest if newest is not None and newest.version > state.deleted else None
-    if state.session is not None:
-        state.user_id = state.session.user_id
-    for message in change.messages:
-        held = state.messages.get(message.id)
-        if held is None or held.version < message.version:
-            state.messages[message.id] = message
-    _bury(state, change.tombstones)
-    _sweep(state)
-    versions = [state.deleted, state.cleared, newest.version if newest else 0]
-    versions += [message.version for message in change.messages]
-    versions += [tombstone.version for tombstone in change.tombstones]
-    state.last = max(state.last, *versions)
-
-
-def _bury(state: _State, tombstones: Iterable[MessageTombstone]) -> None:
-    for tombstone in tombstones:
-        state.tombstones[tombstone.id] = max(tombstone.version, state.tombstones.get(tombstone.id, 0))
-
-
-def _sweep(state: _State) -> None:
-    """Drop the messages that a tombstone, `cleared` or the session's deletion takes away."""
-    if state.session is None:
-        # What was appended on the other side beside the deletion goes too, on both sides alike, whatever comes first.
-        state.cleared = max(state.cleared, *(m.version + 1 for m in state.messages.values()), 0)
-    for message in list(state.messages.values()):
-        if message.version < state.cleared or message.id in state.tombstones:
-            del state.messages[message.id]
-
-
-def _touch(state: _State, at: datetime) -> None:
-    session = _alive(state)
-    state.session = replace(session, updated_at=max(session.updated_at, at))
-    _sweep(state)
-
-
-def _alive(state: _State) -> Session:
-    if state.session is None:
-        raise NotFoundError("the session was deleted")
-    return state.session
-
-
-def _is_there(state: _State, message: NewMessage) -> bool:
+def _is_there(state: SessionState, message: NewMessage) -> bool:
     if message.id in state.tombstones:
         raise ConflictError(f"the message {message.id!r} was deleted from this session: append it under a new id")
     held = state.messages.get(message.id)
@@ -366,37 +300,13 @@ def _is_there(state: _State, message: NewMessage) -> bool:
 
 
 def _written(
-    state: _State,
+    state: SessionState,
     *,
     messages: Sequence[Message] = (),
     tombstones: Sequence[MessageTombstone] = (),
     concerned: Sequence[Message] = (),
 ) -> ChatWritten:
-    return ChatWritten(change=_change(state, messages, tombstones), session=state.session, messages=tuple(concerned))
-
-
-def _change(state: _State, messages: Sequence[Message], tombstones: Sequence[MessageTombstone]) -> ChatChange:
-    return ChatChange(
-        session_id=state.session_id,
-        user_id=state.user_id,
-        session=state.session,
-        deleted=state.deleted,
-        cleared=state.cleared,
-        messages=tuple(messages),
-        tombstones=tuple(tombstones),
-    )
-
-
-def _parts(state: _State, wanted: set[str] | None) -> list[ChatChange]:
-    messages = [message for message in state.ordered() if wanted is None or message.id in wanted]
-    tombstones = [
-        MessageTombstone(name, version)
-        for name, version in state.tombstones.items()
-        if wanted is None or name in wanted
-    ]
-    parts = [_change(state, messages[:_PART], tombstones)]
-    parts += [_change(state, messages[start : start + _PART], ()) for start in range(_PART, len(messages), _PART)]
-    return parts
+    return ChatWritten(change=state.change(messages, tombstones), session=state.session, messages=tuple(concerned))
 
 
 def _recency(session: Session) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The conformance suite of document stores; used as `chatstore.testing.chat` says."""
+"""The conformance suite of document stores, as an app sees them; its fixture is `documents`."""
 
 from __future__ import annotations
 
@@ -6,33 +6,20 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from chatstore.errors import ConfigurationError, InvalidRecordError, NotFoundError
-from chatstore.interfaces import DocumentSide, DocumentStore
+from chatstore.interfaces import DocumentStore
 from chatstore.models import (
-    DeleteDocuments,
     Document,
-    DocumentChange,
-    DocumentKey,
     Embedding,
     JsonObject,
-    Mark,
     NewDocument,
-    UpsertDocuments,
     new_id,
     utc_now,
 )
-from chatstore.testing.chat import EARLY, RICH
-
-EAST, NORTH, NORTHEAST = Embedding.of([1, 0, 0]), Embedding.of([0, 1, 0]), Embedding.of([1, 1, 0])
-
-
-def document(text: str, embedding: Embedding = EAST, metadata: JsonObject | None = None) -> NewDocument:
-    """Return a document to write."""
-    return NewDocument(text, embedding=embedding, metadata=metadata or {})
+from chatstore.testing.samples import EARLY, EAST, NORTH, NORTHEAST, RICH, document
 
 
 class DocumentStoreSuite:
@@ -250,143 +237,3 @@ class DocumentStoreSuite:
         with pytest.raises(InvalidRecordError):
             await documents.search(user, EAST, k=0)
         assert await documents.count_documents(user) == 0
-
-
-class DocumentSideSuite:
-    """What the router and the migrator may rely on, of any `DocumentSide`; its fixture is `document_side`."""
-
-    async def test_each_document_gets_its_mark(self, document_side: DocumentSide) -> None:
-        user = new_id()
-        news = [document("one"), document("two")]
-        marks = [self._mark(document_side, user, new.id) for new in news]
-        await document_side.write(UpsertDocuments(user_id=user, documents=tuple(news)), marks)
-        assert {mark.token for mark in await document_side.journal.marks_of(user)} == {mark.token for mark in marks}
-        await document_side.journal.clear(marks)
-
-    async def test_a_mark_while_open_is_kept_only_by_an_open_journal(self, document_side: DocumentSide) -> None:
-        user, new = new_id(), document("one")
-        command = UpsertDocuments(user_id=user, documents=(new,))
-        mark = replace(self._mark(document_side, user, new.id), while_open=True)
-        await document_side.journal.remember(journal_open=False)
-        await document_side.write(command, [mark])
-        assert list(await document_side.journal.marks_of(user)) == []
-        await document_side.journal.remember(journal_open=True)
-        await document_side.write(command, [mark])
-        assert [m.token for m in await document_side.journal.marks_of(user)] == [mark.token]
-
-    async def test_put_takes_a_document_as_it_is(self, document_side: DocumentSide) -> None:
-        foreign = self._foreign(new_id(), metadata=RICH, text="")
-        await document_side.put([DocumentChange(key=foreign.key, document=foreign)])
-        assert await document_side.get(foreign.user_id, foreign.id) == foreign
-        assert [item.id for item in (await document_side.list_documents(foreign.user_id)).items] == [foreign.id]
-
-    async def test_the_newer_state_stays_whatever_arrives_late(self, document_side: DocumentSide) -> None:
-        new = self._foreign(new_id(), version=20, text="new")
-        old = replace(new, version=10, text="old")
-        await document_side.put([DocumentChange(key=new.key, document=new)])
-        await document_side.put([DocumentChange(key=old.key, document=old)])
-        assert await document_side.get(new.user_id, new.id) == new
-
-    async def test_a_late_put_brings_no_deleted_document_back(self, document_side: DocumentSide) -> None:
-        user, new = new_id(), document("one")
-        written = await document_side.write(UpsertDocuments(user_id=user, documents=(new,)))
-        deleted = await document_side.write(DeleteDocuments(user_id=user, ids=(new.id, "nobody")))
-        assert [change.key.id for change in deleted.changes] == [new.id]
-        await document_side.put(written.changes)
-        with pytest.raises(NotFoundError):
-            await document_side.get(user, new.id)
-
-    async def test_a_deletion_is_put_like_any_state(self, document_side: DocumentSide) -> None:
-        kept, gone = self._foreign(new_id()), self._foreign(new_id())
-        await document_side.put([DocumentChange(key=d.key, document=d) for d in (kept, gone)])
-        await document_side.put([DocumentChange(key=gone.key, document=None, deleted=20)])
-        await document_side.put([DocumentChange(key=kept.key, document=None, deleted=5)])
-        assert await document_side.get(kept.user_id, kept.id) == kept
-        assert await document_side.count_documents(gone.user_id) == 0
-        [again] = await document_side.upsert(gone.user_id, NewDocument("again", id=gone.id, embedding=EAST))
-        assert again.version > 20
-
-    async def test_a_deletion_of_what_was_never_here_keeps_it_away(self, document_side: DocumentSide) -> None:
-        foreign = self._foreign(new_id())
-        await document_side.put([DocumentChange(key=foreign.key, document=None, deleted=20)])
-        await document_side.put([DocumentChange(key=foreign.key, document=foreign)])
-        assert await document_side.count_documents(foreign.user_id) == 0
-
-    async def test_versions_grow_though_the_clock_of_the_other_side_is_ahead(self, document_side: DocumentSide) -> None:
-        foreign = self._foreign(new_id(), version=4_000_000_000_000_000)
-        await document_side.put([DocumentChange(key=foreign.key, document=foreign)])
-        [own] = await document_side.upsert(foreign.user_id, NewDocument("own", id=foreign.id, embedding=EAST))
-        assert own.version > foreign.version
-        assert own.version & 1 == (document_side.side == "new")
-
-    async def test_changes_tells_documents_and_deletions(self, document_side: DocumentSide) -> None:
-        user = new_id()
-        [one, two] = await document_side.upsert(user, [document("one"), document("two")])
-        await document_side.delete(user, [two.id])
-        keys = [DocumentKey(user, one.id), DocumentKey(user, two.id), DocumentKey(user, "nobody")]
-        known = {change.key.id: change for change in (await document_side.changes(keys)).changes}
-        assert set(known) == {one.id, two.id}
-        assert known[one.id].document == one
-        assert known[two.id].document is None
-        assert known[two.id].deleted > two.version
-
-    async def test_scan_yields_every_document_and_goes_on_from_a_cursor(self, document_side: DocumentSide) -> None:
-        users = [new_id() for _ in range(3)]
-        wanted = {}
-        for user in users:
-            stored = await document_side.upsert(user, [document(str(i)) for i in range(5)])
-            wanted.update({(item.user_id, item.id): item for item in stored})
-        found = {}
-        cursor = None
-        while True:
-            scanning = document_side.scan(cursor)
-            try:
-                page = await anext(scanning)
-            except StopAsyncIteration:
-                break
-            finally:
-                await scanning.aclose()  # type: ignore[attr-defined] # a generator in all stores of ours
-            for change in page.changes:
-                if change.key.user_id in users:
-                    found[change.key.user_id, change.key.id] = change.document
-            if (cursor := page.cursor) is None:
-                break
-        assert found == wanted
-
-    async def test_count_grows_with_what_is_written(self, document_side: DocumentSide) -> None:
-        before = await document_side.count()
-        await document_side.upsert(new_id(), [document("one"), document("two")])
-        assert await document_side.count() == before + 2
-
-    async def test_an_expired_document_is_not_seen(self, document_side: DocumentSide) -> None:
-        user = new_id()
-        later = utc_now().replace(microsecond=0) + timedelta(hours=1)
-        kept = replace(self._foreign(user), expires_at=later)
-        gone = replace(self._foreign(user), expires_at=utc_now() + timedelta(milliseconds=150))
-        await document_side.put([DocumentChange(key=d.key, document=d) for d in (kept, gone)])
-        await asyncio.sleep(0.3)
-        assert await document_side.get(user, kept.id) == kept
-        with pytest.raises(NotFoundError):
-            await document_side.get(user, gone.id)
-        assert [match.document.id for match in await document_side.search(user, EAST)] == [kept.id]
-        scanned = [change.key.id async for page in document_side.scan() for change in page.changes]
-        assert (kept.id in scanned, gone.id in scanned) == (True, False)
-
-    def _mark(self, side: DocumentSide, user: str, document_id: str) -> Mark:
-        return Mark(key=document_id, user_id=user, side=side.side, op="test")
-
-    def _foreign(
-        self, user: str, *, version: int = 10, text: str = "foreign", metadata: JsonObject | None = None
-    ) -> Document:
-        return Document(
-            id=new_id(),
-            user_id=user,
-            text=text,
-            embedding=EAST,
-            title="a title",
-            metadata=metadata or {},
-            created_at=EARLY,
-            updated_at=datetime(2002, 2, 2, 2, 2, 2, 123456, tzinfo=UTC),
-            version=version,
-            extra={"odd": "field"},
-        )
