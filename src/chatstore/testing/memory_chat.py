@@ -195,6 +195,7 @@ class MemoryChat(ChatSide):
         version = self._next(state)
         tombstones = [MessageTombstone(message.id, version) for message in removed]
         state.bury(tombstones)
+        state.sweep()
         state.touch(at)
         return _written(state, tombstones=tombstones, concerned=removed)
 

@@ -67,9 +67,8 @@ class SessionState:
         self.last = max(versions)
 
     def bury(self, tombstones: Iterable[MessageTombstone]) -> None:
-        """Delete messages, for good."""
+        """Note that messages were deleted; `sweep` takes them away."""
         for tombstone in tombstones:
-            self.messages.pop(tombstone.id, None)
             self.tombstones[tombstone.id] = max(tombstone.version, self.tombstones.get(tombstone.id, 0))
 
     def sweep(self) -> None:
