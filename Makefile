@@ -10,11 +10,12 @@ demo: $(READY)  ## move a live app from Redis to Supabase and Chroma, stage by s
 test: $(READY)  ## every test, on real servers
 	$(BIN)/python -m pytest
 
-check: $(READY)  ## format, lint, types, floors of the source tree
+check: $(READY)  ## format, lint, types, floors of the source tree, the examples of the docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest --quiet tests/e2e/test_examples.py
 
 lock: $(READY)  ## pin anew what our own runs install
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --group dev \
