@@ -76,6 +76,7 @@ def open(  # noqa: A001 - as in `gzip.open`
     chroma: ClientAPI | None = None,
     token_of: TokenOf | None = None,
     inline: bool = False,
+    repair: bool = True,
 ) -> AbstractAsyncContextManager[Stores]:
     """Open an app's chat store and document store: `async with chatstore.open() as stores: ...`.
 
@@ -84,7 +85,14 @@ def open(  # noqa: A001 - as in `gzip.open`
     from chatstore.app import open_stores  # noqa: PLC0415
 
     return open_stores(
-        settings, embedder=embedder, redis=redis, supabase=supabase, chroma=chroma, token_of=token_of, inline=inline
+        settings,
+        embedder=embedder,
+        redis=redis,
+        supabase=supabase,
+        chroma=chroma,
+        token_of=token_of,
+        inline=inline,
+        repair=repair,
     )
 
 

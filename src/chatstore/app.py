@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openfeature import api
 from openfeature.client import OpenFeatureClient
@@ -17,7 +18,16 @@ from chatstore.backends import Backends
 from chatstore.errors import ConfigurationError
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
 from chatstore.models import Kind, Side
-from chatstore.routing import ChatRouter, DocumentRouter, Sides, StageResolver, chat_replicator, document_replicator
+from chatstore.routing import (
+    ChatRouter,
+    DocumentRouter,
+    Sides,
+    StageResolver,
+    chat_repairer,
+    chat_replicator,
+    document_repairer,
+    document_replicator,
+)
 from chatstore.routing.sides import S
 from chatstore.settings import Settings, load_settings
 
@@ -32,6 +42,9 @@ logger = logging.getLogger("chatstore")
 
 DOMAIN = "chatstore"
 _READY_WITHIN = 10.0
+_REPAIR_EVERY = 5.0
+_YOUNG = timedelta(seconds=10)
+"""Marks younger than this are most likely of writes that are still under way."""
 
 
 class Stores:
@@ -67,9 +80,10 @@ class Stores:
 
     async def close(self) -> None:
         """Finish what is under way; what the second side lacks then stays marked."""
-        for store in (self._chat, self._documents):
-            if store is not None:
-                await store.close()
+        async with AsyncExitStack() as closing:
+            for store in (self._chat, self._documents):
+                if store is not None:
+                    closing.push_async_callback(store.close)
 
 
 @asynccontextmanager
@@ -82,6 +96,7 @@ async def open_stores(
     chroma: ClientAPI | None = None,
     token_of: TokenOf | None = None,
     inline: bool = False,
+    repair: bool = True,
 ) -> AsyncGenerator[Stores, None]:
     """Open the stores that the settings name.
 
@@ -98,22 +113,41 @@ async def open_stores(
             With it, what the app asks for a user goes to Supabase with that token, under row-level security. Without
             it, the secret key is used, and the user id that the app gives is all that keeps users apart.
         inline: Write the second side before a write returns, instead of in the background.
+        repair: Merge in the background, every few seconds, what the second side missed. Any number of processes may.
 
     Raises:
         ConfigurationError: A setting is missing or malformed.
     """
     given = settings or load_settings()
-    async with Backends(
-        given, embedder=embedder, redis=redis, supabase=supabase, chroma=chroma, token_of=token_of
-    ) as backends:
-        flags = await _flags(given.flag_file)
-        stores = Stores(
-            await _chat(backends, flags, inline=inline), await _documents(backends, flags, embedder, inline=inline)
+    async with AsyncExitStack() as closing:
+        backends = await closing.enter_async_context(
+            Backends(given, embedder=embedder, redis=redis, supabase=supabase, chroma=chroma, token_of=token_of)
         )
-        try:
-            yield stores
-        finally:
-            await stores.close()
+        flags = await _flags(given.flag_file, closing)
+        chat = await _chat(backends, flags, inline=inline)
+        documents = await _documents(backends, flags, embedder, inline=inline)
+        stores = Stores(chat, documents)
+        closing.push_async_callback(stores.close)
+        if repair:
+            await closing.enter_async_context(_repaired(chat, documents))
+        yield stores
+
+
+@asynccontextmanager
+async def _repaired(chat: ChatHistoryStore | None, documents: DocumentStore | None) -> AsyncGenerator[None, None]:
+    """Merge beside the app what the second side missed; what was written to one side on purpose is left as it is."""
+    watches: list[Coroutine[Any, Any, None]] = []
+    if isinstance(chat, ChatRouter):
+        watches.append(chat_repairer(chat.sides, grace=_YOUNG, one_sided=False).watch(_REPAIR_EVERY))
+    if isinstance(documents, DocumentRouter):
+        watches.append(document_repairer(documents.sides, grace=_YOUNG, one_sided=False).watch(_REPAIR_EVERY))
+    tasks = [asyncio.create_task(watch) for watch in watches]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _chat(backends: Backends, flags: OpenFeatureClient, *, inline: bool) -> ChatHistoryStore | None:
@@ -148,7 +182,7 @@ def _stages(kind: Kind, sides: Sides[S], settings: Settings, flags: OpenFeatureC
     return StageResolver(kind, journals, configured=settings.stage, client=flags)
 
 
-async def _flags(flag_file: Path | None) -> OpenFeatureClient:
+async def _flags(flag_file: Path | None, closing: AsyncExitStack) -> OpenFeatureClient:
     """Return the client that knows the stages: of the app's own provider, or of one that reads the flag file."""
     if flag_file is None:
         return api.get_client(domain=DOMAIN)
@@ -165,6 +199,7 @@ async def _flags(flag_file: Path | None) -> OpenFeatureClient:
         )
     provider = FlagdProvider(resolver_type=ResolverType.FILE, offline_flag_source_path=str(flag_file))
     api.set_provider(provider, DOMAIN)
+    closing.callback(provider.shutdown)
     client = api.get_client(domain=DOMAIN)
     # Until the provider is ready it answers with the default, which would count as no answer.
     for _ in range(int(_READY_WITHIN / 0.02)):

@@ -31,7 +31,12 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine to its end and return what it returns, or raise what it raises."""
-        return asyncio.run_coroutine_threadsafe(work, self._running()).result()
+        future = asyncio.run_coroutine_threadsafe(work, self._running())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C ends the waiting; a write that has begun goes on, as anywhere
+            raise
 
     def stop(self) -> None:
         """End the loop and its thread; a later `run` starts another."""
@@ -152,10 +157,12 @@ class BlockingStores:
     def close(self) -> None:
         """Finish what is under way and close the stores; a later call opens them again."""
         with self._lock:
-            if self._pid == os.getpid() and self._opened is not None:
-                self._thread.run(self._opened.__aexit__(None, None, None))
-            self._thread.stop()
-            self._forget()
+            try:
+                if self._pid == os.getpid() and self._opened is not None:
+                    self._thread.run(self._opened.__aexit__(None, None, None))
+            finally:
+                self._thread.stop()
+                self._forget()
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ from chatstore.errors import NotFoundError
 from chatstore.models import NewDocument, NewMessage, Stage
 from chatstore.routing import ROUTES, chat_repairer
 from chatstore.testing.samples import EAST
+from tests.flags import Flags
 from tests.routing.pair import chat_pair, contents, document_pair, router_over
 
 PAIRS = list(itertools.permutations(Stage, 2))
@@ -76,6 +77,44 @@ async def test_a_side_that_hangs_after_a_flip_holds_nobody_up():
         for _ in range(20):
             assert await contents(chat, "u", session.id) == []
     assert asked == 1
+
+
+async def test_one_users_backlog_does_not_switch_catching_up_off_for_others():
+    chat, flags = await chat_pair(Stage.LIVE)
+    chat.sides.old.broken = True
+    slow = await chat.create_session("big")
+    session = await chat.create_session("small")
+    await chat.append("small", session.id, NewMessage("user", "mine"))
+    chat.sides.old.broken = False
+    another = router_over(chat.sides, flags)
+    await another.get_session("big", slow.id)
+    await another.get_session("small", session.id)
+    flags.set(Stage.DUALWRITE)
+    merge = another._reads._catch_up._merge
+
+    async def slow_for_one(sides, marks):
+        if marks[0].user_id == "big":
+            await asyncio.sleep(60)
+        return await merge(sides, marks)
+
+    another._reads._catch_up._merge = slow_for_one
+    another._reads._catch_up._deadline = 0.1
+    with pytest.raises(NotFoundError):
+        await another.get_session("big", slow.id)
+    assert await contents(another, "small", session.id) == ["mine"]
+
+
+async def test_the_recorded_stage_is_caught_up_with_when_the_flags_fail():
+    chat, _ = await chat_pair(Stage.DUALWRITE)
+    chat.sides.new.broken = True
+    session = await chat.create_session("u")
+    chat.sides.new.broken = False
+    for side in (chat.sides.old, chat.sides.new):
+        await side.journal.remember(stage=Stage.LIVE)
+    failing = Flags(Stage.OFF)
+    failing.fail()
+    another = router_over(chat.sides, failing)
+    assert (await another.get_session("u", session.id)).id == session.id
 
 
 @pytest.mark.parametrize(("one", "other"), PAIRS)

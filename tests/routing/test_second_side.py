@@ -93,5 +93,16 @@ async def test_what_one_side_cannot_take_goes_to_quarantine_and_stops_nothing():
     [record] = [record async for record in progress.quarantined()]
     assert record.key == f"session/{session.id}"
     assert "taken by another user" in record.reason
-    assert await marks_of(chat.sides) == 0
     assert await chat.sides.new.get_session("u", other.id) == other
+    assert await marks_of(chat.sides) == 1, "what could not be merged stays marked"
+    del chat.sides.new._states["taken"]  # somebody put it right
+    assert (await chat_repairer(chat.sides).run()).merged == 1
+
+
+async def test_a_closed_router_starts_nothing_more():
+    chat, _ = await chat_pair(Stage.DUALWRITE, inline=False)
+    session = await chat.create_session("u")
+    await chat.close()
+    await chat.append("u", session.id, NewMessage("user", "late"))
+    assert chat.replicator.counts.dropped == 1
+    assert await marks_of(chat.sides) == 1

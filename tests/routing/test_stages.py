@@ -1,5 +1,6 @@
 """Which stage a call is served at, whatever the flag service does."""
 
+import asyncio
 import logging
 
 import pytest
@@ -87,10 +88,68 @@ async def test_a_difference_found_later_takes_the_verification_back(caplog):
     stages, journals = await resolver(flags := Flags(Stage.SHADOW))
     await stages.resolve("u", "s", "append")
     await journals[0].remember(differed_at=utc_now())
-    await stages.refresh()
+    await stages.recorded.read()
     flags.set(Stage.LIVE)
     assert await stages.resolve("u", "s", "append") is Stage.SHADOW
     assert "differed from the old one" in caplog.text
+
+
+@pytest.mark.parametrize("stage", [Stage.LIVE, Stage.RAMPDOWN, Stage.COMPLETE])
+async def test_a_difference_found_later_moves_nobody_who_is_there(stage, caplog):
+    stages, journals = await resolver(flags := Flags(stage))
+    await stages.resolve("u", "s", "append")
+    await journals[0].remember(differed_at=utc_now())
+    await stages.recorded.read()
+    assert await stages.resolve("u", "s", "append") is stage
+    assert await stages.resolve("new in this process", "s", "append") is stage
+    assert "differed from the old one" in caplog.text
+    flags.fail()
+    assert await stages.resolve("u", "s", "append") is stage
+    assert await stages.resolve("another", "s", "append") is stage
+
+
+async def test_while_neither_side_says_how_far_the_migration_is_no_stage_is_guessed():
+    class Away(MemoryJournal):
+        away = True
+
+        async def state(self):
+            if self.away:
+                raise UnavailableError("away")
+            return await super().state()
+
+    journal = Away()
+    await journal.remember(verified_at=utc_now())
+    stages = StageResolver(Kind.CHAT, [journal], client=Flags(Stage.COMPLETE).client)
+    with pytest.raises(UnavailableError, match="neither side"):
+        await stages.resolve("u", "s", "append")
+    journal.away = False
+    assert await stages.resolve("u", "s", "append") is Stage.COMPLETE
+
+
+async def test_a_side_that_hangs_does_not_hold_the_first_call_up():
+    class Hangs(MemoryJournal):
+        async def state(self):
+            await asyncio.sleep(60)
+
+        async def remember(self, **_):
+            await asyncio.sleep(60)
+
+    here = MemoryJournal()
+    stages = StageResolver(Kind.CHAT, [here, Hangs()], client=Flags(Stage.DUALWRITE).client)
+    async with asyncio.timeout(1):
+        assert await stages.resolve("u", "s", "append") is Stage.DUALWRITE
+    assert (await here.state()).stage is Stage.DUALWRITE
+    await stages.close()
+
+
+async def test_from_dualwrite_on_the_journals_are_open():
+    stages, journals = await resolver(flags := Flags(Stage.OFF), verified=False)
+    await stages.resolve("u", "s", "append")
+    assert not (await journals[0].state()).journal_open
+    flags.set(Stage.DUALWRITE)
+    await stages.resolve("u", "s", "append")
+    await asyncio.sleep(0)
+    assert all([(await journal.state()).journal_open for journal in journals])
 
 
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.DUALWRITE, Stage.SHADOW])
@@ -106,6 +165,23 @@ async def test_a_turn_holds_one_stage_through_a_flip():
         flags.set(Stage.LIVE)
         assert await stages.resolve("u", "s", "append") is Stage.DUALWRITE
     assert await stages.resolve("u", "s", "append") is Stage.LIVE
+
+
+async def test_a_turn_is_its_users_only_and_ends_for_tasks_that_were_started_in_it():
+    stages, _ = await resolver(flags := Flags(Stage.DUALWRITE))
+    over = asyncio.Event()
+
+    async def later():
+        await over.wait()
+        return await stages.resolve("u", "s", "append")
+
+    async with stages.turn("u"):
+        flags.set(Stage.LIVE)
+        assert await stages.resolve("somebody else", "s", "append") is Stage.LIVE
+        started = asyncio.create_task(later())
+        await asyncio.sleep(0)
+    over.set()
+    assert await started is Stage.LIVE
 
 
 async def test_an_unreachable_journal_does_not_stop_the_app():

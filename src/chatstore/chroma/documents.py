@@ -13,6 +13,7 @@ from chatstore.chroma.joining import join
 from chatstore.chroma.journal import ChromaJournal
 from chatstore.chroma.reading import Reading
 from chatstore.chroma.scan import collection_names, scan
+from chatstore.chroma.turns import Turns
 from chatstore.chroma.versions import Clock
 from chatstore.chroma.walk import Place
 from chatstore.interfaces import DocumentSide, Embedder
@@ -67,12 +68,15 @@ class ChromaDocuments(DocumentSide):
         self._holdings = Holdings(self._collections, plan or PerUser())
         self._reading = Reading(self._holdings, now)
         self._clock = Clock(self.side, now)
+        self._turns = Turns()
 
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
         await self.journal.add(marks)
         if isinstance(command, UpsertDocuments):
-            return await self._upsert(command)
-        return await self._delete(command)
+            async with self._turns.of(DocumentKey(command.user_id, new.id) for new in command.documents):
+                return await self._upsert(command)
+        async with self._turns.of(DocumentKey(command.user_id, document_id) for document_id in command.ids):
+            return await self._delete(command)
 
     async def _upsert(self, command: UpsertDocuments) -> DocumentsWritten:
         held = await self._holdings.held([DocumentKey(command.user_id, new.id) for new in command.documents])
@@ -119,7 +123,8 @@ class ChromaDocuments(DocumentSide):
         return await self._holdings.changes(keys)
 
     async def put(self, changes: Sequence[DocumentChange]) -> None:
-        await join(self._holdings, changes)
+        async with self._turns.of(change.key for change in changes):
+            await join(self._holdings, changes)
 
     async def search_by_embedding(
         self, user_id: str, embedding: Embedding, *, k: int, where: JsonObject | None

@@ -37,7 +37,7 @@ def migrate(*, chat: Chat = False, documents: Documents = False, as_json: AsJson
     )
     if as_json:
         answer({report.kind: _document(report) for report in reports}, (), as_json=True)
-    say("next: chatstore verify")
+    say("next: chatstore verify" if all(report.complete for report in reports) else "next: chatstore quarantine list")
     end(Status.DONE if all(report.complete for report in reports) else Status.WRONG_DATA)
 
 

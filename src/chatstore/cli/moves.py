@@ -42,12 +42,17 @@ def objection(kind: Kind, before: Collection[Stage], stage: Stage, view: View) -
     )
 
 
-def objection_to_closing(kind: Kind, view: View) -> str | None:
+def objection_to_closing(kind: Kind, before: Collection[Stage], view: View) -> str | None:
     """Return why the way back must not be closed now, with what to do first; None when it may.
 
     Raises:
         UnavailableError: A side is away.
     """
+    if set(before) != {Stage.COMPLETE}:
+        return (
+            f"apps may still write to the old side first: set `chatstore stage {kind} complete` for everybody, "
+            "wait until all apps serve it, and close the way back then"
+        )
     view.require(*Side)
     marks = view.sides[Side.OLD].backlog.marks
     if marks:

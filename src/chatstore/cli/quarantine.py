@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -73,7 +74,14 @@ def _lines(kind: Kind, count: int, records: Sequence[Quarantined]) -> list[str]:
 
 def _document(count: int, records: Sequence[Quarantined]) -> dict[str, object]:
     listed = [
-        {"key": record.key, "reason": record.reason, "size": record.size, "at": record.at, "raw": preview(record.raw)}
+        {
+            "key": record.key,
+            "reason": record.reason,
+            "size": record.size,
+            "at": record.at,
+            "raw": preview(record.raw),
+            "raw_base64": base64.b64encode(record.raw).decode(),
+        }
         for record in records
     ]
     return {"count": count, "records": listed}

@@ -30,7 +30,8 @@ def register(app: typer.Typer) -> None:
 def repair(*, chat: Chat = False, documents: Documents = False, watch: _Watch = False, as_json: AsJson = False) -> None:
     """Merge every record on which the sides may differ.
 
-    An app repairs as it runs; this is for what is left over: after a server was away, before the way back.
+    An app does this as it runs, but for what was written to one side on purpose, at off or complete. This does
+    it all, now: before the way back, say.
 
     Example:  chatstore repair --watch
     """

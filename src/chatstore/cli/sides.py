@@ -9,7 +9,7 @@ from chatstore.backends import Backends
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError
 from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.models import Backlog, Kind, MigrationState, Side
-from chatstore.routing import StageResolver
+from chatstore.routing.recorded import RecordedState
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ async def look(backends: Backends, kind: Kind) -> View:
     view = View(MigrationState(), sides)
     if not view.journals:
         raise UnavailableError("\n".join(f"{side} side: {sight.error}" for side, sight in sides.items()))
-    return View(await StageResolver(kind, view.journals).refresh(), sides)
+    return View(await RecordedState(view.journals).read(), sides)
 
 
 async def _look(backends: Backends, kind: Kind, side: Side) -> Sight:

@@ -164,7 +164,7 @@ def _allow(move: _Move, before: StageFlag, view: View) -> None:
     goal = move.goal(before)
     reason = objection(move.kind, before.stages, goal, view)
     if reason is None and move.close_way_back:
-        reason = objection_to_closing(move.kind, view)
+        reason = objection_to_closing(move.kind, before.stages, view)
     if reason is not None:
         raise StaleSideError(reason)
     notice = warning(move.kind, before.stages, goal, view)
@@ -178,7 +178,9 @@ async def _record(stage: Stage, view: View) -> None:
         if sight.journal is None:
             say(f"warning: the {side} side is away, so the stage is not recorded there: set it again when it is back")
         else:
-            await sight.journal.remember(stage=stage)
+            # From here on a write that reaches one side only leaves its mark, should somebody go back to `off`.
+            opens = True if stage is not Stage.OFF and not view.state.way_back_closed else None
+            await sight.journal.remember(stage=stage, journal_open=opens)
 
 
 async def _close_way_back(view: View) -> None:

@@ -90,6 +90,7 @@ def _advice(reports: Sequence[VerifyReport]) -> Iterator[str]:
     for report in reports:
         if not report.equal:
             yield f"next: chatstore migrate --{report.kind}, then chatstore verify --{report.kind}"
+            yield "what stays different then was changed on one side by another program: mend it there"
         elif not report.backfilled:
             yield (
                 f"{report.kind}: not recorded as verified, because no backfill has come to its end: "

@@ -158,7 +158,8 @@ class DocumentSide(DocumentStore):
         side: Which side it is; decides the parity of the versions that it gives.
         journal: Where its marks are.
         atomic: Whether it compares versions and writes in one step. Where it does not, a late write could undo a
-            newer one, so marks of writes to it carry a lease and are cleared only when they stand alone.
+            newer one, so marks of writes to it carry a lease and are cleared only when they stand alone. And calls of
+            one store object on one key take turns, so that a process need not tell its own marks apart.
     """
 
     side: Side

@@ -13,6 +13,8 @@ from chatstore.routing.complaints import Complaints
 from chatstore.routing.merge import Merged
 from chatstore.routing.sides import S, Sides
 
+_AT_ONCE = 8
+
 
 class CatchUp(Generic[S]):
     """Merges before a call what the side that is not authoritative has marked, in bounded time.
@@ -47,16 +49,37 @@ class CatchUp(Generic[S]):
         if time.monotonic() < self._down_until[side]:
             return
         try:
-            async with asyncio.timeout(self._deadline):
-                await self._merge_marked(side, user_id, keys)
+            async with asyncio.timeout(self._deadline / 2):
+                marks = await self._sides[side].journal.marks_of(user_id, keys)
         except (ChatStoreError, TimeoutError) as error:
-            self._down_until[side] = time.monotonic() + self._rest
-            reason = str(error) or f"no answer in {self._deadline:g} s"
-            self._complaints.say(f"could not merge what the {side} side has marked before a call: {reason}", kind=side)
+            self._failed(side, str(error) or "no answer in time")
+            return
+        if not marks:
+            return
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._merge_each(marks)
+        except TimeoutError:
+            # So much to merge is no sign that the side is down: the user's next call goes on with it.
+            self._complaints.say(f"more is marked on the {side} side than one call may wait for", kind=f"much {side}")
+        except ChatStoreError as error:
+            self._failed(side, str(error))
 
-    async def _merge_marked(self, side: Side, user_id: str, keys: Sequence[str] | None) -> None:
+    async def _merge_each(self, marks: Sequence[Mark]) -> None:
         by_key: dict[str, list[Mark]] = {}
-        for mark in await self._sides[side].journal.marks_of(user_id, keys):
+        for mark in marks:
             by_key.setdefault(mark.key, []).append(mark)
-        for marks in by_key.values():
-            await self._merge(self._sides, marks)
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def merge(part: Sequence[Mark]) -> None:
+            async with gate:
+                await self._merge(self._sides, part)
+
+        merges = await asyncio.gather(*map(merge, by_key.values()), return_exceptions=True)
+        for outcome in merges:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def _failed(self, side: Side, reason: str) -> None:
+        self._down_until[side] = time.monotonic() + self._rest
+        self._complaints.say(f"could not merge what the {side} side has marked before a call: {reason}", kind=side)

@@ -24,7 +24,7 @@ from chatstore.models import (
 )
 from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_chat
-from chatstore.routing.protect import protected
+from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
 from chatstore.routing.replication import Handover, Replicator
 from chatstore.routing.settle import settle
@@ -58,6 +58,7 @@ class ChatRouter(ChatHistoryStore):
         self.stages = stages
         self.replicator = replicator or chat_replicator(sides)
         self.shadow = shadow or ShadowReader()
+        self._writes = WritesUnderWay()
         self._reads = RoutedReads(sides, stages, self.shadow, merge_chat)
 
     def turn(self, user_id: str, session_id: str = "") -> AbstractAsyncContextManager[Stage]:
@@ -66,7 +67,7 @@ class ChatRouter(ChatHistoryStore):
 
     async def write(self, command: ChatCommand) -> ChatWritten:
         stage = await self.stages.resolve(command.user_id, command.session_id, command.op)
-        return await protected(self._write(ROUTES[stage], command))
+        return await self._writes.run(self._write(ROUTES[stage], command))
 
     async def _write(self, route: Route, command: ChatCommand) -> ChatWritten:
         await self._reads.catch_up(route, command.user_id, [command.session_id])
@@ -114,8 +115,10 @@ class ChatRouter(ChatHistoryStore):
         )
 
     async def close(self) -> None:
+        await self._writes.finish()
         await self.replicator.close()
         await self.shadow.close()
+        await self.stages.close()
         await self.sides.close()
 
 

@@ -24,7 +24,7 @@ from chatstore.models import (
 )
 from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_documents
-from chatstore.routing.protect import protected
+from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
 from chatstore.routing.replication import Handover, Replicator
 from chatstore.routing.settle import settle
@@ -63,6 +63,7 @@ class DocumentRouter(DocumentStore):
         self.embedder = embedder
         self.replicator = replicator or document_replicator(sides)
         self.shadow = shadow or ShadowReader()
+        self._writes = WritesUnderWay()
         self._reads = RoutedReads(sides, stages, self.shadow, merge_documents)
         self._lease = None if sides.old.atomic and sides.new.atomic else LEASE
 
@@ -73,7 +74,7 @@ class DocumentRouter(DocumentStore):
     async def write(self, command: DocumentCommand) -> DocumentsWritten:
         ids = _ids(command)
         stage = await self.stages.resolve(command.user_id, ids[0] if len(ids) == 1 else "", command.op)
-        return await protected(self._write(ROUTES[stage], command, ids))
+        return await self._writes.run(self._write(ROUTES[stage], command, ids))
 
     async def _write(self, route: Route, command: DocumentCommand, ids: Sequence[str]) -> DocumentsWritten:
         await self._reads.catch_up(route, command.user_id, ids)
@@ -115,8 +116,10 @@ class DocumentRouter(DocumentStore):
         return await self._reads("count_documents", user_id, None, lambda side: side.count_documents(user_id))
 
     async def close(self) -> None:
+        await self._writes.finish()
         await self.replicator.close()
         await self.shadow.close()
+        await self.stages.close()
         await self.sides.close()
 
 

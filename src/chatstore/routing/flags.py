@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
@@ -16,20 +14,16 @@ from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
 
-from chatstore.errors import ChatStoreError
 from chatstore.interfaces import Journal
 from chatstore.models import Kind, MigrationState, Side, Stage
 from chatstore.routing.complaints import Complaints
-from chatstore.routing.stages import ROUTES, further, reaches, refusal
-
-logger = logging.getLogger("chatstore.routing")
+from chatstore.routing.recorded import RecordedState
+from chatstore.routing.stages import ROUTES, reaches, refusal
 
 FLAGS = {Kind.CHAT: "chatstore-chat-stage", Kind.DOCUMENTS: "chatstore-documents-stage"}
 """The names of the two string flags; their values are those of `Stage`."""
 
 _UNSET = ""
-_ANSWER_WITHIN = 2.0
-"""Seconds that a call may be held up at most for what a journal remembers."""
 
 
 @dataclass(slots=True)
@@ -40,16 +34,25 @@ class _Seen:
     unsettled_until: float
 
 
+@dataclass(slots=True)
+class _Turn:
+    """A stage that is held for one user's calls, until the turn ends."""
+
+    user_id: str
+    stage: Stage
+    ended: bool = False
+
+
 class StageResolver:
     """Decides the stage of each call of one kind.
 
     The flag is evaluated with `targetingKey` = the user id, and the attributes `key` and `operation`. Where it gives no
-    usable answer (no provider, an error, an unknown value, a stage that must not be served now) the last stage that
+    usable answer (no provider, an error, an unknown value, a stage that must not be entered now) the last stage that
     this user had in this process stands, else the one recorded beside the journals, else `configured`.
 
     Args:
         kind: Which of the two flags.
-        journals: Both sides' journals, where the state of the migration is recorded.
+        journals: Both sides' journals, the old one first, where the state of the migration is recorded.
         configured: The stage when nothing else is known.
         client: An OpenFeature client; the default one of the domain `chatstore` when left out.
         refresh: How old, in seconds, the known state of the migration may grow.
@@ -68,75 +71,61 @@ class StageResolver:
         settle: float = 60.0,
         users: int = 100_000,
     ) -> None:
+        self.recorded = RecordedState(journals, refresh=refresh)
         self._flag = FLAGS[kind]
-        self._journals = journals
         self._configured = configured
         self._client = client or api.get_client(domain="chatstore")
-        self._refresh = refresh
         self._settle = settle
         self._users = users
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
-        self._state = MigrationState()
-        self._state_at: float | None = None
-        self._refreshing: asyncio.Task[None] | None = None
         self._complaints = Complaints()
-        self._held: ContextVar[Stage | None] = ContextVar(f"{self._flag}-held", default=None)
+        self._turn: ContextVar[_Turn | None] = ContextVar(f"{self._flag}-turn", default=None)
 
     async def resolve(self, user_id: str, key: str, operation: str) -> Stage:
-        """Return the stage for one call."""
-        held = self._held.get()
-        if held is not None:
-            return held
-        await self._know_state()
+        """Return the stage for one call.
+
+        Raises:
+            UnavailableError: Neither side's journal has ever answered, so that no side is known to be whole.
+        """
+        turn = self._turn.get()
+        if turn is not None and not turn.ended and turn.user_id == user_id:
+            return turn.stage
+        state = await self.recorded.known()
         context = EvaluationContext(user_id, {"key": key, "operation": operation})
         details = await self._client.get_string_details_async(self._flag, _UNSET, context)
-        stage = self._usable(details)
+        stage = self._usable(details, user_id, state)
         if stage is None:
-            return self._fallback(user_id)
-        await self._record(stage)
-        self._note(user_id, stage)
+            stage = self._fallback(user_id, state)
+        else:
+            await self.recorded.record(stage)
+        self._note(user_id, stage, state)
         return stage
 
     @asynccontextmanager
     async def turn(self, user_id: str, key: str = "") -> AsyncIterator[Stage]:
-        """Hold one stage for all calls inside, so that no turn of a conversation straddles a flip."""
-        stage = await self.resolve(user_id, key, "turn")
-        token = self._held.set(stage)
+        """Hold one stage for all of this user's calls inside, so that no turn of a conversation straddles a flip."""
+        turn = _Turn(user_id, await self.resolve(user_id, key, "turn"))
+        token = self._turn.set(turn)
         try:
-            yield stage
+            yield turn.stage
         finally:
-            self._held.reset(token)
+            # A task that was started inside has the variable for good: what it holds must say that the turn is over.
+            turn.ended = True
+            self._turn.reset(token)
 
     def unsettled(self, user_id: str) -> bool:
         """Return whether the user's last flip is so recent that the other side may know more."""
         seen = self._seen.get(user_id)
         return seen is not None and time.monotonic() < seen.unsettled_until
 
-    async def refresh(self) -> MigrationState:
-        """Read the recorded state now and return it."""
-        answers = await asyncio.gather(*map(_state_of, self._journals))
-        if states := [state for state in answers if state is not None]:
-            self._state = _combined(states)
-        self._state_at = time.monotonic()
-        return self._state
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        await self.recorded.close()
 
-    async def _know_state(self) -> None:
-        if self._state_at is None:
-            await self.refresh()
-        elif time.monotonic() - self._state_at > self._refresh and self._refreshing is None:
-            self._refreshing = asyncio.create_task(self._refresh_beside())
-
-    async def _refresh_beside(self) -> None:
-        try:
-            await self.refresh()
-        finally:
-            self._refreshing = None
-
-    def _usable(self, details: FlagEvaluationDetails[str]) -> Stage | None:
+    def _usable(self, details: FlagEvaluationDetails[str], user_id: str, state: MigrationState) -> Stage | None:
         if details.error_code is not None or details.reason == Reason.ERROR:
-            self._complaints.say(
-                f"flag {self._flag} has no answer ({details.error_code}): {details.error_message or ''}"
-            )
+            reason = f"{details.error_code}: {details.error_message or 'no reason given'}"
+            self._complaints.say(f"flag {self._flag} has no answer ({reason})")
             return None
         if details.value == _UNSET:
             return None
@@ -146,38 +135,32 @@ class StageResolver:
             names = ", ".join(Stage)
             self._complaints.say(f"flag {self._flag} says {details.value!r}; a stage is one of {names}")
             return None
-        reason = refusal(stage, self._state)
-        if reason is not None:
-            self._complaints.say(f"refused: {reason}")
-            return None
-        return stage
+        refused = refusal(stage, state)
+        if refused is None:
+            return stage
+        self._complaints.say(f"refused: {refused}")
+        # Whoever is served by a side stays there: the other one may lack what was written since.
+        stays = self._is_there(user_id, stage, state) and refusal(stage, state, entering=False) is None
+        return stage if stays else None
 
-    def _fallback(self, user_id: str) -> Stage:
+    def _is_there(self, user_id: str, stage: Stage, state: MigrationState) -> bool:
         seen = self._seen.get(user_id)
-        candidates = (seen.stage if seen else None, self._state.stage, self._configured)
-        for stage in candidates:
-            if stage is not None and refusal(stage, self._state) is None:
+        held = [seen.stage if seen else None, state.stage]
+        return any(before is not None and _reads(before) is _reads(stage) for before in held)
+
+    def _fallback(self, user_id: str, state: MigrationState) -> Stage:
+        seen = self._seen.get(user_id)
+        for stage in (seen.stage if seen else None, state.stage or self._configured):
+            if stage is not None and refusal(stage, state, entering=False) is None:
                 return stage
-        return Stage.COMPLETE if self._state.way_back_closed else Stage.DUALWRITE
+        return Stage.COMPLETE if state.way_back_closed else Stage.DUALWRITE
 
-    async def _record(self, stage: Stage) -> None:
-        """Record the furthest stage, before it is served: it is the floor when the flag provider fails."""
-        if further(stage, self._state.stage) is self._state.stage:
-            return
-        for journal in self._journals:
-            try:
-                async with asyncio.timeout(_ANSWER_WITHIN):
-                    await journal.remember(stage=stage)
-            except (ChatStoreError, TimeoutError) as error:
-                self._complaints.say(f"could not record stage {stage}: {str(error) or 'no answer in time'}")
-        self._state = _combined([self._state, MigrationState(stage=stage)])
-
-    def _note(self, user_id: str, stage: Stage) -> None:
+    def _note(self, user_id: str, stage: Stage, state: MigrationState) -> None:
         seen = self._seen.get(user_id)
         now = time.monotonic()
         if seen is None:
             # Another process may have served this user at another stage until just now.
-            news = ROUTES[stage].second is not None and reaches(self._state.stage, Stage.LIVE)
+            news = reaches(state.stage, Stage.LIVE) and not state.way_back_closed
             self._seen[user_id] = _Seen(stage, now + self._settle if news else 0.0)
             if len(self._seen) > self._users:
                 self._seen.popitem(last=False)
@@ -189,27 +172,3 @@ class StageResolver:
 
 def _reads(stage: Stage) -> Side:
     return ROUTES[stage].first
-
-
-async def _state_of(journal: Journal) -> MigrationState | None:
-    try:
-        async with asyncio.timeout(_ANSWER_WITHIN):
-            return await journal.state()
-    except (ChatStoreError, TimeoutError) as error:
-        logger.warning("cannot read the state of the migration: %s", str(error) or "no answer in time")
-        return None
-
-
-def _combined(states: Sequence[MigrationState]) -> MigrationState:
-    """Both journals are told everything; where one missed it, the other's word counts."""
-    furthest: Stage | None = None
-    for state in states:
-        furthest = further(furthest, state.stage)
-    return MigrationState(
-        journal_open=any(state.journal_open for state in states),
-        backfilled_at=max((s.backfilled_at for s in states if s.backfilled_at is not None), default=None),
-        verified_at=max((s.verified_at for s in states if s.verified_at is not None), default=None),
-        differed_at=max((s.differed_at for s in states if s.differed_at is not None), default=None),
-        stage=furthest,
-        way_back_closed=any(state.way_back_closed for state in states),
-    )

@@ -108,7 +108,7 @@ async def _all_marks(sides: Sides[DocumentSide], keys: Sequence[DocumentKey], ma
         by_user.setdefault(key.user_id, []).append(key.id)
     for side in Side:
         journal = sides[side].journal
-        if all(mark.side is side for mark in marks) or not (await journal.backlog()).marks:
+        if all(mark.side is side for mark in marks):
             continue
         for user, names in by_user.items():
             known.update({mark.token: mark for mark in await journal.marks_of(user, names)})

@@ -1,4 +1,4 @@
-"""Keeping a write whole when its caller goes away."""
+"""Keeping writes whole when their callers go away."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ logger = logging.getLogger("chatstore.routing")
 
 T = TypeVar("T")
 
-_under_way: set[asyncio.Task[Any]] = set()
 
+class WritesUnderWay:
+    """The writes of one router. Cancelling a caller cancels the waiting and not the write, which runs to its end."""
 
-async def protected(write: Coroutine[Any, Any, T]) -> T:
-    """Await `write` so that cancelling the caller cancels the waiting and not the write, which runs to its end."""
-    task = asyncio.ensure_future(write)
-    # The loop itself holds its tasks weakly: an abandoned one could be collected in the middle.
-    _under_way.add(task)
-    task.add_done_callback(_under_way.discard)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.add_done_callback(_report)
-        raise
+    def __init__(self) -> None:
+        # The loop itself holds its tasks weakly: an abandoned one could be collected in the middle.
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, write: Coroutine[Any, Any, T]) -> T:
+        """Await `write`, protected."""
+        task = asyncio.ensure_future(write)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_report)
+            raise
+
+    async def finish(self, patience: float = 10.0) -> None:
+        """Wait for the writes under way, for at most `patience` seconds."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience)
 
 
 def _report(task: asyncio.Task[Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Generic
 from chatstore.errors import ChatStoreError
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
 from chatstore.models import Mark, Side, utc_now
+from chatstore.routing.complaints import Complaints
 from chatstore.routing.merge import Merged, merge_chat, merge_documents
 from chatstore.routing.sides import S, Sides
 
@@ -46,9 +47,10 @@ class Repairer(Generic[S]):
         sides: The two stores.
         merge: Merges marks of one journal (`merge_chat` or `merge_documents`).
         keys: How many keys one merge may take.
-        progress: Where a key goes that one side can't take: it is quarantined there and its marks are cleared. Without
-            it, such keys stay marked.
+        progress: Where it is noted what one side can't take or give. Its marks stay, so that a repair merges it once it
+            was put right.
         grace: Marks younger than this are left to their writers.
+        one_sided: Also merge what was written to one side on purpose, at `off` or `complete`.
     """
 
     def __init__(
@@ -59,12 +61,15 @@ class Repairer(Generic[S]):
         keys: int,
         progress: Progress | None = None,
         grace: timedelta = timedelta(0),
+        one_sided: bool = True,
     ) -> None:
         self._sides = sides
         self._merge = merge
         self._keys = keys
         self._progress = progress
         self._grace = grace
+        self._one_sided = one_sided
+        self._complaints = Complaints()
 
     async def run(self) -> RepairReport:
         """Merge every key that is marked now, oldest first.
@@ -76,7 +81,13 @@ class Repairer(Generic[S]):
         for side in Side:
             async for groups in self._groups(side):
                 gate = asyncio.Semaphore(_AT_ONCE)
-                report = sum(await asyncio.gather(*(self._guarded(gate, group) for group in groups)), report)
+                outcomes = await asyncio.gather(
+                    *(self._guarded(gate, group) for group in groups), return_exceptions=True
+                )
+                for outcome in outcomes:
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    report += outcome
         return report
 
     async def watch(self, pause: float = 1.0) -> None:
@@ -84,10 +95,12 @@ class Repairer(Generic[S]):
         while True:
             try:
                 report = await self.run()
-                if report.merged or report.quarantined:
-                    logger.info("repaired %d marks, quarantined %d keys", report.merged, report.quarantined)
+                if report.merged:
+                    logger.info("repaired %d marks", report.merged)
+                if report.quarantined:
+                    self._complaints.say(f"{report.quarantined} marked keys cannot be merged", kind="stuck")
             except ChatStoreError as error:
-                logger.warning("repair waits: %s", error)
+                self._complaints.say(f"repair waits: {error}", kind="waits")
             await asyncio.sleep(pause)
 
     async def _groups(self, side: Side) -> AsyncIterator[list[list[Mark]]]:
@@ -98,7 +111,7 @@ class Repairer(Generic[S]):
             now = utc_now()
             by_key: dict[tuple[str, str], list[Mark]] = {}
             for mark in page:
-                if now - mark.at >= self._grace:
+                if now - mark.at >= self._grace and (self._one_sided or not mark.while_open):
                     by_key.setdefault((mark.user_id, mark.key), []).append(mark)
             # A lease that runs says that a writer is still at work: merging now would only have to be done again.
             ripe = [g for g in by_key.values() if not any(m.lease_until is not None and m.lease_until > now for m in g)]
@@ -116,20 +129,22 @@ class Repairer(Generic[S]):
         stuck = {mark.key for mark in merged.stuck}
         if merged.stuck and self._progress is not None:
             await self._progress.quarantine(merged.quarantined)
-            for side in Side:
-                await self._sides[side].journal.clear([mark for mark in merged.stuck if mark.side is side])
         return RepairReport(len(merged.cleared), len(merged.left), len(stuck))
 
 
 def chat_repairer(
-    sides: Sides[ChatSide], *, progress: Progress | None = None, grace: timedelta = timedelta(0)
+    sides: Sides[ChatSide], *, progress: Progress | None = None, grace: timedelta = timedelta(0), one_sided: bool = True
 ) -> Repairer[ChatSide]:
     """Return a repairer of sessions and messages."""
-    return Repairer(sides, merge_chat, keys=1, progress=progress, grace=grace)
+    return Repairer(sides, merge_chat, keys=1, progress=progress, grace=grace, one_sided=one_sided)
 
 
 def document_repairer(
-    sides: Sides[DocumentSide], *, progress: Progress | None = None, grace: timedelta = timedelta(0)
+    sides: Sides[DocumentSide],
+    *,
+    progress: Progress | None = None,
+    grace: timedelta = timedelta(0),
+    one_sided: bool = True,
 ) -> Repairer[DocumentSide]:
     """Return a repairer of documents."""
-    return Repairer(sides, merge_documents, keys=100, progress=progress, grace=grace)
+    return Repairer(sides, merge_documents, keys=100, progress=progress, grace=grace, one_sided=one_sided)

@@ -94,10 +94,13 @@ class Replicator(Generic[C]):
         self._failures = dict.fromkeys(Side, 0)
         self._down_until = dict.fromkeys(Side, 0.0)
         self._contested: list[Mark] = []
+        self._closed = False
 
     async def hand_over(self, handover: Handover[C]) -> None:
         """See to it that the other side is written; never raises, and waits only if `inline`."""
-        if self._inline:
+        if self._closed:
+            self.counts.dropped += 1
+        elif self._inline:
             await self._do([handover])
         elif self.counts.waiting >= self._capacity or self._is_down(handover.target):
             self.counts.dropped += 1
@@ -118,6 +121,7 @@ class Replicator(Generic[C]):
                 await self.drain()
         except TimeoutError:
             logger.warning("%d writes of the second side are left to the repairer", self.counts.waiting)
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -139,6 +139,9 @@ class ShadowReader:
         except (ChatStoreError, TimeoutError) as error:
             self.counts.failed += 1
             logger.info("shadow read %s failed: %s", read.operation, str(error) or type(error).__name__)
+        except Exception:  # a comparison must not vanish, nor reach the app
+            self.counts.failed += 1
+            logger.exception("shadow read %s failed unexpectedly", read.operation)
 
     async def _look_again(
         self,

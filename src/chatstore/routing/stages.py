@@ -45,14 +45,15 @@ def reaches(stage: Stage | None, goal: Stage) -> bool:
     return stage is not None and _ORDER[stage] >= _ORDER[goal]
 
 
-def refusal(stage: Stage, state: MigrationState) -> str | None:
+def refusal(stage: Stage, state: MigrationState, *, entering: bool = True) -> str | None:
     """Return why `stage` must not be served now, with what to do about it; None when it may.
 
     A side is read from only when it is known to be whole: the new one after a verify, the old one as long as the way
-    back is kept.
+    back is kept. Who is served by the new side already stays there when a later verify finds a difference
+    (`entering=False`): it has what was written meanwhile, and the old one may not.
     """
     reads = ROUTES[stage].first
-    if reads is Side.NEW and not state.verified:
+    if reads is Side.NEW and not (state.verified if entering else state.verified_at):
         why = "differed from the old one when it was last verified" if state.differed_at else "is not verified yet"
         return f"stage {stage} reads from the new side, which {why}: run `chatstore migrate`, then `chatstore verify`"
     if reads is Side.OLD and state.way_back_closed:

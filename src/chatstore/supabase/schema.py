@@ -45,7 +45,9 @@ def apply_schema(db_url: str) -> None:
             connection.execute(schema_sql().encode())
             connection.execute("notify pgrst, 'reload schema'")
     except psycopg.OperationalError as error:
-        raise UnavailableError(f"the database of SUPABASE_DB_URL cannot be reached: {error}") from error
+        raise UnavailableError(
+            f"the database of SUPABASE_DB_URL cannot be reached: {' '.join(str(error).split())}"
+        ) from error
     except psycopg.ProgrammingError as error:
         if error.sqlstate is None:
             raise ConfigurationError(
