@@ -148,6 +148,7 @@ def test_a_smaller_share_sends_users_to_the_stage_of_the_others(program, verifie
 
 
 def test_closing_the_way_back_clears_what_it_would_have_needed(program, verified, flag_file):
+    assert program("stage", "chat", "complete").status == 0
     mark(verified, Side.NEW)
     done = program("stage", "chat", "complete", "--close-way-back", "--yes")
     assert done.status == 0
@@ -158,7 +159,7 @@ def test_closing_the_way_back_clears_what_it_would_have_needed(program, verified
 
 
 def test_closing_the_way_back_waits_for_what_only_the_old_side_has(program, verified, flag_file):
-    program("stage", "chat", "rampdown")
+    program("stage", "chat", "complete")
     mark(verified, Side.OLD)
     done = program("stage", "chat", "complete", "--close-way-back", "--yes")
     assert done.status == 2
@@ -166,8 +167,18 @@ def test_closing_the_way_back_waits_for_what_only_the_old_side_has(program, veri
     assert not verified.state().way_back_closed
 
 
+@pytest.mark.parametrize("before", ["dualwrite", "live", "rampdown"])
+def test_the_way_back_is_closed_only_when_everybody_is_at_complete(program, verified, flag_file, before):
+    program("stage", "chat", before)
+    done = program("stage", "chat", "complete", "--close-way-back", "--yes")
+    assert done.status == 2
+    assert "wait until all apps serve it" in done.err
+    assert not verified.state().way_back_closed
+
+
 @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 2), ("", 2)])
 def test_closing_the_way_back_is_asked_about(program, verified, flag_file, answer, status):
+    program("stage", "chat", "complete")
     done = program("stage", "chat", "complete", "--close-way-back", "--json", answer=answer)
     assert (done.status, verified.state().way_back_closed) == (status, status == 0)
     assert json.loads(done.out.splitlines()[-1])  # typer's runner echoes the answer before

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chatstore.models import DeleteDocuments, Mark, NewDocument, Side, UpsertDocuments, utc_now
 from chatstore.routing import Sides, merge_documents, settle
 from chatstore.testing import MemoryDocuments
-from chatstore.testing.documents import EAST
+from chatstore.testing.samples import EAST
 from tests.property.scheduler import Scheduler, run
 from tests.property.two_step import SteppingJournal, TwoStepDocuments
 

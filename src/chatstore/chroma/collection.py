@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ IDS: tuple[str, ...] = ()
 METADATA = ("metadatas",)
 WHOLE = ("metadatas", "documents", "embeddings")
 
+_TORN_READ_PAUSES = (0.01, 0.05, 0.2, 0.5)
 SPACE = "l2"
 """The distance of our collections. It is not `cosine`, because Chroma then keeps embeddings normalised: what comes back
 is not what was stored. Searches are ranked by the cosine similarity nevertheless; see `search`."""
@@ -118,8 +120,16 @@ class Collection:
 
     async def _get(self, *, parts: tuple[str, ...], **arguments: Any) -> list[Record]:
         async def ask(handle: Any) -> list[Record]:
-            answer = await self._client.run(handle.get, include=list(parts), **arguments)
-            return records_of(answer["ids"], answer["metadatas"], answer["documents"], answer["embeddings"])
+            for pause in _TORN_READ_PAUSES:
+                answer = await self._client.run(handle.get, include=list(parts), **arguments)
+                embeddings = answer["embeddings"]
+                if embeddings is None or len(embeddings) == len(answer["ids"]):
+                    return records_of(answer["ids"], answer["metadatas"], answer["documents"], embeddings)
+                # A record whose write is under way has its metadata already and its embedding not yet.
+                await asyncio.sleep(pause)
+            raise UnavailableError(
+                f"Chroma gives fewer embeddings than records of {self.name!r}: its index may be damaged, or very busy"
+            )
 
         return await self._reading(ask, [])
 
