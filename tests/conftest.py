@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -23,6 +24,12 @@ from chatstore.supabase.schema import schema_sql
 
 _FOLDER = "CHATSTORE_TEST_STACK"  # workers inherit it from the controller
 _database_counter = itertools.count()
+
+
+# CI judges a change: what it draws must not differ from run to run. Everybody else's runs look further.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 def pytest_configure(config: pytest.Config) -> None:
