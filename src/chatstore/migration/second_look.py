@@ -95,8 +95,6 @@ class SecondLook(Generic[C, K, R]):
                 by_owner[owner][self.pair.marked_as(key)].append(key)
         marks: dict[K, list[Mark]] = defaultdict(list)
         for journal in self.pair.journals:
-            if (await journal.backlog()).marks == 0:
-                continue
             for owner, keys in by_owner.items():
                 for mark in await journal.marks_of(owner, list(keys)):
                     for key in keys[mark.key]:

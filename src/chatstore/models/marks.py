@@ -43,6 +43,10 @@ class Mark:
     lease_until: datetime | None = None
     while_open: bool = False
 
+    def is_leased(self, now: datetime) -> bool:
+        """Return whether its writer may still be at work at this time."""
+        return self.lease_until is not None and self.lease_until > now
+
 
 @dataclass(frozen=True, slots=True)
 class Backlog:

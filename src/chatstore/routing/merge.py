@@ -83,7 +83,7 @@ async def _cleared(
 ) -> Merged:
     """Clear the marks of merged keys and our own, but for keys on which somebody else may still be at work."""
     now = utc_now()
-    busy = {_key(mark) for mark in marks if mark.lease_until is not None and mark.lease_until > now}
+    busy = {_key(mark) for mark in marks if mark.is_leased(now)}
     merged = [mark for mark in marks if _key(mark) not in busy and _key(mark) not in bad]
     ripe = [*merged, *(mark for mark in own if _key(mark) not in busy and _key(mark) not in bad)]
     left = {mark.token for mark in await settle(sides, ripe, exclusive=bool(own))}

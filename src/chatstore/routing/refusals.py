@@ -28,13 +28,11 @@ class Refusal:
 
     Attributes:
         entry: The record, for the quarantine.
-        change: What it is a part of.
         messages: How many messages were refused with it: a session that is refused takes its messages along.
         header: Whether it is the session itself, or the document, and not only one of a session's messages.
     """
 
     entry: Quarantined
-    change: ChatChange | DocumentChange
     messages: int = 0
     header: bool = True
 
@@ -57,10 +55,7 @@ async def put_documents(put: Put[DocumentChange], changes: Sequence[DocumentChan
     Raises:
         UnavailableError: The side did not answer; any number of them were put.
     """
-    return [
-        Refusal(_entry(document_name(change.key), change, error), change)
-        for change, error in await _refused(changes, put)
-    ]
+    return [Refusal(_entry(document_name(change.key), change, error)) for change, error in await _refused(changes, put)]
 
 
 async def _put_apart(change: ChatChange, error: ChatStoreError, put: Put[ChatChange]) -> list[Refusal]:
@@ -72,9 +67,9 @@ async def _put_apart(change: ChatChange, error: ChatStoreError, put: Put[ChatCha
 
     if not change.messages or await _refused([header], put):
         entry = _entry(str(ChatKey(change.session_id)), change.session, error)
-        return [Refusal(entry, change, messages=len(change.messages))]
+        return [Refusal(entry, messages=len(change.messages))]
     return [
-        Refusal(_entry(str(ChatKey.of(message)), message, reason), change, messages=1, header=False)
+        Refusal(_entry(str(ChatKey.of(message)), message, reason), messages=1, header=False)
         for message, reason in await _refused(change.messages, put_messages)
     ]
 

@@ -114,7 +114,7 @@ class Repairer(Generic[S]):
                 if now - mark.at >= self._grace and (self._one_sided or not mark.while_open):
                     by_key.setdefault((mark.user_id, mark.key), []).append(mark)
             # A lease that runs says that a writer is still at work: merging now would only have to be done again.
-            ripe = [g for g in by_key.values() if not any(m.lease_until is not None and m.lease_until > now for m in g)]
+            ripe = [g for g in by_key.values() if not any(mark.is_leased(now) for mark in g)]
             yield [
                 [mark for group in ripe[start : start + self._keys] for mark in group]
                 for start in range(0, len(ripe), self._keys)
