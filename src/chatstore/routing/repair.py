@@ -72,7 +72,7 @@ class Repairer(Generic[S]):
         self._complaints = Complaints()
 
     async def run(self) -> RepairReport:
-        """Merge every key that is marked now, oldest first.
+        """Merge every key that is marked now, oldest first; it comes to an end, however much is written meanwhile.
 
         Raises:
             UnavailableError: A side did not answer; what was merged until then is merged, the rest stays marked.
@@ -106,7 +106,11 @@ class Repairer(Generic[S]):
     async def _groups(self, side: Side) -> AsyncIterator[list[list[Mark]]]:
         """Yield a journal's marks, page by page, grouped into what one merge takes: all marks of some keys."""
         after: Mark | None = None
-        while page := await self._sides[side].journal.marks(limit=_PAGE, after=after):
+        begun = utc_now()
+        # Behind a mark that was made since, only younger ones are left: an app that writes makes them without end.
+        while (after is None or after.at <= begun) and (
+            page := await self._sides[side].journal.marks(limit=_PAGE, after=after)
+        ):
             after = page[-1]
             now = utc_now()
             by_key: dict[tuple[str, str], list[Mark]] = {}
