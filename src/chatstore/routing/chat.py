@@ -24,6 +24,7 @@ from chatstore.models import (
 )
 from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_chat
+from chatstore.routing.missed import still_standing
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
 from chatstore.routing.replication import Handover, Replicator
@@ -131,7 +132,10 @@ def chat_replicator(sides: Sides[ChatSide], *, inline: bool = False, deadline: f
     async def clear(marks: Sequence[Mark]) -> Sequence[Mark]:
         return await settle(sides, marks, exclusive=False)
 
-    return Replicator(put, clear, inline=inline, deadline=deadline)
+    async def standing(marks: Sequence[Mark]) -> Sequence[Mark]:
+        return await still_standing(sides, marks)
+
+    return Replicator(put, clear, standing, inline=inline, deadline=deadline)
 
 
 def _concerned(command: ChatCommand) -> tuple[str, ...] | None:

@@ -24,6 +24,7 @@ from chatstore.models import (
 )
 from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_documents
+from chatstore.routing.missed import still_standing
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
 from chatstore.routing.replication import Handover, Replicator
@@ -135,8 +136,11 @@ def document_replicator(
     async def clear(marks: Sequence[Mark]) -> Sequence[Mark]:
         return await settle(sides, marks, exclusive=exclusive)
 
+    async def standing(marks: Sequence[Mark]) -> Sequence[Mark]:
+        return await still_standing(sides, marks)
+
     # One batch after the other: so this process is never at work on a key twice at once, and never contests itself.
-    return Replicator(put, clear, inline=inline, deadline=deadline, workers=1 if exclusive else 4)
+    return Replicator(put, clear, standing, inline=inline, deadline=deadline, workers=1 if exclusive else 4)
 
 
 def _ids(command: DocumentCommand) -> list[str]:

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from chatstore.errors import ChatStoreError, ConflictError, InvalidRecordError
 from chatstore.models import ChatChange, DocumentChange, Mark, Side
+from chatstore.routing.missed import Missed, Standing
 
 logger = logging.getLogger("chatstore.routing")
 
@@ -42,6 +43,9 @@ class ReplicationCounts:
         contested: How many marks of what was written are still there, because others were at work on their keys.
         dropped: Not even tried, because the queue was full or the second side is down: marked.
         waiting: Still to be done.
+        missed: How many keys of what was left or dropped are not known to be merged yet; at 0 the second side has all
+            that this process wrote.
+        recovered: How often the last of them was merged.
     """
 
     written: int = 0
@@ -49,6 +53,8 @@ class ReplicationCounts:
     contested: int = 0
     dropped: int = 0
     waiting: int = 0
+    missed: int = 0
+    recovered: int = 0
 
 
 class Replicator(Generic[C]):
@@ -57,6 +63,7 @@ class Replicator(Generic[C]):
     Args:
         put: Joins changes into a side.
         clear: Clears marks once both sides are written; returns those that had to be left.
+        standing: Tells which marks still stand, to know when what was missed is merged.
         deadline: The most seconds that one batch may take on the second side.
         capacity: How many handovers may wait; one more is dropped.
         workers: How many batches may be under way at once.
@@ -70,6 +77,7 @@ class Replicator(Generic[C]):
         self,
         put: Callable[[Side, Sequence[C]], Awaitable[None]],
         clear: Callable[[Sequence[Mark]], Awaitable[Sequence[Mark]]],
+        standing: Standing,
         *,
         deadline: float = 5.0,
         capacity: int = 10_000,
@@ -79,7 +87,7 @@ class Replicator(Generic[C]):
         patience: int = 3,
         rest: float = 2.0,
     ) -> None:
-        self.counts = ReplicationCounts()
+        self._counts = ReplicationCounts()
         self._put = put
         self._clear = clear
         self._deadline = deadline
@@ -93,19 +101,30 @@ class Replicator(Generic[C]):
         self._tasks: list[asyncio.Task[None]] = []
         self._failures = dict.fromkeys(Side, 0)
         self._down_until = dict.fromkeys(Side, 0.0)
+        self._missed = {side: Missed(side, standing, pause=rest) for side in Side}
         self._contested: list[Mark] = []
         self._closed = False
+
+    @property
+    def counts(self) -> ReplicationCounts:
+        """What became of the handovers until now."""
+        return replace(
+            self._counts,
+            contested=len(self._contested),
+            missed=sum(map(len, self._missed.values())),
+            recovered=sum(missed.recovered for missed in self._missed.values()),
+        )
 
     async def hand_over(self, handover: Handover[C]) -> None:
         """See to it that the other side is written; never raises, and waits only if `inline`."""
         if self._closed:
-            self.counts.dropped += 1
+            self._counts.dropped += 1
         elif self._inline:
             await self._do([handover])
-        elif self.counts.waiting >= self._capacity or self._is_down(handover.target):
-            self.counts.dropped += 1
+        elif self._counts.waiting >= self._capacity or self._is_down(handover.target):
+            self._drop(handover.target, [handover])
         else:
-            self.counts.waiting += 1
+            self._counts.waiting += 1
             self._queue.put_nowait(handover)
             if len(self._tasks) < self._workers:
                 self._tasks.append(asyncio.create_task(self._work()))
@@ -120,12 +139,16 @@ class Replicator(Generic[C]):
             async with asyncio.timeout(patience):
                 await self.drain()
         except TimeoutError:
-            logger.warning("%d writes of the second side are left to the repairer", self.counts.waiting)
+            pass
         self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        for missed in self._missed.values():
+            await missed.close()
+        if left := self._queue.qsize() + self.counts.missed:
+            logger.warning("%d writes of the second side are left to the repairer", left)
 
     async def _work(self) -> None:
         while True:
@@ -135,7 +158,7 @@ class Replicator(Generic[C]):
             try:
                 await self._do(batch)
             finally:
-                self.counts.waiting -= len(batch)
+                self._counts.waiting -= len(batch)
                 for _ in batch:
                     self._queue.task_done()
 
@@ -143,17 +166,14 @@ class Replicator(Generic[C]):
         for side in Side:
             part = [handover for handover in batch if handover.target is side]
             if part and self._is_down(side):
-                self.counts.dropped += len(part)
+                self._drop(side, part)
             elif part:
                 await self._do_on(side, part)
 
     async def _do_on(self, side: Side, part: Sequence[Handover[C]]) -> None:
-        marks = [mark for handover in part for mark in handover.marks]
         try:
             async with asyncio.timeout(self._deadline):
                 await self._put(side, [change for handover in part for change in handover.changes])
-                # Marks that were left before are tried again: most often it was only our own next write of the key.
-                self._contested = list(await self._clear([*self._contested, *marks]))[-_CONTESTED:]
         except (ConflictError, InvalidRecordError) as error:
             await self._singly(side, part, error)
         except (ChatStoreError, TimeoutError) as error:
@@ -163,25 +183,47 @@ class Replicator(Generic[C]):
             self._failed(side, part, error)
         else:
             self._failures[side] = 0
-            self.counts.written += len(part)
-            self.counts.contested = len(self._contested)
+            self._counts.written += len(part)
+            await self._settle([mark for handover in part for mark in handover.marks])
+
+    async def _settle(self, marks: Sequence[Mark]) -> None:
+        # Marks that were left before are tried again: most often it was only our own next write of the key.
+        ripe = [*self._contested, *marks]
+        try:
+            async with asyncio.timeout(self._deadline):
+                left = await self._clear(ripe)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the marks stay, and the second side is not to blame
+            left = ripe
+            logger.warning("%d marks could not be cleared yet: %s", len(ripe), _reason(error))
+        self._contested = list(left)[-_CONTESTED:]
 
     async def _singly(self, side: Side, part: Sequence[Handover[C]], error: ChatStoreError) -> None:
         """One record of a batch was refused: the others must not wait for the repairer because of it."""
         if len(part) == 1:
-            self.counts.left += 1
+            self._leave(side, part)
             logger.warning("the %s side refused %s: %s", side, part[0].marks[0].op, error)
             return
         for handover in part:
-            await self._do_on(side, [handover])
+            await self._do([handover])
 
     def _failed(self, side: Side, part: Sequence[Handover[C]], error: Exception) -> None:
-        self.counts.left += len(part)
+        self._leave(side, part)
         self._failures[side] += 1
         if self._failures[side] >= self._patience:
             self._down_until[side] = time.monotonic() + self._rest
-        reason = str(error) or type(error).__name__
-        logger.warning("%d writes of the %s side are left to the repairer: %s", len(part), side, reason)
+        logger.warning("%d writes of the %s side are left to the repairer: %s", len(part), side, _reason(error))
+
+    def _leave(self, side: Side, part: Sequence[Handover[C]]) -> None:
+        self._counts.left += len(part)
+        self._missed[side].add(mark for handover in part for mark in handover.marks)
+
+    def _drop(self, side: Side, part: Sequence[Handover[C]]) -> None:
+        self._counts.dropped += len(part)
+        self._missed[side].add(mark for handover in part for mark in handover.marks)
 
     def _is_down(self, side: Side) -> bool:
         return time.monotonic() < self._down_until[side]
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
