@@ -26,6 +26,7 @@ create table if not exists public.sessions (
   updated_at timestamptz not null default now(),
   expires_at timestamptz,
   version bigint not null default chatstore.next_version(0),
+  born bigint not null default chatstore.next_version(0),
   extra jsonb not null default '{}',
   check (created_at >= '0001-01-01 00:00+00' and created_at < '10000-01-01 00:00+00'),
   check (updated_at >= '0001-01-01 00:00+00' and updated_at < '10000-01-01 00:00+00'),
@@ -111,7 +112,7 @@ grant select, insert, update, delete on public.sessions, public.messages to auth
 revoke all on all tables in schema chatstore from public, anon, authenticated;
 grant select, insert, update, delete on all tables in schema chatstore to service_role;
 grant select, insert, update on chatstore.session_states to authenticated;
-grant select, insert on chatstore.tombstones to authenticated;
+grant select, insert, delete on chatstore.tombstones to authenticated;
 grant insert on chatstore.marks to authenticated;
 grant select (journal_open) on chatstore.migration to authenticated;
 
@@ -361,6 +362,20 @@ begin atomic
   update chatstore.session_states s set last = close_session.version where s.session_id = command ->> 'session_id';
 end;
 
+-- Writes a session's deletion down, and returns its version. What belongs to the life that it ends needs no tombstone.
+create or replace function chatstore.end_life(state chatstore.session_states) returns bigint
+language plpgsql volatile set search_path = '' as $$
+declare
+  stamp bigint := chatstore.next_version(state.last);
+begin
+  update chatstore.session_states s
+  set last = stamp, deleted = stamp, cleared = stamp
+  where s.session_id = state.session_id;
+  delete from chatstore.tombstones t where t.session_id = state.session_id;
+  return stamp;
+end;
+$$;
+
 create or replace function chatstore.create_session(command jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -371,8 +386,8 @@ declare
 begin
   select * into held from public.sessions s where s.id = name;
   if held.expires_at <= now() then
-    stamp := chatstore.next_version(state.last);
-    update chatstore.session_states s set cleared = stamp where s.session_id = name;
+    -- A deletion that is written down only now.
+    state.last := chatstore.end_life(state);
     delete from public.sessions s where s.id = name;
   elsif held.id is not null and (held.user_id, held.title, held.metadata) = (
     command ->> 'user_id', command ->> 'title', command -> 'metadata'
@@ -381,10 +396,10 @@ begin
   elsif held.id is not null or state.session_id is null then
     raise exception 'the session id is taken' using errcode = 'PT409', detail = name;
   end if;
-  stamp := coalesce(stamp, chatstore.next_version(state.last));
-  insert into public.sessions (id, user_id, title, metadata, created_at, updated_at, expires_at, version, extra)
+  stamp := chatstore.next_version(state.last);
+  insert into public.sessions (id, user_id, title, metadata, created_at, updated_at, expires_at, version, born, extra)
   select
-    name, new.user_id, new.title, new.metadata, new.at, new.at, new.expires_at, stamp, new.extra
+    name, new.user_id, new.title, new.metadata, new.at, new.at, new.expires_at, stamp, stamp, new.extra
   from jsonb_to_record(command) as new (
     user_id text, title text, metadata jsonb, at timestamptz, expires_at timestamptz, extra jsonb
   );
@@ -415,7 +430,6 @@ language plpgsql volatile set search_path = '' as $$
 declare
   name text := command ->> 'session_id';
   state chatstore.session_states;
-  stamp bigint;
 begin
   if not exists (select from public.sessions s where s.id = name and s.user_id = command ->> 'user_id') then
     return '{}';
@@ -425,11 +439,7 @@ begin
   if not found then
     return '{}';
   end if;
-  stamp := chatstore.next_version(state.last);
-  update chatstore.session_states s
-  set last = stamp, deleted = stamp, cleared = stamp
-  where s.session_id = name;
-  return jsonb_build_object('version', stamp);
+  return jsonb_build_object('version', chatstore.end_life(state));
 end;
 $$;
 
@@ -601,14 +611,15 @@ $$;
 -- What one side hands to the other. For the service key only.
 
 -- Joins states into this side: of each record the newer version stays, and what was deleted stays deleted. A session
--- comes once in `sessions`, with the newest of what is handed over, and `beyond`, which is greater than the versions of
--- all its messages; likewise each message and each tombstone.
+-- comes once in `sessions`, with the newest of what is handed over; likewise each message and each tombstone.
 create or replace function public.chatstore_put(request text) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   given jsonb := request::jsonb;
   ids text[];
   swept text[];
+  ended text[];
+  arriving text[];
   taken text;
 begin
   ids := array(select s.id from jsonb_to_recordset(given -> 'sessions') as s (id text) order by s.id);
@@ -622,39 +633,55 @@ begin
   on conflict do nothing;
   perform from chatstore.session_states state where state.session_id = any (ids) order by state.session_id for update;
 
-  select s.id into taken
-  from jsonb_to_recordset(given -> 'sessions') as new (id text, user_id text)
-  join public.sessions s on s.id = new.id and s.user_id <> new.user_id
-  limit 1;
-  if taken is not null then
-    raise exception 'the session id is taken by another user' using errcode = 'PT409', detail = taken;
-  end if;
-
   swept := array(
     select state.session_id
     from jsonb_to_recordset(given -> 'sessions') as new (id text, cleared bigint)
     join chatstore.session_states state on state.session_id = new.id and state.cleared < new.cleared
   );
+  ended := array(
+    select state.session_id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, deleted bigint)
+    join chatstore.session_states state on state.session_id = new.id and state.deleted < new.deleted
+  );
   update chatstore.session_states state
   set
-    user_id = new.user_id,
     last = greatest(state.last, new.last),
     deleted = greatest(state.deleted, new.deleted),
     cleared = greatest(state.cleared, new.cleared)
-  from jsonb_to_recordset(given -> 'sessions')
-    as new (id text, user_id text, last bigint, deleted bigint, cleared bigint)
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, last bigint, deleted bigint, cleared bigint)
   where state.session_id = new.id;
+  delete from public.sessions s
+  using chatstore.session_states state
+  where s.id = any (ended) and state.session_id = s.id and s.born < state.deleted;
+  delete from chatstore.tombstones t
+  where t.session_id = any (ended) and not exists (select from public.sessions s where s.id = t.session_id);
+
+  -- What belongs to a life that was born before the newest deletion is passed over.
+  arriving := array(
+    select new.id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, born bigint)
+    join chatstore.session_states state on state.session_id = new.id and new.born >= state.deleted
+  );
+  select s.id into taken
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, user_id text)
+  join public.sessions s on s.id = new.id and s.user_id <> new.user_id
+  where new.id = any (arriving)
+  limit 1;
+  if taken is not null then
+    raise exception 'the session id is taken by another user' using errcode = 'PT409', detail = taken;
+  end if;
 
   insert into public.sessions as s (
-    id, user_id, title, metadata, created_at, updated_at, expires_at, version, extra
+    id, user_id, title, metadata, created_at, updated_at, expires_at, version, born, extra
   )
   select
-    new.id, new.user_id, new.title, new.metadata, new.created_at, new.updated_at, new.expires_at, new.version, new.extra
+    new.id, new.user_id, new.title, new.metadata, new.created_at, new.updated_at, new.expires_at, new.version, new.born,
+    new.extra
   from jsonb_to_recordset(given -> 'sessions') as new (
     id text, user_id text, title text, metadata jsonb, created_at timestamptz, updated_at timestamptz,
-    expires_at timestamptz, version bigint, extra jsonb
+    expires_at timestamptz, version bigint, born bigint, extra jsonb
   )
-  join chatstore.session_states state on state.session_id = new.id and state.deleted < new.version
+  where new.id = any (arriving)
   on conflict (id) do update set
     title = excluded.title,
     metadata = excluded.metadata,
@@ -662,37 +689,28 @@ begin
     updated_at = greatest(s.updated_at, excluded.updated_at),
     expires_at = excluded.expires_at,
     version = excluded.version,
+    born = greatest(s.born, excluded.born),
     extra = excluded.extra
   where s.version < excluded.version;
   update public.sessions s
-  set updated_at = new.updated_at
-  from jsonb_to_recordset(given -> 'sessions') as new (id text, updated_at timestamptz)
-  where s.id = new.id and s.updated_at < new.updated_at;
-
-  -- What was appended on one side beside the deletion on the other goes too, on both alike, whatever comes first.
+  set updated_at = greatest(s.updated_at, new.updated_at), born = greatest(s.born, new.born)
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, updated_at timestamptz, born bigint)
+  where s.id = new.id and s.id = any (arriving) and (s.updated_at < new.updated_at or s.born < new.born);
   update chatstore.session_states state
-  set
-    cleared = greatest(state.cleared, dropped.beyond),
-    last = greatest(state.last, dropped.beyond)
-  from (
-    select new.id, greatest(new.beyond, (select max(m.version) + 1 from public.messages m where m.session_id = new.id))
-    from jsonb_to_recordset(given -> 'sessions') as new (id text, beyond bigint)
-  ) as dropped (id, beyond)
-  where state.session_id = dropped.id
-    and not exists (select from public.sessions s where s.id = dropped.id and s.version > state.deleted);
-  delete from public.sessions s
-  using chatstore.session_states state
-  where s.id = any (ids) and state.session_id = s.id and s.version <= state.deleted;
+  set user_id = s.user_id
+  from public.sessions s
+  where s.id = any (arriving) and state.session_id = s.id and state.user_id <> s.user_id;
 
   if jsonb_array_length(given -> 'tombstones') > 0 then
     insert into chatstore.tombstones as t (session_id, id, version)
     select new.session_id, new.id, new.version
     from jsonb_to_recordset(given -> 'tombstones') as new (session_id text, id text, version bigint)
+    where new.session_id = any (arriving)
     on conflict (session_id, id) do update set version = excluded.version
     where t.version < excluded.version;
     delete from public.messages m
-    using jsonb_to_recordset(given -> 'tombstones') as new (session_id text, id text)
-    where m.session_id = new.session_id and m.id = new.id;
+    using chatstore.tombstones t
+    where m.session_id = any (arriving) and t.session_id = m.session_id and t.id = m.id;
   end if;
   if cardinality(swept) > 0 then
     delete from public.messages m
@@ -712,7 +730,7 @@ begin
   )
   join public.sessions s on s.id = new.session_id
   join chatstore.session_states state on state.session_id = new.session_id and new.version >= state.cleared
-  where not exists (
+  where new.session_id = any (arriving) and not exists (
     select from chatstore.tombstones t where t.session_id = new.session_id and t.id = new.id
   )
   on conflict (session_id, id) do update set

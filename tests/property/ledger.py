@@ -9,7 +9,8 @@ library's own word that both sides had it. An effect without a mark (at `off`, w
 before later ones of its own side only. What is not decided either way is concurrent: it happened on two sides that did
 not know of each other, and the join may take either for the later one, whatever the wall clock said. Then:
 
-- a message whose id was deleted or popped is gone for good, in every order;
+- a message whose id was deleted or popped is gone, in every order, for as long as its session lives; an id may be used
+  again in the life that a session begins after its deletion;
 - a message is there if one of its appends or edits comes decidedly after every clear, replacement and deletion of its
   session (in which case it was never lost), and gone if one of these comes decidedly after all its appends and edits;
   between the two (a clear on one side, an append on the other that did not know of it) both outcomes are allowed;
@@ -104,7 +105,6 @@ class Verdicts:
         self._sweeps = [effect for effect in effects if effect.sweeps]
         self._deletions = [effect for effect in effects if isinstance(effect.command, DeleteSession)]
         self._headers = [effect for effect in effects if effect.title is not None]
-        self.buried = {name for effect in effects for name in effect.buried}
         self.puts = {}
         for effect in effects:
             for name in effect.puts:
@@ -115,14 +115,31 @@ class Verdicts:
 
     def must_be(self, name, puts):
         """Whether one of these appends and edits of a message makes it certain that it is there."""
-        return name not in self.buried and any(self._after_all(put, self._sweeps) for put in puts)
+        burials = self._burials(name)
+        return any(
+            self._after_all(put, self._sweeps) and all(self._ended_between(burial, put) for burial in burials)
+            for put in puts
+        )
 
     def must_be_gone(self, name, by=None):
         """Whether a message was deleted decidedly; with `by`, by one of these effects."""
         sweeps = self._sweeps if by is None else [effect for effect in by if effect.sweeps]
-        buried = self.buried if by is None else {name for effect in by for name in effect.buried}
+        burials = self._burials(name) if by is None else [effect for effect in by if name in effect.buried]
         puts = self.puts[name]
-        return name in buried or any(sweep not in puts and self._after_all(sweep, puts) for sweep in sweeps)
+        return any(self._is_final(burial, puts) for burial in burials) or any(
+            sweep not in puts and self._after_all(sweep, puts) for sweep in sweeps
+        )
+
+    def _burials(self, name):
+        return [effect for effect in self._effects if name in effect.buried]
+
+    def _ended_between(self, burial, put):
+        """Whether the session's life in which a message was deleted had ended before this append or edit."""
+        return any(self._decided(burial, d) and self._decided(d, put) for d in self._deletions)
+
+    def _is_final(self, burial, puts):
+        """Whether nothing can have come after the deletion of a message, or nothing but in the same life."""
+        return self._after_all(burial, puts) or self._after_all(burial, self._deletions)
 
     def texts(self, name, own=None):
         """What a message may say: what was not decidedly overwritten, by any other write or by `own`."""
@@ -147,7 +164,8 @@ class Verdicts:
     def in_order(self):
         """Pairs of messages of which the first must stand before the second, wherever both are there."""
         once = [(name, puts[0]) for name, puts in self.puts.items() if len(self._appends(name)) == 1]
-        firm = [(name, put) for name, put in once if self._after_all(put, self._sweeps)]
+        # A deletion frees a place, which a side that has not heard of it yet may show taken twice.
+        firm = [(name, put) for name, put in once if self._after_all(put, self._sweeps) and not self._burials(name)]
         for name, put in firm:
             for other, later in firm:
                 if put is not later and self._decided(put, later):

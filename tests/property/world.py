@@ -251,13 +251,7 @@ class JournalLink:
         self._journal = journal
 
     def __getattr__(self, name):
-        method = getattr(self._journal, name)
-
-        async def call(*args, **kwargs):
-            await self._link.wait()
-            return await method(*args, **kwargs)
-
-        return call
+        return self._link.through(getattr(self._journal, name))
 
 
 class Link:
@@ -309,7 +303,10 @@ class Link:
         self._lose_reply()
 
     def __getattr__(self, name):
-        method = getattr(self._store, name)
+        return self.through(getattr(self._store, name))
+
+    def through(self, method):
+        """A server's method, as its caller far away has it."""
 
         async def call(*args, **kwargs):
             await self.wait()

@@ -124,7 +124,7 @@ async def test_batches_that_meet_on_the_same_sessions_all_get_through(chat):
 async def test_an_id_that_passed_to_another_user_is_put_in_the_order_given(chat):
     name = new_id()
     mine = Session(id=name, user_id="a", created_at=START, updated_at=START, version=2)
-    theirs = replace(mine, user_id="b", version=6)
+    theirs = replace(mine, user_id="b", version=6, born=6)
     await chat.put([
         ChatChange(session_id=name, user_id="a", session=mine),
         ChatChange(session_id=name, user_id="a", session=None, deleted=4, cleared=4),

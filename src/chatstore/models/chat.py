@@ -22,6 +22,7 @@ class Session:
         updated_at: When it, or one of its messages, was last written (UTC). Lists are ordered by it.
         expires_at: When it ceases to exist (UTC), where the layout says so (a Redis TTL).
         version: Grows with every change of the title, the metadata or the expiry; see `models.versions`.
+        born: The version of its creation: which life of the id this is. 0 for one that chatstore did not create.
         extra: What the layout held beside these, by the layout's own names; carried along unchanged.
     """
 
@@ -33,6 +34,7 @@ class Session:
     updated_at: datetime
     expires_at: datetime | None = None
     version: int = 0
+    born: int = 0
     extra: JsonObject = field(default_factory=dict)
 
 
@@ -196,17 +198,19 @@ class ChatChange:
     Joining is commutative, associative and idempotent (a state-based CRDT; Shapiro et al. 2011), so changes may
     arrive late, twice, in parts and in any order, and both sides end equal:
 
-    - the session is the newer of `session` (by `session.version`) and its deletion (by `deleted`; on equal versions
-      the deletion); `updated_at` is the later of both, whichever session won;
+    - `deleted` is the greater of both, and final: what belongs to a life that was born before it is gone, header and
+      messages, also what was written on the other side after the deletion and unaware of it. A session that is created
+      again is another life, which nothing of an earlier one can reach;
+    - the session is the newer of both by `version`; `updated_at` and `born` are the greater of both, whichever won;
     - `cleared` is the greater of both: messages with a smaller version are gone, and stay gone;
-    - a message is the newer of its states by `version`; one that has a tombstone is gone, whatever its version;
-    - a deleted session holds no messages: those that it is handed are dropped, and `cleared` becomes greater than
-      the versions of all that were dropped, so that they stay gone if the session is created again.
+    - a message is the newer of its states by `version`; one that has a tombstone is gone, whatever its version.
+      Tombstones end with the life of the session.
 
     Attributes:
         session_id: Which session.
         user_id: Whose it is.
-        session: Its header as it was when the change was made; None when it was deleted.
+        session: Its header as it was when the change was made; None when it was deleted. What else the
+            change holds is of its life.
         deleted: The version of the session's newest deletion; 0 when it was never deleted.
         cleared: Messages with a version smaller than this are deleted; 0 for none.
         messages: Messages to add, or newer states of them.

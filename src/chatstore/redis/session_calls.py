@@ -132,7 +132,7 @@ class SessionCalls:
             return [0]
         times: list[Argument] = [to_micros(session.created_at), to_micros(session.updated_at)]
         expires = to_micros(session.expires_at) if session.expires_at else ""
-        return [1, session.version, *times, expires, *_encoded(self.layout.write_session(session))]
+        return [1, session.version, session.born, *times, expires, *_encoded(self.layout.write_session(session))]
 
     def _message(self, session_id: str, message: Message | NewMessage) -> list[Argument]:
         encoded = self.layout.write_message(session_id, message)

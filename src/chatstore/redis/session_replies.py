@@ -65,7 +65,7 @@ class SessionReader:
 
     def ledger(self, part: Reply) -> Ledger:
         """Return what the ledger knows, of a session that may be deleted."""
-        user, _, deleted, cleared = part[:4]
+        user, _, _, deleted, cleared = part[:5]
         return Ledger(user.decode(), int(deleted), int(cleared))
 
     def session(self, part: Reply) -> Session | None:
@@ -76,7 +76,7 @@ class SessionReader:
         """
         if not part or not part[-1]:
             return None
-        user, version, _, _, created, updated, expires, rest, flat = part
+        user, version, born, _, _, created, updated, expires, rest, flat = part
         try:
             values = self._layout.read_session(fields_of(flat), rest)
             return Session(
@@ -88,6 +88,7 @@ class SessionReader:
                 updated_at=from_micros(int(updated)),
                 expires_at=from_micros(int(expires)) if expires else None,
                 version=int(version),
+                born=int(born),
                 extra=values.extra,
             )
         except (BadFieldError, UnicodeDecodeError, OverflowError) as error:

@@ -17,31 +17,36 @@ class _State:
     session: Session | None = None
     deleted: int = 0
     cleared: int = 0
+    last: int = 0
     messages: dict[str, Message] = field(default_factory=dict)
     tombstones: dict[str, int] = field(default_factory=dict)
 
     def join(self, change: ChatChange) -> None:
-        self.session = _newest(self.session, change.session)
         self.deleted = max(self.deleted, change.deleted)
         self.cleared = max(self.cleared, change.cleared)
-        for message in change.messages:
-            held = self.messages.get(message.id)
-            if held is None or held.version < message.version:
-                self.messages[message.id] = message
-        for stone in change.tombstones:
-            self.tombstones[stone.id] = max(stone.version, self.tombstones.get(stone.id, 0))
+        if self.session is not None and self.session.born < self.deleted:
+            self.session = None
+            self.messages.clear()
+            self.tombstones.clear()
+        if change.session is not None and change.session.born >= self.deleted:
+            self.session = _joined(self.session or change.session, change.session)
+            for message in change.messages:
+                held = self.messages.get(message.id)
+                if held is None or held.version < message.version:
+                    self.messages[message.id] = message
+            for stone in change.tombstones:
+                self.tombstones[stone.id] = max(stone.version, self.tombstones.get(stone.id, 0))
+        versions = [record.version for record in (*change.messages, *change.tombstones)]
+        self.last = max(self.last, change.session.version if change.session else 0, *versions)
 
     def to_row(self, session_id: str) -> dict[str, object]:
-        beyond = max((message.version + 1 for message in self.messages.values()), default=0)
         header = {} if self.session is None else wire.session_to_row(self.session)
-        version = 0 if self.session is None else self.session.version
         return header | {
             "id": session_id,
             "user_id": self.user_id,
             "deleted": self.deleted,
             "cleared": self.cleared,
-            "beyond": beyond,
-            "last": max(version, self.deleted, self.cleared, beyond - 1, *self.tombstones.values(), 0),
+            "last": max(self.last, self.deleted, self.cleared),
         }
 
 
@@ -69,8 +74,6 @@ def _request(states: dict[str, _State]) -> dict[str, object]:
     }
 
 
-def _newest(one: Session | None, other: Session | None) -> Session | None:
-    if one is None or other is None:
-        return one or other
+def _joined(one: Session, other: Session) -> Session:
     newer = one if one.version >= other.version else other
-    return replace(newer, updated_at=max(one.updated_at, other.updated_at))
+    return replace(newer, updated_at=max(one.updated_at, other.updated_at), born=max(one.born, other.born))

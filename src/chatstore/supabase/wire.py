@@ -100,6 +100,7 @@ def session_to_row(session: Session) -> dict[str, object]:
         "updated_at": session.updated_at.isoformat(),
         "expires_at": _to_text(session.expires_at),
         "version": session.version,
+        "born": session.born,
         "extra": session.extra,
     }
 
@@ -115,6 +116,7 @@ def session_from_row(row: Mapping[str, Any]) -> Session:
         updated_at=to_time(row["updated_at"]),
         expires_at=to_time_or_none(row["expires_at"]),
         version=row["version"],
+        born=row["born"],
         extra=row["extra"],
     )
 

@@ -14,10 +14,12 @@ from chatstore.models import (
     AppendMessages,
     ChatChange,
     DeleteMessages,
+    DeleteSession,
     JsonObject,
     Mark,
     Message,
     MessageTombstone,
+    NewMessage,
     Session,
     UpdateSession,
     new_id,
@@ -160,14 +162,68 @@ class ChatSideSuite:
         with pytest.raises(NotFoundError):
             await chat_side.get_session(user, name)
 
-    async def test_messages_of_a_deleted_session_stay_gone_when_it_is_created_again(self, chat_side: ChatSide) -> None:
-        user, session = await self._session(chat_side)
-        await chat_side.delete_session(user, session.id)
-        late = self._foreign_message(session, id="late", version=session.version + 1_000_000)
-        await chat_side.put([ChatChange(session_id=session.id, user_id=user, session=session, messages=(late,))])
-        again = await chat_side.create_session(user, session_id=session.id)
-        assert await chat_side.messages(user, session.id) == []
-        assert again.version > late.version
+    async def test_nothing_of_a_deleted_life_reaches_the_next_one(self, chat_side: ChatSide) -> None:
+        user, first = await self._session(chat_side)
+        later = first.version + 1_000_000_000
+        await chat_side.delete_session(user, first.id)
+        second = await chat_side.create_session(user, session_id=first.id, title="second")
+        late = self._foreign_message(first, id="late", version=later)
+        renamed = replace(first, title="renamed beside the deletion", version=later)
+        await chat_side.put([ChatChange(session_id=first.id, user_id=user, session=renamed, messages=(late,))])
+        assert second.born > first.born
+        assert await chat_side.get_session(user, first.id) == second
+        assert await chat_side.messages(user, first.id) == []
+
+    async def test_tombstones_end_with_the_life_of_their_session(self, chat_side: ChatSide) -> None:
+        user, first = await self._session(chat_side)
+        message = NewMessage("user", "one")
+        await chat_side.append(user, first.id, message)
+        await chat_side.delete_messages(user, first.id, [message.id])
+        written = await chat_side.write(DeleteSession(user_id=user, session_id=first.id))
+        assert written.change is not None
+        assert await self._fetched(chat_side, first.id) == [written.change]
+        assert written.change.tombstones == ()
+        await chat_side.create_session(user, session_id=first.id)
+        [again] = await chat_side.append(user, first.id, message)
+        assert await chat_side.messages(user, first.id) == [again]
+
+    async def test_a_deletion_ends_what_was_written_beside_it_and_spares_the_next_life(
+        self, chat_side: ChatSide
+    ) -> None:
+        user, first = await self._session(chat_side)
+        [beside] = await chat_side.append(user, first.id, turns("written beside the deletion"))
+        deleted = beside.version - 1
+        born = deleted + 2
+        second = replace(first, title="second", born=born, version=born)
+        kept = self._foreign_message(second, id="kept", version=born)
+        change = ChatChange(session_id=first.id, user_id=user, session=second, deleted=deleted, cleared=deleted)
+        await chat_side.put([replace(change, messages=(kept,))])
+        assert (await chat_side.get_session(user, first.id)).title == "second"
+        assert [message.id for message in await chat_side.messages(user, first.id)] == ["kept"]
+
+    async def test_two_creations_beside_each_other_are_one_session(self, chat_side: ChatSide) -> None:
+        user, here = await self._session(chat_side)
+        [mine] = await chat_side.append(user, here.id, turns("here"))
+        here = await chat_side.get_session(user, here.id)
+        there = replace(here, title="there", version=here.version + 1001, born=here.born + 1001)
+        theirs = self._foreign_message(there, id="there", position=1, version=there.version)
+        await chat_side.put([ChatChange(session_id=here.id, user_id=user, session=there, messages=(theirs,))])
+        assert await chat_side.get_session(user, here.id) == there
+        assert [message.id for message in await chat_side.messages(user, here.id)] == [mine.id, "there"]
+
+    async def test_an_id_passes_to_another_user_with_the_deletion_that_freed_it(self, chat_side: ChatSide) -> None:
+        user, first = await self._session(chat_side)
+        deleted = first.version + 10
+        theirs = replace(first, user_id=new_id(), version=deleted + 2, born=deleted + 2)
+        await chat_side.put(
+            [ChatChange(session_id=first.id, user_id=theirs.user_id, session=theirs, deleted=deleted, cleared=deleted)]
+        )
+        await chat_side.put(
+            [ChatChange(session_id=first.id, user_id=user, session=None, deleted=deleted, cleared=deleted)]
+        )
+        assert await chat_side.get_session(theirs.user_id, first.id) == theirs
+        with pytest.raises(NotFoundError):
+            await chat_side.get_session(user, first.id)
 
     async def test_versions_grow_though_the_clock_of_the_other_side_is_ahead(self, chat_side: ChatSide) -> None:
         user, name = new_id(), new_id()

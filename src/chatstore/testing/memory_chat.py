@@ -93,9 +93,9 @@ class MemoryChat(ChatSide):
             if not same:
                 raise ConflictError(f"the session id {command.session_id!r} is taken: choose another one")
             return ChatWritten(change=None, session=present)
+        if state.session is not None:  # It expired, which is a deletion that is written down only now.
+            self._end(state)
         version = self._next(state)
-        if state.session is not None:  # It expired: what it held went with it.
-            state.cleared = version
         state.user_id = command.user_id
         state.session = Session(
             id=command.session_id,
@@ -106,9 +106,9 @@ class MemoryChat(ChatSide):
             updated_at=command.at,
             expires_at=command.expires_at,
             version=version,
+            born=version,
             extra=command.extra,
         )
-        state.sweep()
         return _written(state)
 
     def _update(self, state: SessionState, command: UpdateSession) -> ChatWritten:
@@ -126,10 +126,12 @@ class MemoryChat(ChatSide):
         state = self._states.get(command.session_id)
         if state is None or state.session is None or state.session.user_id != command.user_id:
             return ChatWritten(change=None, session=None)
-        state.deleted = state.cleared = self._next(state)
-        state.session = None
-        state.sweep()
+        self._end(state)
         return _written(state)
+
+    def _end(self, state: SessionState) -> None:
+        state.cleared = self._next(state)
+        state.end_lives_before(state.cleared)
 
     def _append(self, state: SessionState, command: AppendMessages) -> ChatWritten:
         if command.replace:
@@ -208,7 +210,7 @@ class MemoryChat(ChatSide):
     async def put(self, changes: Sequence[ChatChange]) -> None:
         for change in changes:
             state = self._state(change.session_id, change.user_id)
-            if state.session is not None and state.session.user_id != change.user_id:
+            if _is_taken(state, change):
                 raise ConflictError(f"the session id {change.session_id!r} is taken by another user")
             state.join(change)
 
@@ -289,6 +291,16 @@ class MemoryChat(ChatSide):
     def _next(self, state: SessionState) -> int:
         state.last = next_version(state.last, to_micros(self._now()), self.side)
         return state.last
+
+
+def _is_taken(state: SessionState, change: ChatChange) -> bool:
+    held, given, deleted = state.session, change.session, max(state.deleted, change.deleted)
+    return (
+        held is not None
+        and given is not None
+        and min(held.born, given.born) >= deleted
+        and held.user_id != given.user_id
+    )
 
 
 def _is_there(state: SessionState, message: NewMessage) -> bool:

@@ -46,25 +46,36 @@ class SessionState:
 
     def join(self, change: ChatChange) -> None:
         """Join a change into the state."""
-        self.deleted = max(self.deleted, change.deleted)
+        self.end_lives_before(change.deleted)
         self.cleared = max(self.cleared, change.cleared)
-        headers = [header for header in (self.session, change.session) if header is not None]
-        newest = max(headers, key=lambda header: header.version, default=None)
-        if newest is not None:
-            newest = replace(newest, updated_at=max(header.updated_at for header in headers))
-        self.session = newest if newest is not None and newest.version > self.deleted else None
-        if self.session is not None:
-            self.user_id = self.session.user_id
-        for message in change.messages:
-            held = self.messages.get(message.id)
-            if held is None or held.version < message.version:
-                self.messages[message.id] = message
-        self.bury(change.tombstones)
+        if change.session is not None and change.session.born >= self.deleted:
+            self._join_session(change.session)
+            self.bury(change.tombstones)
+            for message in change.messages:
+                held = self.messages.get(message.id)
+                if held is None or held.version < message.version:
+                    self.messages[message.id] = message
         self.sweep()
-        versions = [self.last, self.deleted, self.cleared, newest.version if newest else 0]
+        versions = [self.last, self.deleted, self.cleared, change.session.version if change.session else 0]
         versions += [message.version for message in change.messages]
         versions += [tombstone.version for tombstone in change.tombstones]
         self.last = max(versions)
+
+    def _join_session(self, given: Session) -> None:
+        held = self.session or given
+        newer = given if given.version > held.version else held
+        self.session = replace(
+            newer, updated_at=max(held.updated_at, given.updated_at), born=max(held.born, given.born)
+        )
+        self.user_id = newer.user_id
+
+    def end_lives_before(self, deleted: int) -> None:
+        """Note a deletion of the session: what was born before it is gone."""
+        self.deleted = max(self.deleted, deleted)
+        if self.session is not None and self.session.born < self.deleted:
+            self.session = None
+            self.messages.clear()
+            self.tombstones.clear()
 
     def bury(self, tombstones: Iterable[MessageTombstone]) -> None:
         """Note that messages were deleted; `sweep` takes them away."""
@@ -72,10 +83,7 @@ class SessionState:
             self.tombstones[tombstone.id] = max(tombstone.version, self.tombstones.get(tombstone.id, 0))
 
     def sweep(self) -> None:
-        """Drop the messages that a tombstone, `cleared` or the session's deletion takes away."""
-        if self.session is None:
-            # What was appended on the other side beside the deletion goes too, on both alike, whatever comes first.
-            self.cleared = max([self.cleared, *(message.version + 1 for message in self.messages.values())])
+        """Drop the messages that a tombstone or `cleared` takes away."""
         for message in list(self.messages.values()):
             if message.version < self.cleared or message.id in self.tombstones:
                 del self.messages[message.id]

@@ -40,8 +40,10 @@ local keys = {
   session_id = take(),
 }
 
-local NAMES = { 'user', 'version', 'deleted', 'cleared', 'last', 'created', 'updated', 'expires', 'listing', 'rest' }
-local NUMBERS = { version = true, deleted = true, cleared = true, last = true }
+local NAMES = {
+  'user', 'version', 'born', 'deleted', 'cleared', 'last', 'created', 'updated', 'expires', 'listing', 'rest',
+}
+local NUMBERS = { version = true, born = true, deleted = true, cleared = true, last = true }
 
 -- Returns what is known of the session, or nil and a problem.
 local function open()
@@ -65,6 +67,8 @@ local function open()
     local updated = precise(state.updated, header.updated, layout.lost_digits)
     if state.version == 0 then
       state.version = even(math.max(foreign_version(updated), state.deleted + 1))
+      -- The first life has no creation that we know of; another program began this one after a deletion of ours.
+      state.born = state.deleted > 0 and state.version or 0
     elseif updated ~= state.updated then
       state.version = even(math.max(foreign_version(updated), state.version + 1))
     end
@@ -132,7 +136,7 @@ local function relist(state)
   note_listing(state, layout.relist(keys, redis.call('ZRANGE', keys.order, 0, -1)))
 end
 
--- Lets messages expire with their session. Deletions do not: they must outlive it.
+-- Lets messages expire with their session. Tombstones do not: a deletion that is written down must end them.
 local function expire_messages(state, ids)
   if state.expires == '' then
     return
@@ -173,10 +177,14 @@ local function remove_all()
   redis.call('DEL', keys.order, keys.entries)
 end
 
--- Makes the ledger hold no session: its deletion is known by `deleted` and `cleared`.
-local function empty_header(state)
+-- Removes the session with all that belongs to this life of it, and makes the ledger hold none: its deletion is known by `deleted`.
+local function end_life(state)
+  remove_all()
+  redis.call('DEL', keys.tombstones)
+  layout.drop(keys)
   state.header = nil
-  state.version, state.created, state.updated, state.expires, state.listing, state.rest = 0, '', '', '', '', ''
+  state.version, state.born, state.created, state.updated = 0, 0, '', ''
+  state.expires, state.listing, state.rest = '', '', ''
 end
 
 local function save_in_index(state)
@@ -255,7 +263,7 @@ end
 local function session_reply(state)
   local fields = state.header and state.header.fields or false
   local part = {}
-  for i, name in ipairs({ 'user', 'version', 'deleted', 'cleared', 'created', 'updated', 'expires', 'rest' }) do
+  for i, name in ipairs({ 'user', 'version', 'born', 'deleted', 'cleared', 'created', 'updated', 'expires', 'rest' }) do
     part[i] = NUMBERS[name] and text(state[name]) or state[name]
   end
   part[#part + 1] = fields

@@ -7,6 +7,7 @@ local function take_session()
   end
   return {
     version = tonumber(take()),
+    born = tonumber(take()),
     created = take(),
     updated = take(),
     expires = take(),
@@ -21,22 +22,16 @@ for i = 1, #messages do
   placed[i] = { position = tonumber(take()), version = tonumber(take()) }
 end
 
+-- Joins the header of a life that no deletion reaches; returns whether the session is there afterwards.
 local function join_session(state)
   local held = state.header and state.version or nil
-  state.deleted = math.max(state.deleted, deleted)
-  state.last = math.max(state.last, state.deleted, incoming and incoming.version or 0)
-  local wins = incoming and incoming.version > (held or 0)
-  local newest = wins and incoming.version or held or 0
-  local expired = wins and incoming.expires ~= '' and tonumber(incoming.expires) <= clock()
-  if newest <= state.deleted or expired then
-    layout.drop(keys)
-    empty_header(state)
-    return
-  end
-  if not incoming then
-    return
+  local wins = incoming.version > (held or 0)
+  if wins and incoming.expires ~= '' and tonumber(incoming.expires) <= clock() then
+    end_life(state)
+    return false
   end
   local updated = held and later(state.updated, incoming.updated) or incoming.updated
+  state.born = math.max(state.born, incoming.born)
   if wins then
     layout.save(keys, incoming.fields)
     expire(keys.header, incoming.expires)
@@ -49,6 +44,7 @@ local function join_session(state)
     state.updated = updated
     layout.touch(keys, updated)
   end
+  return true
 end
 
 -- Removes what is older than `cleared`; returns whether the list must be written anew.
@@ -65,20 +61,6 @@ local function sweep(state)
     end
   end
   return removed
-end
-
--- A deleted session holds no messages, and what it is handed must stay gone when it is created again.
-local function clear_dead(state)
-  local function drop(version)
-    state.cleared = math.max(state.cleared, version + 1)
-  end
-  for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
-    drop(read_entry(state, redis.call('HGET', keys.entries, id)).version)
-  end
-  for _, place in ipairs(placed) do
-    drop(place.version)
-  end
-  remove_all()
 end
 
 -- Returns whether the list must be written anew, and the ids that stand at its end.
@@ -133,10 +115,14 @@ end
 local state, wrong = open()
 if wrong then
   return wrong
-elseif state.header and state.user ~= user then
+end
+deleted = math.max(state.deleted, deleted)
+local lives = state.header and state.born >= deleted
+local arrives = incoming and incoming.born >= deleted
+if lives and arrives and state.user ~= user then
   return { 'conflict', 'taken', '' }
 end
-local taken = taken_by_another()
+local taken = arrives and taken_by_another()
 if taken then
   return { 'conflict', 'other content', taken }
 end
@@ -147,22 +133,26 @@ end
 if state.user == '' then
   state.user = user
 end
+state.deleted = deleted
 for _, place in ipairs(placed) do
   state.last = math.max(state.last, place.version)
 end
-state.last = math.max(state.last, cleared)
-join_session(state)
+state.last = math.max(state.last, deleted, cleared, incoming and incoming.version or 0)
+if state.born < deleted then
+  end_life(state)
+end
 local anew = sweep(state)
-anew = bury_all(state) or anew
-if state.header then
-  local moved, added = join_messages(state)
-  if moved or anew then
-    relist(state)
-  elseif #added > 0 then
-    note_listing(state, layout.append(keys, added))
-  end
-else
-  clear_dead(state)
+local added = {}
+if arrives and join_session(state) then
+  anew = bury_all(state) or anew
+  local moved
+  moved, added = join_messages(state)
+  anew = anew or moved
+end
+if state.header and anew then
+  relist(state)
+elseif #added > 0 then
+  note_listing(state, layout.append(keys, added))
 end
 save(state)
 save_in_index(state)

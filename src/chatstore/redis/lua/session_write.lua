@@ -200,11 +200,9 @@ function commands.update(state)
 end
 
 function commands.delete(state)
-  remove_all()
-  layout.drop(keys)
+  end_life(state)
   state.deleted = give_version(state)
   state.cleared = state.deleted
-  empty_header(state)
   return changed(state)
 end
 
@@ -216,13 +214,14 @@ local function create(state)
     end
     return unchanged(state)
   end
-  local vanished = state.version > 0
-  state.version = give_version(state)
-  if vanished then
-    -- It expired: what it held went with it.
-    redis.call('DEL', keys.order, keys.entries)
-    state.cleared = state.version
+  if state.version > 0 then
+    -- It expired, or another program removed it: a deletion that is written down only now.
+    redis.call('DEL', keys.order, keys.entries, keys.tombstones)
+    state.deleted = give_version(state)
+    state.cleared = state.deleted
   end
+  state.version = give_version(state)
+  state.born = state.version
   state.user, state.created, state.updated, state.expires, state.rest = user, at, at, expires, rest
   state.header = { owner = user, fields = fields }
   layout.save(keys, fields)

@@ -10,6 +10,7 @@ create table if not exists public.sessions (
   updated_at timestamptz not null default now(),
   expires_at timestamptz,
   version bigint not null default chatstore.next_version(0),
+  born bigint not null default chatstore.next_version(0),
   extra jsonb not null default '{}',
   check (created_at >= '0001-01-01 00:00+00' and created_at < '10000-01-01 00:00+00'),
   check (updated_at >= '0001-01-01 00:00+00' and updated_at < '10000-01-01 00:00+00'),

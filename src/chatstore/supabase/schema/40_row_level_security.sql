@@ -13,7 +13,7 @@ grant select, insert, update, delete on public.sessions, public.messages to auth
 revoke all on all tables in schema chatstore from public, anon, authenticated;
 grant select, insert, update, delete on all tables in schema chatstore to service_role;
 grant select, insert, update on chatstore.session_states to authenticated;
-grant select, insert on chatstore.tombstones to authenticated;
+grant select, insert, delete on chatstore.tombstones to authenticated;
 grant insert on chatstore.marks to authenticated;
 grant select (journal_open) on chatstore.migration to authenticated;
 

@@ -51,6 +51,20 @@ begin atomic
   update chatstore.session_states s set last = close_session.version where s.session_id = command ->> 'session_id';
 end;
 
+-- Writes a session's deletion down, and returns its version. What belongs to the life that it ends needs no tombstone.
+create or replace function chatstore.end_life(state chatstore.session_states) returns bigint
+language plpgsql volatile set search_path = '' as $$
+declare
+  stamp bigint := chatstore.next_version(state.last);
+begin
+  update chatstore.session_states s
+  set last = stamp, deleted = stamp, cleared = stamp
+  where s.session_id = state.session_id;
+  delete from chatstore.tombstones t where t.session_id = state.session_id;
+  return stamp;
+end;
+$$;
+
 create or replace function chatstore.create_session(command jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -61,8 +75,8 @@ declare
 begin
   select * into held from public.sessions s where s.id = name;
   if held.expires_at <= now() then
-    stamp := chatstore.next_version(state.last);
-    update chatstore.session_states s set cleared = stamp where s.session_id = name;
+    -- A deletion that is written down only now.
+    state.last := chatstore.end_life(state);
     delete from public.sessions s where s.id = name;
   elsif held.id is not null and (held.user_id, held.title, held.metadata) = (
     command ->> 'user_id', command ->> 'title', command -> 'metadata'
@@ -71,10 +85,10 @@ begin
   elsif held.id is not null or state.session_id is null then
     raise exception 'the session id is taken' using errcode = 'PT409', detail = name;
   end if;
-  stamp := coalesce(stamp, chatstore.next_version(state.last));
-  insert into public.sessions (id, user_id, title, metadata, created_at, updated_at, expires_at, version, extra)
+  stamp := chatstore.next_version(state.last);
+  insert into public.sessions (id, user_id, title, metadata, created_at, updated_at, expires_at, version, born, extra)
   select
-    name, new.user_id, new.title, new.metadata, new.at, new.at, new.expires_at, stamp, new.extra
+    name, new.user_id, new.title, new.metadata, new.at, new.at, new.expires_at, stamp, stamp, new.extra
   from jsonb_to_record(command) as new (
     user_id text, title text, metadata jsonb, at timestamptz, expires_at timestamptz, extra jsonb
   );
@@ -105,7 +119,6 @@ language plpgsql volatile set search_path = '' as $$
 declare
   name text := command ->> 'session_id';
   state chatstore.session_states;
-  stamp bigint;
 begin
   if not exists (select from public.sessions s where s.id = name and s.user_id = command ->> 'user_id') then
     return '{}';
@@ -115,11 +128,7 @@ begin
   if not found then
     return '{}';
   end if;
-  stamp := chatstore.next_version(state.last);
-  update chatstore.session_states s
-  set last = stamp, deleted = stamp, cleared = stamp
-  where s.session_id = name;
-  return jsonb_build_object('version', stamp);
+  return jsonb_build_object('version', chatstore.end_life(state));
 end;
 $$;
 
