@@ -10,7 +10,8 @@ from rich.console import Console
 from chatstore.cli import bars
 from chatstore.errors import InvalidRecordError
 from chatstore.migration import ProgressEvent, Step
-from chatstore.models import Kind, Mark, Quarantined, Side
+from chatstore.models import CreateSession, DeleteSession, Kind, Mark, Quarantined, Side
+from chatstore.testing import MemoryChat, MemoryDocuments
 from tests.migration.doubles import legacy_document, legacy_session
 
 BAD = Quarantined(key="session:b\x1b[2J", reason="no\nJSON", raw=b"\xff\x1b" + b"x" * 100, size=102)
@@ -45,10 +46,57 @@ def test_migrate_reports_in_json(program, filled):
     report = program("migrate", "--json").json["chat"]
     assert report.pop("seconds") >= 0
     assert report == {
+        "source": "old",
+        "target": "new",
         "copied": {"sessions": 2, "messages": 3, "documents": 0},
         "quarantined": 0,
         "resumed": False,
     }
+
+
+def test_migrate_back_fills_an_old_side_that_was_emptied(program, filled):
+    program("migrate")
+    filled.chat = replace(filled.chat, old=MemoryChat(Side.OLD))
+    filled.documents = replace(filled.documents, old=MemoryDocuments(Side.OLD))
+    done = program("migrate", "--back")
+    assert done.status == 0
+    assert "chat: copied back 2 sessions and 3 messages" in done.out
+    assert "documents: copied back 1 document " in done.out
+    assert done.err.endswith("next: chatstore verify\n")
+    assert asyncio.run(filled.chat.old.count()).messages == 3
+    report = program("migrate", "--back", "--chat", "--json").json["chat"]
+    assert (report["source"], report["target"]) == ("new", "old")
+
+
+def test_the_way_back_that_was_closed_is_opened_by_two_commands_and_leads_to_off(program, filled):
+    program.set(CHATSTORE_FLAG_FILE=program.folder / "flags.json")
+    for command in ("migrate --chat", "verify --chat", "stage chat complete"):
+        assert program(*command.split()).status == 0
+    assert program("stage", "chat", "complete", "--close-way-back", "--yes").status == 0
+    asyncio.run(filled.chat.new.write(CreateSession(user_id="u", session_id="s3"), unmarked := one_sided("s3")))
+    refused = program("stage", "chat", "dualwrite")
+    assert refused.status == 2
+    assert "To open it again, run `chatstore migrate --back`, then `chatstore verify`" in refused.err
+
+    differing = program("verify", "--chat")
+    assert (differing.status, "next: chatstore migrate --back --chat" in differing.err) == (1, True)
+    assert program("migrate", "--back", "--chat").status == 0
+    assert program("stage", "chat", "dualwrite").status == 2
+    verified = program("verify", "--chat")
+    assert (verified.status, "chat: the way back is open again" in verified.out) == (0, True)
+    assert verified.err.endswith("next: chatstore stage chat rampdown, then chatstore repair --chat\n")
+
+    asyncio.run(filled.chat.new.write(DeleteSession(user_id="u", session_id="s1"), replace(unmarked, key="s1")))
+    assert program("stage", "chat", "rampdown").status == 0
+    assert program("repair", "--chat").status == 0
+    for stage in ("dualwrite", "off"):
+        assert program("stage", "chat", stage).status == 0
+    assert asyncio.run(filled.chat.old.count()).sessions == 2
+    assert asyncio.run(filled.chat.old.get_session("u", "s3")).id == "s3"
+
+
+def one_sided(session_id):
+    return Mark(key=session_id, user_id="u", side=Side.NEW, op="test", while_open=True)
 
 
 def test_verify_before_any_migrate_does_not_count(program, memory):

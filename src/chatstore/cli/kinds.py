@@ -29,12 +29,14 @@ class Opened:
     Attributes:
         kind: Which kind.
         backfill: Copies what the old side holds; takes `on_progress`.
+        bring_back: Copies what the new side holds to the old one; takes `on_progress`.
         verify: Compares both sides; takes `on_progress`.
         repairer: Merges every marked key.
     """
 
     kind: Kind
     backfill: Callable[..., Awaitable[BackfillReport]]
+    bring_back: Callable[..., Awaitable[BackfillReport]]
     verify: Callable[..., Awaitable[VerifyReport]]
     repairer: Repairer[ChatSide] | Repairer[DocumentSide]
 
@@ -85,6 +87,7 @@ async def _open_chat(backends: Backends) -> Opened:
     return Opened(
         Kind.CHAT,
         partial(backfill_chat, sides.old, sides.new, progress, repair=repairer.run),
+        partial(backfill_chat, sides.new, sides.old, progress, repair=repairer.run),
         partial(verify_chat, sides.old, sides.new, progress, repair=repairer.run),
         repairer,
     )
@@ -100,6 +103,7 @@ async def _open_documents(backends: Backends) -> Opened:
     return Opened(
         Kind.DOCUMENTS,
         partial(backfill_documents, sides.old, sides.new, progress, repair=repairer.run),
+        partial(backfill_documents, sides.new, sides.old, progress, repair=repairer.run),
         partial(verify_documents, sides.old, sides.new, progress, repair=repairer.run),
         repairer,
     )

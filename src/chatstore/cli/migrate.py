@@ -1,19 +1,21 @@
-"""`chatstore migrate`: copies what was there before."""
+"""`chatstore migrate`: copies what was there before, or all of it back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chatstore.cli.kinds import Chat, Documents, named, open_kinds
 from chatstore.cli.output import AsJson, Status, answer, duration, end, number, say, show
 from chatstore.cli.running import run
-from chatstore.models import Kind
+from chatstore.models import Kind, Side
 
 if TYPE_CHECKING:
     from chatstore.migration import BackfillReport
+
+_Back = Annotated[bool, typer.Option("--back", help="Copy what Supabase and Chroma hold to Redis instead.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -21,18 +23,22 @@ def register(app: typer.Typer) -> None:
     app.command()(migrate)
 
 
-def migrate(*, chat: Chat = False, documents: Documents = False, as_json: AsJson = False) -> None:
-    """Copy what Redis holds to Supabase and Chroma.
+def migrate(*, chat: Chat = False, documents: Documents = False, back: _Back = False, as_json: AsJson = False) -> None:
+    """Copy what Redis holds to Supabase and Chroma, or back.
 
     The app may go on writing meanwhile. The command may be stopped at any moment and called again: it goes on where it
     was. What cannot be taken goes to quarantine, and the exit status is 1.
 
+    With --back, Redis gets all that the new side holds, and loses what was deleted there, in the app's own layout. That
+    is for a Redis that was emptied or lost, and for a way back that was closed: a verify that finds both sides equal
+    opens it again. As long as it is kept, the marks say what Redis lacks, and `chatstore repair` is enough.
+
     Example:  chatstore migrate --chat
     """
     kinds = named(chat=chat, documents=documents)
-    command = " ".join(["chatstore migrate", *(f"--{kind}" for kind in kinds)])
+    command = " ".join(["chatstore migrate", *(["--back"] if back else []), *(f"--{kind}" for kind in kinds)])
     reports = run(
-        _migrate(kinds, as_json=as_json),
+        _migrate(kinds, back=back, as_json=as_json),
         afterwards=f"what was copied is kept, and the next run goes on there: {command}",
     )
     if as_json:
@@ -41,16 +47,17 @@ def migrate(*, chat: Chat = False, documents: Documents = False, as_json: AsJson
     end(Status.DONE if all(report.complete for report in reports) else Status.WRONG_DATA)
 
 
-async def _migrate(kinds: Sequence[Kind], *, as_json: bool) -> list[BackfillReport]:
+async def _migrate(kinds: Sequence[Kind], *, back: bool, as_json: bool) -> list[BackfillReport]:
     from chatstore.backends import Backends
     from chatstore.cli.bars import progress_shown
     from chatstore.settings import load_settings
 
     reports = []
     async with Backends(load_settings()) as backends:
-        for opened in await open_kinds(backends, kinds, "migrate"):
+        for opened in await open_kinds(backends, kinds, "migrate --back" if back else "migrate"):
+            copy = opened.bring_back if back else opened.backfill
             with progress_shown() as on_progress:
-                report = await opened.backfill(on_progress=on_progress)
+                report = await copy(on_progress=on_progress)
             reports.append(report)
             if not as_json:
                 show(_lines(report))
@@ -64,7 +71,8 @@ def _lines(report: BackfillReport) -> list[str]:
     else:
         what = number(copied.documents, "document")
     again = ", with the runs that were stopped before" if report.resumed else ""
-    lines = [f"{report.kind}: copied {what} in {duration(report.seconds)}{again}"]
+    copied_to = "copied back" if report.target is Side.OLD else "copied"
+    lines = [f"{report.kind}: {copied_to} {what} in {duration(report.seconds)}{again}"]
     if not report.complete:
         held = number(report.quarantined, "record")
         lines.append(f"{report.kind}: could not take {held}: chatstore quarantine list --{report.kind}")
@@ -73,6 +81,8 @@ def _lines(report: BackfillReport) -> list[str]:
 
 def _document(report: BackfillReport) -> dict[str, object]:
     return {
+        "source": report.source,
+        "target": report.target,
         "copied": report.copied,
         "quarantined": report.quarantined,
         "resumed": report.resumed,

@@ -27,8 +27,8 @@ def verify(*, chat: Chat = False, documents: Documents = False, as_json: AsJson 
     """Prove both sides equal, or list the differences.
 
     Every record's content is compared, while the app may go on writing. Where all is equal, that is recorded, and reads
-    may move to the new side. Differences are listed by record and field, contents by their digests only, and the exit
-    status is 1.
+    may move to the new side; and back to the old one, where the way back was closed and `chatstore migrate --back` has
+    run. Differences are listed by record and field, contents by their digests only, and the exit status is 1.
 
     Example:  chatstore verify --documents
     """
@@ -76,6 +76,8 @@ def _lines(report: VerifyReport) -> Iterator[str]:
     if report.difference_count > _SHOWN:
         listed = f"--json lists the first {len(report.differences)}"
         yield f"  … and {report.difference_count - _SHOWN:,} more; {listed}"
+    if report.reopened:
+        yield f"{report.kind}: the way back is open again"
     if report.quarantined:
         held = number(report.quarantined, "record")
         yield f"{report.kind}: not compared {held} in quarantine: chatstore quarantine list --{report.kind}"
@@ -89,14 +91,17 @@ def _records(tally: Tally) -> str:
 def _advice(reports: Sequence[VerifyReport]) -> Iterator[str]:
     for report in reports:
         if not report.equal:
-            yield f"next: chatstore migrate --{report.kind}, then chatstore verify --{report.kind}"
+            back = "--back " if report.way_back_closed else ""
+            yield f"next: chatstore migrate {back}--{report.kind}, then chatstore verify --{report.kind}"
             yield "what stays different then was changed on one side by another program: mend it there"
         elif not report.backfilled:
             yield (
                 f"{report.kind}: not recorded as verified, because no backfill has come to its end: "
                 f"chatstore migrate --{report.kind}, then chatstore verify --{report.kind}"
             )
-        else:
+        elif report.reopened:
+            yield f"next: chatstore stage {report.kind} rampdown, then chatstore repair --{report.kind}"
+        elif not report.way_back_closed:
             yield f"next: chatstore stage {report.kind} shadow"
 
 
@@ -104,6 +109,8 @@ def _document(report: VerifyReport) -> dict[str, object]:
     return {
         "equal": report.equal,
         "backfilled": report.backfilled,
+        "way_back_closed": report.way_back_closed,
+        "reopened": report.reopened,
         "difference_count": report.difference_count,
         "differences": report.differences,
         "compared": {"old": report.old, "new": report.new},

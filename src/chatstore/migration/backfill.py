@@ -6,6 +6,10 @@ written or deleted after it was read here is thus either on the target already, 
 keeps that; or it is marked, and the repair joins it. Tombstones are durable and part of the join, so what was read
 here too early cannot bring a deleted record back. A target that cannot join in one atomic step is written under an
 announcement, which makes such a meeting a mark as well (`announced`).
+
+On the way back the target held records before, and what the source deleted while no mark was kept, because the way back
+was closed, must go there, too. A scan of the source does not tell of it; so the target is scanned, and the source asked
+which of its records it knows to be deleted.
 """
 
 from __future__ import annotations
@@ -125,6 +129,8 @@ class _Backfill(Generic[C]):
         async with Lease(self._progress, self._holder, self._options.lease_seconds) as lease:
             begun = await self._begin()
             ended = await self._copy_from(begun, lease)
+            if self._copy.target_side is Side.OLD:
+                ended = await self._delete_from_target(ended, lease)
             await self._end(ended, lease)
         return BackfillReport(
             kind=self._copy.kind,
@@ -139,14 +145,17 @@ class _Backfill(Generic[C]):
     async def _begin(self) -> Checkpoint:
         """Open both journals and return where to start."""
         states = [await journal.state() for journal in self._copy.journals]
-        were_open = all(state.journal_open for state in states)
-        for journal in self._copy.journals:
-            await journal.remember(journal_open=True)
-        if not were_open and not self._copy.source_atomic:
-            self._reporter.waits("writes that began before the journal was opened")
-            await asyncio.sleep(self._options.settle_seconds)
+        # With the way back closed nobody writes to the old side, and only a way back is worth the new side's marks.
+        opens = self._copy.target_side is Side.OLD or not any(state.way_back_closed for state in states)
+        resumable = not opens or all(state.journal_open for state in states)
+        if opens:
+            for journal in self._copy.journals:
+                await journal.remember(journal_open=True)
+            if not states[0].journal_open and not self._copy.source_atomic:
+                self._reporter.waits("writes that began before the journal was opened")
+                await asyncio.sleep(self._options.settle_seconds)
         checkpoint = await reached(self._progress, self._copy.source_side)
-        if checkpoint is not None and were_open:
+        if checkpoint is not None and resumable:
             return checkpoint
         if checkpoint is not None:
             # While a journal was closed, writes behind the checkpoint left no mark.
@@ -160,6 +169,19 @@ class _Backfill(Generic[C]):
         async with counted_beside(self._reporter, self._copy.count), aclosing(batches):
             async for batch in batches:
                 checkpoint = await self._take(batch, checkpoint, lease)
+        return checkpoint
+
+    async def _delete_from_target(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
+        """Bring deletions over. A run that is resumed does this from the beginning: the checkpoint is the copy's."""
+        self._reporter.begin(Step.DELETE)
+        pages = batched(self._patience.pages(self._copy.deleted, None), self._options.batch, len)
+        async with aclosing(ahead(pages)) as batches:
+            async for batch in batches:
+                await self._patience.until_done(lease.confirm)
+                refused = await self._copy.put(batch.changes, self._patience)
+                if refused.records:
+                    await self._quarantine(refused.records, checkpoint.started_at)
+                checkpoint = replace(checkpoint, quarantined=checkpoint.quarantined + len(refused.records))
         return checkpoint
 
     async def _take(self, batch: ScanPage[C], checkpoint: Checkpoint, lease: Lease) -> Checkpoint:

@@ -11,6 +11,7 @@ from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.migration.announced import put_announced
 from chatstore.migration.counting import ChatCounter, Counter, DocumentCounter
 from chatstore.migration.patience import Patience
+from chatstore.migration.reading import closing
 from chatstore.migration.reports import Tally
 from chatstore.models import ChatChange, DocumentChange, Kind, Quarantined, ScanPage, Side
 from chatstore.routing import Sides, put_chat, put_documents
@@ -55,6 +56,10 @@ class Copy(ABC, Generic[C]):
         """Yield the source's pages from a cursor on."""
 
     @abstractmethod
+    def deleted(self, cursor: str | None) -> AsyncIterator[ScanPage[C]]:
+        """Yield, for the target's pages from a cursor on, which of their records the source knows to be deleted."""
+
+    @abstractmethod
     async def put(self, changes: Sequence[C], patience: Patience) -> Refused:
         """Join changes into the target and return what it refused."""
 
@@ -77,6 +82,14 @@ class ChatCopy(Copy[ChatChange]):
 
     def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
         return self._source.scan(cursor)
+
+    async def deleted(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
+        async with closing(self._target.scan(cursor)) as pages:
+            async for page in pages:
+                ids = tuple(dict.fromkeys(change.session_id for change in page.changes))
+                # Without their messages: deletions of messages come with the sessions that are still there.
+                known = [change async for part in self._source.fetch(ids, message_ids=()) for change in part.changes]
+                yield ScanPage(tuple(change for change in known if change.session is None), (), page.cursor)
 
     async def put(self, changes: Sequence[ChatChange], patience: Patience) -> Refused:
         async def put(part: Sequence[ChatChange]) -> None:
@@ -111,6 +124,12 @@ class DocumentCopy(Copy[DocumentChange]):
 
     def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[DocumentChange]]:
         return self._source.scan(cursor)
+
+    async def deleted(self, cursor: str | None) -> AsyncIterator[ScanPage[DocumentChange]]:
+        async with closing(self._target.scan(cursor)) as pages:
+            async for page in pages:
+                known = await self._source.changes(tuple(change.key for change in page.changes))
+                yield ScanPage(tuple(change for change in known.changes if change.document is None), (), page.cursor)
 
     async def put(self, changes: Sequence[DocumentChange], patience: Patience) -> Refused:
         unreadable: list[Quarantined] = []

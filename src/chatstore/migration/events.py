@@ -15,6 +15,7 @@ class Step(StrEnum):
     """What a run is doing."""
 
     COPY = "copy"
+    DELETE = "look for what was deleted"
     REPAIR = "repair"
     COMPARE_OLD = "compare old with new"
     COMPARE_NEW = "compare new with old"

@@ -70,6 +70,8 @@ class VerifyReport:
         differences: The first of them.
         quarantined: How many records no side could compare: one cannot be read, or the other cannot hold it.
         backfilled: Whether a backfill had come to its end before.
+        way_back_closed: Whether the way back is closed, so that the old side need not be equal.
+        reopened: Whether this run opened the way back, which had been closed.
         seconds: How long it took.
     """
 
@@ -81,6 +83,8 @@ class VerifyReport:
     differences: tuple[Difference, ...]
     quarantined: int
     backfilled: bool
+    way_back_closed: bool
+    reopened: bool
     seconds: float
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
@@ -63,7 +64,9 @@ async def verify_chat(
     """Compare every session and message of both sides, and return what differs.
 
     When nothing does, and a backfill came to its end before, both journals remember that. Records in quarantine do not
-    stand against it: they are counted, and it is the operator who goes on without them.
+    stand against it: they are counted, and it is the operator who goes on without them. A way back that was closed is
+    then open again, if a backfill from the new side has opened the journals: the old side is whole, and what it misses
+    from now on is marked.
 
     Args:
         old: The old side.
@@ -131,6 +134,8 @@ class _Verify(Generic[C, K, R]):
         backfilled = all(state.backfilled_at is not None for state in states)
         if backfilled or self._difference_count:
             await self._patience.until_done(self._remember)
+        closed = any(state.way_back_closed for state in states)
+        reopened = closed and backfilled and not self._difference_count and await self._reopen(states)
         return VerifyReport(
             kind=self._pair.kind,
             old=self._compared[Side.OLD],
@@ -140,6 +145,8 @@ class _Verify(Generic[C, K, R]):
             differences=tuple(self._listed),
             quarantined=self._quarantined,
             backfilled=backfilled,
+            way_back_closed=closed and not reopened,
+            reopened=reopened,
             seconds=self._reporter.seconds,
         )
 
@@ -153,6 +160,14 @@ class _Verify(Generic[C, K, R]):
                 await journal.remember(differed_at=now)
             else:
                 await journal.remember(verified_at=now)
+
+    async def _reopen(self, before: Sequence[MigrationState]) -> bool:
+        """Open a way back that was closed, if every write left its mark for as long as this run compared."""
+        if not all(state.journal_open for state in (*before, *await self._patience.until_done(self._states))):
+            return False
+        for journal in self._pair.journals:
+            await self._patience.until_done(partial(journal.remember, way_back_closed=False))
+        return True
 
     async def _compare(self, side: Side) -> None:
         """Compare all that one side holds with the other one."""

@@ -48,14 +48,18 @@ def reaches(stage: Stage | None, goal: Stage) -> bool:
 def refusal(stage: Stage, state: MigrationState, *, entering: bool = True) -> str | None:
     """Return why `stage` must not be served now, with what to do about it; None when it may.
 
-    A side is read from only when it is known to be whole: the new one after a verify, the old one as long as the way
-    back is kept. Who is served by the new side already stays there when a later verify finds a difference
-    (`entering=False`): it has what was written meanwhile, and the old one may not.
+    A side is read from only when it is known to be whole: the new one after a verify; the old one as long as the way
+    back is kept, or once a backfill from the new side and a verify have opened it again. Who is served by the new side
+    already stays there when a later verify finds a difference (`entering=False`): it has what was written meanwhile,
+    and the old one may not.
     """
     reads = ROUTES[stage].first
     if reads is Side.NEW and not (state.verified if entering else state.verified_at):
         why = "differed from the old one when it was last verified" if state.differed_at else "is not verified yet"
         return f"stage {stage} reads from the new side, which {why}: run `chatstore migrate`, then `chatstore verify`"
     if reads is Side.OLD and state.way_back_closed:
-        return f"stage {stage} reads from the old side, which is no longer kept whole: the way back was closed"
+        return (
+            f"stage {stage} reads from the old side, which is no longer kept whole: the way back was closed. "
+            "To open it again, run `chatstore migrate --back`, then `chatstore verify`"
+        )
     return None
