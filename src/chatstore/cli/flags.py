@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from chatstore.cli.output import printable
+from chatstore.cli.output import printable, say
 from chatstore.errors import ConfigurationError
 from chatstore.models import Kind, Stage
 from chatstore.routing.flagfile import StageFlag, parse_flags, with_flag
@@ -22,6 +24,41 @@ def read_flag(settings: Settings, kind: Kind) -> StageFlag | None:
     if settings.flag_file is None:
         return None
     return parse_flags(_text(settings.flag_file)).get(kind)
+
+
+@contextmanager
+def flag_file_held(settings: Settings) -> Iterator[None]:
+    """Keep every other `chatstore stage` from changing the flag file until the block ends; wait for one that is at it.
+
+    What was read inside is still so when it is written. The operating system lets go of it when its holder dies. Where
+    that knows no such locks (Windows), whoever sets stages has to see to it that nobody else does.
+
+    Raises:
+        ConfigurationError: No flag file is named, or nothing can be written beside it.
+    """
+    require(settings, "flag_file")
+    if settings.flag_file is None:
+        return
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    path = settings.flag_file.resolve()
+    try:
+        # A file of its own, because the flag file is replaced; and it stays: to remove it would let two holders in.
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise ConfigurationError(f"the flag file {path} cannot be written: {error}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waits for another `chatstore stage` to end")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_flag(settings: Settings, kind: Kind, flag: StageFlag) -> None:

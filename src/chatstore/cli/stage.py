@@ -17,6 +17,7 @@ from chatstore.models.values import check_id
 if TYPE_CHECKING:
     from chatstore.cli.sides import View
     from chatstore.routing.flagfile import StageFlag
+    from chatstore.settings import Settings
 
 _CLEARED_AT_ONCE = 500
 
@@ -96,8 +97,18 @@ def stage(
     _check(move)
     if close_way_back and not yes:
         _confirm(kind)
-    flag = run(_set(move), afterwards="the stage may be set already: chatstore stage shows it")
+    flag = _set_alone(move)
     _tell({kind: flag}, as_json=as_json)
+
+
+def _set_alone(move: _Move) -> StageFlag:
+    from chatstore.cli.flags import flag_file_held
+    from chatstore.settings import load_settings
+
+    settings = load_settings()
+    # Before the event loop runs, so that Ctrl-C ends the waiting.
+    with flag_file_held(settings):
+        return run(_set(move, settings), afterwards="the stage may be set already: chatstore stage shows it")
 
 
 def _check(move: _Move) -> None:
@@ -135,15 +146,12 @@ def _tell(flags: Mapping[Kind, StageFlag | None], *, as_json: bool) -> None:
     answer(document, (f"{kind}: {describe(flag)}" for kind, flag in flags.items()), as_json=as_json)
 
 
-async def _set(move: _Move) -> StageFlag:
+async def _set(move: _Move, settings: Settings) -> StageFlag:
     from chatstore.backends import Backends
     from chatstore.cli.flags import read_flag, write_flag
     from chatstore.cli.sides import look
     from chatstore.routing.flagfile import StageFlag
-    from chatstore.settings import load_settings, require
 
-    settings = load_settings()
-    require(settings, "flag_file")
     async with Backends(settings) as backends:
         view = await look(backends, move.kind)
         # Without a flag, the router serves what is recorded, else what is configured.
