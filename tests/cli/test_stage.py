@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 
 import pytest
 
@@ -223,6 +224,8 @@ def test_two_at_once_lose_neither_change(program, stack, redis_database, flag_fi
         before = read_flag(settings, Kind.CHAT) or StageFlag(default=Stage.OFF)
         other = program.started("stage", "chat", "dualwrite", "--user", "theirs")
         assert other.stderr.readline() == "waits for another `chatstore stage` to end\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(1)
         write_flag(settings, Kind.CHAT, before.for_users(Stage.DUALWRITE, ["mine"]))
     assert ended(other).status == 0
     assert chat_flag(flag_file).users == {"mine": Stage.DUALWRITE, "theirs": Stage.DUALWRITE}
