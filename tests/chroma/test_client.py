@@ -43,7 +43,7 @@ async def test_a_server_that_never_answers_is_given_up():
 async def test_a_server_that_falls_silent_later_is_given_up_too(server):
     await ChromaDocuments(server).upsert("u", NewDocument("x", embedding=EAST))
     sessions = [server._client._server._session, server._client._admin_client._server._session]
-    assert all(session.timeout.read == 30 for session in sessions)
+    assert all(session.timeout.read == 10 for session in sessions)
 
 
 @pytest.mark.parametrize("wrong", [{"database": "nobody_made_it"}, {"tenant": "nobody_made_it"}])

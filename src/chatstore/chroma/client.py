@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,7 +19,7 @@ from chatstore.chroma.failures import no_such_database, refused_credentials, tra
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError
 
 _THREADS = 8
-_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 10.0
 _CLOUD = "https://api.trychroma.com"
 
 
@@ -33,16 +32,18 @@ class ChromaClient:
     a read, measured on loopback), and the latter, as of 1.5.9, does not verify a server's TLS certificate by default
     and shares one connection pool, with its credentials, among all clients of an event loop.
 
-    A cancelled call leaves its thread at work until Chroma answers; what it does then still happens.
+    A call that is cancelled, or given up, leaves its thread at work until Chroma answers or the connection has been
+    silent for as long again; what it does then still happens.
     """
 
-    def __init__(self, connect: Callable[[], Any], *, address: str, owned: bool) -> None:
+    def __init__(self, connect: Callable[[], Any], *, address: str, owned: bool, timeout: float | None) -> None:
         self.address = address
         self._connect = connect
         self._owned = owned
+        self._timeout = timeout
         self._client: Any = None
         self._limit: int | None = None
-        self._connecting = threading.Lock()
+        self._connecting = asyncio.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="chatstore-chroma")
 
     @classmethod
@@ -62,7 +63,7 @@ class ChromaClient:
             tenant: Its tenant.
             database: Its database.
             headers: What each request carries, such as a token.
-            timeout: After how many seconds of silence a call ends with `UnavailableError`.
+            timeout: After how many seconds without its answer a call ends with `UnavailableError`.
 
         Raises:
             ConfigurationError: The URL is not one of http or https.
@@ -78,7 +79,7 @@ class ChromaClient:
             client = chromadb.HttpClient(host=url, tenant=tenant, database=database, settings=settings)
             return _with_timeout(client, timeout)
 
-        return cls(connect, address=address, owned=True)
+        return cls(connect, address=address, owned=True, timeout=timeout)
 
     @classmethod
     def embedded(cls, path: str | Path) -> ChromaClient:
@@ -92,7 +93,7 @@ class ChromaClient:
 
             return chromadb.PersistentClient(str(path), settings=_settings())
 
-        return cls(connect, address=str(path), owned=True)
+        return cls(connect, address=str(path), owned=True, timeout=None)
 
     @classmethod
     def cloud(
@@ -112,15 +113,21 @@ class ChromaClient:
             client = chromadb.CloudClient(tenant=tenant, database=database, api_key=api_key, settings=_settings())
             return _with_timeout(client, timeout)
 
-        return cls(connect, address=_CLOUD, owned=True)
+        return cls(connect, address=_CLOUD, owned=True, timeout=timeout)
 
     @classmethod
-    def of(cls, client: Any) -> ChromaClient:
+    def of(cls, client: Any, *, timeout: float = _TIMEOUT_SECONDS) -> ChromaClient:
         """Return a client that uses one of chromadb's that the app already has, blocking or asynchronous.
 
-        It stays the app's: `close` leaves it open, and its timeouts are its own.
+        It stays the app's: `close` leaves it open. As chromadb's clients wait for ever, and cannot be told otherwise,
+        those of its connections that have no timeout get this one: a server that fell silent would hold a thread for
+        good with each call.
         """
-        return cls(lambda: client, address="the app's own client", owned=False)
+
+        def connect() -> Any:
+            return _with_timeout(client, timeout)
+
+        return cls(connect, address="the app's own client", owned=False, timeout=timeout)
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,9 +153,10 @@ class ChromaClient:
             ChatStoreError: As `failures.translated` says.
         """
         try:
-            if inspect.iscoroutinefunction(method):
-                return await method(**arguments)
-            return await self._in_thread(partial(method, **arguments))
+            async with asyncio.timeout(self._timeout):
+                if inspect.iscoroutinefunction(method):
+                    return await method(**arguments)
+                return await self._in_thread(partial(method, **arguments))
         except Exception as error:
             raise translated(error, self.address) from error
 
@@ -168,7 +176,9 @@ class ChromaClient:
     async def _connected(self) -> Any:
         if self._client is None:
             try:
-                await self._in_thread(self._connect_once)
+                async with asyncio.timeout(self._timeout), self._connecting:
+                    if self._client is None:
+                        self._client = await self._in_thread(self._connect)
             except ChatStoreError:
                 raise
             except ValueError as error:
@@ -179,11 +189,6 @@ class ChromaClient:
             except Exception as error:
                 raise translated(error, self.address) from error
         return self._client
-
-    def _connect_once(self) -> None:
-        with self._connecting:
-            if self._client is None:
-                self._client = self._connect()
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -211,7 +216,8 @@ def _probe(url: str, path: str, *, headers: Mapping[str, str] | None, timeout: f
 
 def _with_timeout(client: Any, seconds: float) -> Any:
     for session in _sessions(client):
-        session.timeout = httpx.Timeout(seconds)
+        if session.timeout == httpx.Timeout(None):
+            session.timeout = httpx.Timeout(seconds)
     return client
 
 
@@ -227,7 +233,7 @@ def _sessions(client: Any) -> list[httpx.Client]:
     chromadb makes one for itself and one for its admin client, both without a timeout and with no setting for one, and
     leaves both open when it is closed.
     """
-    servers = (client._server, client._admin_client._server)  # noqa: SLF001
+    servers = [getattr(part, "_server", None) for part in (client, getattr(client, "_admin_client", None))]
     return [session for server in servers if isinstance(session := getattr(server, "_session", None), httpx.Client)]
 
 

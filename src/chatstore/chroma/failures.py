@@ -21,6 +21,8 @@ def translated(error: Exception, address: str) -> ChatStoreError:
     """
     from chromadb import errors  # noqa: PLC0415 - whoever has an error of chromadb's has imported it already
 
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return UnavailableError(f"Chroma at {address} did not answer in time: check that it runs and is not overloaded")
     if isinstance(error, httpx.TransportError):
         return UnavailableError(
             f"Chroma at {address} did not answer ({type(error).__name__}): check that it runs there and can be reached"

@@ -46,6 +46,8 @@ class SupabaseClient:
             },
             http_client=client.postgrest.session,
         )
+        # For a whole request: httpx counts each wait for data anew, so that a trickle would never end.
+        self._answer_within = client.postgrest.session.timeout.read
         self._schema = _SchemaCheck()
         self._owned: httpx.AsyncClient | None = None
 
@@ -122,6 +124,13 @@ class SupabaseClient:
             await self._owned.aclose()
 
     async def _send(self, function: str, parameters: dict[str, str]) -> Any:
+        try:
+            async with asyncio.timeout(self._answer_within):
+                return await self._send_until_won(function, parameters)
+        except TimeoutError as error:
+            raise translated(error, self._url) from error
+
+    async def _send_until_won(self, function: str, parameters: dict[str, str]) -> Any:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return (await self._requests.rpc(function, parameters).execute()).data

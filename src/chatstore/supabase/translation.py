@@ -52,7 +52,7 @@ def translated(error: Exception, url: str) -> ChatStoreError:
     """
     if isinstance(error, APIError):
         return _refused(error, url)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
         return UnavailableError(f"Supabase at {url} did not answer in time: is it overloaded, or SUPABASE_URL wrong?")
     return UnavailableError(
         f"Supabase at {url} cannot be reached ({type(error).__name__}): is it running, is SUPABASE_URL right?"

@@ -1,0 +1,185 @@
+"""Routers over real servers, with a proxy before each side, and what tests ask of both kinds alike."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from chatstore.chroma import ChromaClient, ChromaDocuments
+from chatstore.models import Embedding, Kind, NewDocument, NewMessage, Side, Stage, new_id, utc_now
+from chatstore.redis import RedisChat, RedisDocuments, chat_layout, connect, document_layout
+from chatstore.routing import (
+    ROUTES,
+    ChatRouter,
+    DocumentRouter,
+    Sides,
+    StageResolver,
+    chat_repairer,
+    chat_replicator,
+    document_repairer,
+    document_replicator,
+)
+from chatstore.supabase import SupabaseChat, SupabaseClient
+from tests.conformance.factories.chroma import new_database
+from tests.flags import Flags
+from tests.network.proxy import Proxy, proxied
+
+PATIENCE = 5.0
+"""Seconds that clients here wait for an answer, and the second side's writes altogether, while all is well."""
+SHORT = 0.25
+"""The same while something is broken, so that nobody waits long for what will not come."""
+EAST = Embedding.of([1, 0])
+
+
+@dataclass
+class App:
+    """One app: its router, the flags that move it, the network to each side, and stores that no fault reaches."""
+
+    kind: Kind
+    router: ChatRouter | DocumentRouter
+    flags: Flags
+    network: dict[Side, Proxy]
+    direct: Sides
+    clients: list
+    repairing: asyncio.Task | None = None
+
+    @property
+    def counts(self):
+        return self.router.replicator.counts
+
+    async def break_by(self, side, fault):
+        self.wait_at_most(SHORT)
+        await self.network[side].break_by(fault)
+
+    async def mend(self, side):
+        await self.network[side].repair()
+        self.wait_at_most(PATIENCE)
+
+    def wait_at_most(self, seconds):
+        for client in self.clients:
+            for name in ("answer_within", "_answer_within", "_timeout"):
+                if hasattr(client, name):
+                    setattr(client, name, seconds)
+        self.router.replicator._deadline = seconds
+
+    async def open(self, user):
+        """Make what `write` needs, and return its key."""
+        return (await self.router.create_session(user)).id if self.kind is Kind.CHAT else ""
+
+    async def write(self, user, key, text):
+        """One write that may be repeated."""
+        if self.kind is Kind.CHAT:
+            await self.router.append(user, key, NewMessage("user", text, id=f"{key}-{text}"))
+        else:
+            await self.router.upsert(user, NewDocument(text, id=f"{user}-{text}", embedding=EAST))
+
+    async def read(self, user, key):
+        return await self.read_from(self.router, user, key)
+
+    async def read_from(self, store, user, key):
+        if self.kind is Kind.CHAT:
+            return [message.content for message in await store.messages(user, key)]
+        return sorted(document.text for document in (await store.list_documents(user)).items)
+
+    async def marks(self):
+        return sum([(await self.direct[side].journal.backlog()).marks for side in Side])
+
+    async def repair(self):
+        """Merge all that is marked, as `chatstore repair` does."""
+        return await (chat_repairer if self.kind is Kind.CHAT else document_repairer)(self.direct).run()
+
+    def repair_in_the_background(self):
+        """Do what `chatstore.open` does beside the app, over the app's own connections."""
+        repairer = chat_repairer if self.kind is Kind.CHAT else document_repairer
+        self.repairing = asyncio.create_task(repairer(self.router.sides, one_sided=False).watch(0.1))
+
+
+@asynccontextmanager
+async def app(kind, stage, servers):
+    """An app at a stage, over empty databases."""
+    async with AsyncExitStack() as closing:
+        urls = {Side.OLD: servers.redis, Side.NEW: servers.supabase if kind is Kind.CHAT else servers.chroma}
+        network = {side: await closing.enter_async_context(proxied(url)) for side, url in urls.items()}
+        name = None if kind is Kind.CHAT else new_database(servers.chroma)
+        far, clients = await _sides(closing, servers, {side: proxy.url for side, proxy in network.items()}, name)
+        near, _ = await _sides(closing, servers, urls, name)
+        for side in Side:
+            await near[side].journal.remember(verified_at=utc_now(), journal_open=True)
+        flags = Flags(stage)
+        made = App(kind, _router(kind, far, flags), flags, network, near, clients)
+        try:
+            yield made
+        finally:
+            if made.repairing is not None:
+                made.repairing.cancel()
+                await asyncio.gather(made.repairing, return_exceptions=True)
+            await made.router.close()
+
+
+async def _sides(closing, servers, urls, database):
+    """Both stores, and their clients: of chat, or of documents when Chroma's database is named."""
+    old = await closing.enter_async_context(connect(urls[Side.OLD], timeout=PATIENCE))
+    if database is None:
+        new = SupabaseClient.connect(urls[Side.NEW], servers.secret_key, timeout=PATIENCE)
+        closing.push_async_callback(new.close)
+        return Sides(RedisChat(old, chat_layout("hash")), SupabaseChat(new)), [old, new]
+    new = await closing.enter_async_context(ChromaClient.server(urls[Side.NEW], database=database, timeout=PATIENCE))
+    return Sides(RedisDocuments(old, document_layout("hash")), ChromaDocuments(new)), [old, new]
+
+
+def _router(kind, sides, flags):
+    stages = StageResolver(kind, [sides[side].journal for side in Side], client=flags.client, refresh=0.5)
+    if kind is Kind.CHAT:
+        router = ChatRouter(sides, stages, replicator=chat_replicator(sides))
+    else:
+        router = DocumentRouter(sides, stages, replicator=document_replicator(sides))
+        # How long a repairer leaves a mark alone whose writer may be at work: no writer here works longer.
+        router._lease = timedelta(seconds=1)
+    router.replicator._rest = 0.3
+    for missed in router.replicator._missed.values():
+        missed._pause = 0.1
+    return router
+
+
+def first_of(stage):
+    return ROUTES[stage].first
+
+
+class Told(logging.Handler):
+    """Waits for a line of the log: `async with told("… again"): …` ends when it was said."""
+
+    def __init__(self, text):
+        super().__init__(logging.INFO)
+        self._text = text
+        self._loop = asyncio.get_running_loop()
+        self.said = asyncio.Event()
+
+    def emit(self, record):
+        if self._text in record.getMessage():
+            self._loop.call_soon_threadsafe(self.said.set)
+
+
+@asynccontextmanager
+async def told(text, within=15.0):
+    """Do what is inside, and wait until the log says `text`."""
+    logger = logging.getLogger("chatstore.routing")
+    level = logger.level
+    handler = Told(text)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+        async with asyncio.timeout(within):
+            await handler.said.wait()
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def user():
+    return f"user-{new_id()}"
+
+
+PAIRS = [(kind, stage) for kind in Kind for stage in (Stage.DUALWRITE, Stage.LIVE)]
+NAMES = [f"{kind}-{stage}" for kind, stage in PAIRS]
