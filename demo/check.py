@@ -7,8 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from demo.ledger import Call, Effect, Outcome, What
+from demo.history import History, histories
+from demo.ledger import Call, Outcome, What
 
+POP = "pop"
+"""The name of a call that takes a message for its caller alone."""
 BEFORE = "before"
 """The writer of what was there before the app knew chatstore."""
 
@@ -78,20 +81,21 @@ def judge(
     """
     seen = [item for item in seen if item.what in whats]
     written = [call for call in calls if call.effects and call.effects[0].what in whats]
-    counted = [call for call in written if _is_sure(call, until)]
+    counted = [call for call in written if call.outcome is Outcome.ACKNOWLEDGED and call.ended <= until]
     verdict = Verdict(
         side=side,
         acknowledged=sum(call.writer != BEFORE for call in counted),
         before=sum(len(call.effects) for call in counted if call.writer == BEFORE),
         records=len(seen),
     )
-    records = _records(written, until)
+    records = histories(written, until)
     found = Counter((item.what, item.id) for item in seen)
     for item in seen:
         _judge_seen(verdict, item, records)
     verdict.doubled.extend(
         f"{what} {name} is there {times} times" for (what, name), times in found.items() if times > 1
     )
+    verdict.doubled.extend(_popped_twice(counted))
     verdict.missing.extend(
         f"{what} {name} is not there"
         for (what, name), record in records.items()
@@ -101,71 +105,7 @@ def judge(
     return verdict
 
 
-@dataclass(slots=True)
-class _Write:
-    """One effect of one call."""
-
-    effect: Effect
-    call: Call
-    place: tuple[float, int]
-    sure: bool
-
-
-@dataclass(slots=True)
-class _Record:
-    """All that the ledger says about one record."""
-
-    user_id: str
-    session: _Record | None
-    writes: list[_Write] = field(default_factory=list)
-
-    @property
-    def is_deleted(self) -> bool:
-        """Whether a deletion of it, or of its session, was acknowledged."""
-        return any(w.sure and w.effect.value is None for w in self.writes) or (
-            self.session is not None and self.session.is_deleted
-        )
-
-    @property
-    def may_be_deleted(self) -> bool:
-        return any(w.effect.value is None for w in self.writes) or (
-            self.session is not None and self.session.may_be_deleted
-        )
-
-    @property
-    def must_exist(self) -> bool:
-        return any(w.sure for w in self.writes) and not self.may_be_deleted
-
-    @property
-    def values(self) -> set[str | None]:
-        """What it may say: what the last acknowledged write made it, or any whose outcome is not known."""
-        sure = [w for w in self.writes if w.sure]
-        return {w.effect.value for w in self.writes if not w.sure} | {w.effect.value for w in sure[-1:]}
-
-    @property
-    def birth(self) -> _Write:
-        return self.writes[0]
-
-
-def _is_sure(call: Call, until: float) -> bool:
-    return call.outcome is Outcome.ACKNOWLEDGED and call.ended <= until
-
-
-def _records(written: Iterable[Call], until: float) -> dict[tuple[What, str], _Record]:
-    records: dict[tuple[What, str], _Record] = {}
-    for call in sorted(written, key=lambda call: call.began):
-        if call.outcome is Outcome.FAILED:
-            continue
-        for index, effect in enumerate(call.effects):
-            key = effect.what, effect.id
-            if key not in records:
-                session = records.get((What.SESSION, effect.session_id))
-                records[key] = _Record(call.user_id, session)
-            records[key].writes.append(_Write(effect, call, (call.began, index), _is_sure(call, until)))
-    return records
-
-
-def _judge_seen(verdict: Verdict, item: Seen, records: dict[tuple[What, str], _Record]) -> None:
+def _judge_seen(verdict: Verdict, item: Seen, records: dict[tuple[What, str], History]) -> None:
     record = records.get((item.what, item.id))
     name = f"{item.what} {item.id}"
     if record is None:
@@ -174,13 +114,29 @@ def _judge_seen(verdict: Verdict, item: Seen, records: dict[tuple[What, str], _R
         verdict.foreign.append(
             f"{name} of {record.user_id} lies with {item.user_id} in {item.session_id or 'no session'}"
         )
-    elif record.is_deleted:
+    elif record.is_gone:
         verdict.undead.append(f"{name} was deleted and is there")
     elif item.value not in record.values:
         verdict.missing.append(f"{name} does not say what it was last made to say")
 
 
-def _disordered(seen: Iterable[Seen], records: dict[tuple[What, str], _Record]) -> Iterator[str]:
+def _popped_twice(calls: Iterable[Call]) -> Iterator[str]:
+    """Yield the messages that two callers got for themselves. Two sides may give one each, while they differ."""
+    popped = Counter(
+        (effect.id, call.side) for call in calls if call.name == POP and call.side for effect in call.effects
+    )
+    for (name, side), times in popped.items():
+        if times > 1:
+            yield f"message {name} was popped {times} times on the {side} side"
+
+
+def too_little(calls: Iterable[Call], names: Iterable[str], least: int) -> list[str]:
+    """Return which of these calls were acknowledged less often than `least`: then a good verdict would mean nothing."""
+    done = Counter(call.name for call in calls if call.outcome is Outcome.ACKNOWLEDGED and call.writer != BEFORE)
+    return [f"{name}: {done[name]} acknowledged, not {least}" for name in names if done[name] < least]
+
+
+def _disordered(seen: Iterable[Seen], records: dict[tuple[What, str], History]) -> Iterator[str]:
     """Yield the messages that stand behind one which the same writer appended later.
 
     Writers who write to one session at the same time have no order between them; what was there before comes first.

@@ -43,21 +43,29 @@ class StaleReadError(Exception):
     """A read did not show what its user had written before."""
 
 
+ALL = "*"
+"""The id of an effect on all messages of a session."""
+ONE = "?"
+"""The id of an effect on one message of a session, when only the answer tells which."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What a write makes of one record. All ids in the demo are unique, and none is used again after a deletion.
+    """What a write makes of one record. A message's id is never used again after a deletion.
 
     Attributes:
         what: A session, a message or a document.
-        id: Its id.
+        id: Its id; for messages that are deleted also `ALL` or `ONE`.
         value: What it says afterwards: a session's title, a message's content, a document's digest; None: deleted.
         session_id: A message's session.
+        begins: Whether a session begins with it, so that it may come after a deletion. A first write always does.
     """
 
     what: What
     id: str
     value: str | None
     session_id: str = ""
+    begins: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +81,7 @@ class Call:
         outcome: What became of it.
         detail: Why it was not acknowledged.
         effects: What it makes of which records; none for a read.
+        side: The side that it was served by, where its caller knows.
     """
 
     name: str
@@ -83,6 +92,18 @@ class Call:
     outcome: Outcome
     detail: str = ""
     effects: tuple[Effect, ...] = ()
+    side: str = ""
+
+
+@dataclass(slots=True)
+class Pending:
+    """A call under way.
+
+    Attributes:
+        effects: What it did, when its answer tells more than could be written down before.
+    """
+
+    effects: Sequence[Effect] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +130,9 @@ class LedgerWriter:
         self._numbers = itertools.count()
 
     @contextmanager
-    def call(self, name: str, user_id: str, writer: str, effects: Sequence[Effect] = ()) -> Iterator[None]:
+    def call(
+        self, name: str, user_id: str, writer: str, effects: Sequence[Effect] = (), *, side: str = ""
+    ) -> Iterator[Pending]:
         """Write down the call that the block makes; whatever it raises goes on."""
         number = next(self._numbers)
         self._write(
@@ -119,10 +142,12 @@ class LedgerWriter:
             writer=writer,
             began=time.monotonic(),
             effects=[asdict(effect) for effect in effects],
+            side=side,
         )
+        pending = Pending()
         outcome, detail = Outcome.UNKNOWN, ""
         try:
-            yield
+            yield pending
             outcome = Outcome.ACKNOWLEDGED
         except (NotFoundError, ConflictError, InvalidRecordError) as error:
             outcome, detail = Outcome.FAILED, str(error)
@@ -134,7 +159,8 @@ class LedgerWriter:
             detail = f"{type(error).__name__}: {error}"
             raise
         finally:
-            self._write(end=number, ended=time.monotonic(), outcome=outcome, detail=detail)
+            known = {} if pending.effects is None else {"effects": [asdict(effect) for effect in pending.effects]}
+            self._write(end=number, ended=time.monotonic(), outcome=outcome, detail=detail, **known)
 
     def counts(self, *, compared: int, mismatched: int) -> None:
         """Write down what the process has counted so far."""

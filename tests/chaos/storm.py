@@ -1,0 +1,199 @@
+"""A migration in a storm: an app's processes at any stages, killed and started again, beside a migrator and repairers
+that are killed as well; and what must have come of it.
+"""
+
+import asyncio
+from contextlib import asynccontextmanager
+from random import Random
+
+from redis import Redis
+
+from chatstore.backends import Backends
+from chatstore.migration import verify_chat, verify_documents
+from chatstore.migration.patience import Patience
+from chatstore.models import Kind, Side, Stage
+from chatstore.routing import chat_repairer, document_repairer
+from chatstore.settings import load_settings
+from demo import legacy
+from demo.check import BEFORE, judge, too_little
+from demo.ledger import Call, Outcome, What, read_ledger
+from demo.readings import read_chroma, read_postgres, read_redis
+from tests.chaos import app, plan
+from tests.chaos.fleet import Fleet
+from tests.chaos.stages import StageFile
+from tests.chaos.users import WRITES
+
+CHAT = frozenset({What.SESSION, What.MESSAGE})
+DOCUMENTS = frozenset({What.DOCUMENT})
+SESSIONS_BEFORE = 40
+REPAIRED_WITHIN = 60.0
+
+
+class Storm:
+    """One run over a stack of its own.
+
+    Args:
+        stack: The servers; nothing lies on them yet.
+        folder: Where ledgers and logs go.
+        seed: Decides what happens when, as `tests.chaos.plan` says.
+    """
+
+    def __init__(self, stack, folder, seed):
+        self.place = app.Place(stack.settings.environment(), folder, plan.USERS)
+        self.fleet = Fleet(self.place, seed)
+        self._stack = stack
+        self._seed = seed
+        self._file = StageFile(folder / "stages.json")
+        self._stages = {}
+        self._before = []
+
+    def settings(self):
+        given = self._stack.settings
+        return load_settings(
+            _env_file=None,
+            redis_url=given.redis_url,
+            supabase_url=given.supabase_url,
+            supabase_secret_key=given.supabase_secret_key,
+            chroma_url=given.chroma_url,
+        )
+
+    # What was there before
+
+    def fill(self):
+        """Leave in Redis what an app leaves there that has never heard of chatstore."""
+        random = Random(self._seed)
+        users = list(plan.USERS)
+        sessions = legacy.make_sessions(users, SESSIONS_BEFORE, random)
+        sessions += [legacy.LegacySession(f"{user}-stack", user, "stack", "", 1, ()) for user in users]
+        documents = legacy.make_documents(users[:1], random)
+        with Redis.from_url(self._stack.redis.url) as redis:
+            legacy.write(redis, sessions, documents)
+        for record in (*sessions, *documents):
+            self._before.append(
+                Call(
+                    name="write",
+                    user_id=record.user_id,
+                    writer=BEFORE,
+                    began=0.0,
+                    ended=0.0,
+                    outcome=Outcome.ACKNOWLEDGED,
+                    effects=tuple(record.effects),
+                )
+            )
+
+    # What happens
+
+    def set_stages(self, stage, slot=None, user=None):
+        for slot_set in plan.SLOTS if slot is None else (slot,):
+            for user_set in plan.USERS if user is None else (user,):
+                self._stages.setdefault(str(slot_set), {})[user_set] = stage.value
+        self._file.write(self._stages)
+
+    async def start(self):
+        self.set_stages(Stage.OFF)
+        await asyncio.gather(*(self.fleet.start(slot) for slot in plan.SLOTS))
+        await self.fleet.start_other(plan.REPAIRER, app.repair)
+        await self.fleet.serving(plan.SLOTS)
+
+    @asynccontextmanager
+    async def flipping(self, part, stages):
+        """Flip users to any of some stages, in single processes or in all, for the length of the block."""
+        task = asyncio.create_task(self._flip(part, stages))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _flip(self, part, stages):
+        for flip in plan.flips(self._seed, part, stages):
+            await asyncio.sleep(flip.after)
+            self.set_stages(flip.stage, flip.slot, flip.user)
+
+    async def kill(self, part, count):
+        """Kill processes and start them again."""
+        for kill in plan.kills(self._seed, part, count):
+            await asyncio.sleep(kill.after)
+            await self.fleet.kill(kill.slot)
+            if kill.slot == plan.REPAIRER:
+                await self.fleet.start_other(plan.REPAIRER, app.repair)
+            else:
+                await self.fleet.start(kill.slot)
+
+    async def migrate(self, part, kills):
+        """Run a migrator, kill it again and again, and let the last one come to its end."""
+        for number, pause in enumerate([*plan.pauses(self._seed, part, kills), None]):
+            name = f"migrator-{part}-{number}"
+            running = await self.fleet.start_other(name, app.migrate)
+            await asyncio.to_thread(running.heard, app.READY, 60.0)
+            if pause is None:
+                await asyncio.to_thread(running.heard, app.DONE, 60.0)
+            else:
+                await asyncio.sleep(pause)
+                await self.fleet.kill(name)
+
+    async def finish(self):
+        await self.fleet.kill(plan.REPAIRER)
+        await self.fleet.finish(plan.SLOTS)
+
+    # What must have come of it
+
+    async def verify(self):
+        """Return what chatstore itself finds."""
+        async with Backends(self.settings()) as backends:
+            reports = []
+            for kind, sides, check, repairer in (
+                (Kind.CHAT, await backends.chat_sides(), verify_chat, chat_repairer),
+                (Kind.DOCUMENTS, await backends.document_sides(), verify_documents, document_repairer),
+            ):
+                repair = repairer(sides).run
+                reports.append(await check(sides.old, sides.new, backends.progress(kind), repair=repair))
+            return reports
+
+    async def settle(self):
+        """Copy and merge until no mark is left."""
+        await app.backfill(self.settings(), Patience(first=0.1, longest=0.5, limit=30))
+        async with Backends(self.settings()) as backends:
+            chat, documents = await backends.chat_sides(), await backends.document_sides()
+            async with asyncio.timeout(REPAIRED_WITHIN):
+                for sides, repairer in ((chat, chat_repairer), (documents, document_repairer)):
+                    while any([(await sides[side].journal.backlog()).marks for side in Side]):
+                        await repairer(sides).run()
+                        await asyncio.sleep(0.2)  # for leases to end, which nobody announces
+
+    def calls(self):
+        ledgers = [read_ledger(file)[0] for file in self.fleet.ledgers if file.exists()]
+        return self._before + [call for ledger in ledgers for call in ledger]
+
+    def judge(self):
+        """Return what is wrong, each problem in a line."""
+        calls = self.calls()
+        old = read_redis(self._stack.redis.url)
+        chat, documents = read_postgres(self._stack.settings.supabase_db_url), read_chroma(self._stack.chroma.url)
+        verdicts = [
+            judge("Redis", calls, old),
+            judge("Supabase", calls, chat, whats=CHAT),
+            judge("Chroma", calls, documents, whats=DOCUMENTS),
+        ]
+        problems = [f"{verdict.side}: {problem}" for verdict in verdicts for problem in verdict.problems]
+        problems += [f"{call.user_id}: {call.detail}" for call in calls if call.outcome is Outcome.STALE]
+        return problems + _unlike(old, [*chat, *documents])
+
+    def too_little(self, least):
+        """Return which kinds of write were acknowledged too seldom for a verdict to mean anything."""
+        return too_little(self.calls(), WRITES, least)
+
+
+def _unlike(old, new):
+    """Return what one side holds and the other one does not, or in another order."""
+    old, new = (
+        {(seen.what, seen.id): (seen, place) for place, seen in enumerate(sorted(side, key=_place))}
+        for side in (old, new)
+    )
+    differing = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
+    return [f"{what} {name} differs: {old.get((what, name))}, {new.get((what, name))}" for what, name in differing]
+
+
+def _place(seen):
+    """Sorts records into one order on both sides, and leaves the messages of a session in theirs."""
+    return (seen.what, seen.session_id, "" if seen.what is What.MESSAGE else seen.id)
