@@ -17,7 +17,7 @@ from openfeature.provider import ProviderStatus
 from chatstore.backends import Backends
 from chatstore.errors import ConfigurationError
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
-from chatstore.models import Kind, Side
+from chatstore.models import Backlog, Kind, Side
 from chatstore.routing import (
     ChatRouter,
     DocumentRouter,
@@ -77,6 +77,19 @@ class Stores:
         if self._documents is None:
             raise ConfigurationError("there is no document store: set REDIS_URL, or one of Chroma's settings, or both")
         return self._documents
+
+    async def backlog(self) -> dict[Kind, Backlog]:
+        """Return how far the two sides of each kind are apart; nothing of a kind that has one side only.
+
+        Raises:
+            UnavailableError: A side did not answer.
+        """
+        routers = {
+            kind: store
+            for kind, store in ((Kind.CHAT, self._chat), (Kind.DOCUMENTS, self._documents))
+            if isinstance(store, ChatRouter | DocumentRouter)
+        }
+        return {kind: await router.sides.backlog() for kind, router in routers.items()}
 
     async def close(self) -> None:
         """Finish what is under way; what the second side lacks then stays marked."""

@@ -18,6 +18,7 @@ from chatstore.models import Backlog, Mark, MigrationState, Stage, from_micros, 
 NAME = "chatstore_journal"
 
 _STATE = "state"
+_MARKS: dict[str, Any] = {"kind": MARK}
 _MAX_KEYS = 10_000
 
 
@@ -53,11 +54,19 @@ class ChromaJournal(Journal):
 
     async def marks(self, *, limit: int, after: Mark | None = None) -> Sequence[Mark]:
         oldest: list[Mark] = []
-        async for page in self._pages(None if after is None else to_micros(after.at)):
+        async for page in self._pages(_MARKS if after is None else _made_since(after.at)):
             behind = [mark for mark in page if after is None or _age(mark) > _age(after)]
             # A page may repeat what the one before it had.
             oldest = heapq.nsmallest(limit, {mark.token: mark for mark in (*oldest, *behind)}.values(), key=_age)
         return oldest
+
+    async def walk(self, *, until: datetime, page: int, one_sided: bool = True) -> AsyncIterator[Sequence[Mark]]:
+        # Page by page of `marks`, each would read all that is marked.
+        clauses: list[dict[str, Any]] = [_MARKS, {"at": {"$lte": to_micros(until)}}]
+        if not one_sided:
+            clauses.append({"while_open": False})
+        async for found in self._pages({"$and": clauses}, page):
+            yield found
 
     async def marks_of(self, user_id: str, keys: Sequence[str] | None = None) -> Sequence[Mark]:
         standing = await self._standing({user_id}, None if keys is None else set(keys))
@@ -66,7 +75,7 @@ class ChromaJournal(Journal):
     async def backlog(self) -> Backlog:
         tokens: set[str] = set()
         oldest: datetime | None = None
-        async for page in self._pages():
+        async for page in self._pages(_MARKS):
             tokens.update(mark.token for mark in page)
             oldest = min([mark.at for mark in page] + ([oldest] if oldest else []))
         return Backlog(len(tokens), oldest)
@@ -114,16 +123,18 @@ class ChromaJournal(Journal):
             found += [decode_mark(record) for record in await self._collection.get(where=where)]
         return found
 
-    async def _pages(self, since: int | None = None) -> AsyncIterator[list[Mark]]:
-        """Yield all marks, or those made at `since` or later, in no certain order."""
-        kind: dict[str, Any] = {"kind": MARK}
-        where = kind if since is None else {"$and": [kind, {"at": {"$gte": since}}]}
+    async def _pages(self, where: dict[str, Any], size: int = BATCH) -> AsyncIterator[list[Mark]]:
+        """Yield the marks that fit, in no certain order."""
 
         async def fetch(limit: int, offset: int) -> list[Record]:
             return await self._collection.get(where=where, limit=limit, offset=offset)
 
-        async for stretch in walk(fetch, lambda record: record.id, size=BATCH):
+        async for stretch in walk(fetch, lambda record: record.id, size=size):
             yield [decode_mark(record) for record in stretch.items]
+
+
+def _made_since(time: datetime) -> dict[str, Any]:
+    return {"$and": [_MARKS, {"at": {"$gte": to_micros(time)}}]}
 
 
 def _state_of(record: Record) -> MigrationState:

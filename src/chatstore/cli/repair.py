@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatstore.cli.kinds import Chat, Documents, named, open_kinds
+from chatstore.cli.kinds import Chat, Documents, Opened, named, open_kinds
 from chatstore.cli.output import AsJson, Status, answer, end, number, say
 from chatstore.cli.running import Stopped, run
 from chatstore.models import Kind
 
 if TYPE_CHECKING:
-    from chatstore.routing import RepairReport
+    from chatstore.routing import RepairReport, Round
 
 _Watch = Annotated[
     bool, typer.Option("--watch", help="Go on repairing until Ctrl-C, and wait for a server that is away.")
@@ -31,7 +31,8 @@ def repair(*, chat: Chat = False, documents: Documents = False, watch: _Watch = 
     """Merge every record on which the sides may differ.
 
     An app does this as it runs, but for what was written to one side on purpose, at off or complete. This does
-    it all, now: before the way back, say.
+    it all, now: before the way back, say. Any number of them, and of apps, share the work. With --watch it prints a
+    line (with --json, an object a line) after each round in which something changed.
 
     Example:  chatstore repair --watch
     """
@@ -46,18 +47,11 @@ def repair(*, chat: Chat = False, documents: Documents = False, watch: _Watch = 
 
 
 def _watch_until_stopped(kinds: Sequence[Kind], *, as_json: bool) -> None:
-    if as_json:
-        raise typer.BadParameter("--watch has no end that --json could report")
-    logger, before = logging.getLogger("chatstore.routing"), logging.getLogger("chatstore.routing").level
-    # What it repairs is told in its log lines, of the level INFO.
-    logger.setLevel(logging.INFO)
     say("repairs until Ctrl-C")
     try:
-        run(_watch(kinds), afterwards="")
+        run(_watch(kinds, as_json=as_json), afterwards="")
     except Stopped:
         say("stopped")
-    finally:
-        logger.setLevel(before)
 
 
 async def _repair(kinds: Sequence[Kind]) -> dict[Kind, RepairReport]:
@@ -68,13 +62,28 @@ async def _repair(kinds: Sequence[Kind]) -> dict[Kind, RepairReport]:
         return {opened.kind: await opened.repairer.run() for opened in await open_kinds(backends, kinds, "repair")}
 
 
-async def _watch(kinds: Sequence[Kind]) -> None:
+async def _watch(kinds: Sequence[Kind], *, as_json: bool) -> None:
     from chatstore.backends import Backends
     from chatstore.settings import load_settings
 
     async with Backends(load_settings()) as backends, asyncio.TaskGroup() as group:
         for opened in await open_kinds(backends, kinds, "repair --watch"):
-            group.create_task(opened.repairer.watch())
+            group.create_task(_tell(opened, as_json=as_json))
+
+
+async def _tell(opened: Opened, *, as_json: bool) -> None:
+    async for done in opened.repairer.rounds():
+        answer(_document(opened.kind, done), [f"{opened.kind}: {done}"], as_json=as_json)
+
+
+def _document(kind: Kind, done: Round) -> dict[str, object]:
+    return {
+        "kind": kind,
+        **asdict(done.report),
+        "rate": round(done.report.rate, 1),
+        "marks": done.backlog.marks,
+        "oldest_mark_seconds": done.oldest_seconds,
+    }
 
 
 def _lines(kind: Kind, report: RepairReport) -> list[str]:

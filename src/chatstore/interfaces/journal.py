@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 from chatstore.models import Backlog, Mark, MigrationState, Stage
@@ -40,6 +40,24 @@ class Journal(ABC):
             limit: At most how many.
             after: Only those behind this mark, which may be gone by now; from the oldest when None.
         """
+
+    async def walk(self, *, until: datetime, page: int, one_sided: bool = True) -> AsyncIterator[Sequence[Mark]]:
+        """Yield marks, `page` of them at a time: at least each that was made by `until` and stands all the time.
+
+        Marks may be cleared meanwhile, and new ones made: it comes to an end all the same.
+
+        Args:
+            until: See above.
+            page: How many at a time, about. They come oldest first where the server can sort.
+            one_sided: False when those with `while_open` are of no interest: they may then be left out.
+        """
+        after: Mark | None = None
+        while found := await self.marks(limit=page, after=after):
+            yield found if one_sided else [mark for mark in found if not mark.while_open]
+            after = found[-1]
+            # Behind a mark that was made since, only younger ones are left: an app that writes makes them without end.
+            if after.at > until:
+                return
 
     @abstractmethod
     async def marks_of(self, user_id: str, keys: Sequence[str] | None = None) -> Sequence[Mark]:

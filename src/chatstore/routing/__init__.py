@@ -5,8 +5,9 @@ from chatstore.routing.documents import DocumentRouter, document_replicator
 from chatstore.routing.flags import FLAGS, StageResolver
 from chatstore.routing.merge import Merged, announcements, merge_chat, merge_documents
 from chatstore.routing.refusals import Refusal, put_chat, put_documents
-from chatstore.routing.repair import Repairer, RepairReport, chat_repairer, document_repairer
+from chatstore.routing.repair import Repairer, chat_repairer, document_repairer
 from chatstore.routing.replication import ReplicationCounts, Replicator
+from chatstore.routing.reports import RepairReport, Round
 from chatstore.routing.settle import settle, withdraw
 from chatstore.routing.shadow import Mismatch, ShadowCounts, ShadowReader
 from chatstore.routing.sides import Sides
@@ -24,6 +25,7 @@ __all__ = [
     "Repairer",
     "ReplicationCounts",
     "Replicator",
+    "Round",
     "Route",
     "ShadowCounts",
     "ShadowReader",

@@ -4,51 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Generic
 
 from chatstore.errors import ChatStoreError
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
-from chatstore.models import Mark, Side, utc_now
+from chatstore.models import Backlog, DocumentKey, Mark, Side, utc_now
+from chatstore.models.names import ChatKey, document_name
 from chatstore.routing.complaints import Complaints
-from chatstore.routing.merge import Merged, merge_chat, merge_documents
+from chatstore.routing.groups import AWAY, GroupMerger, key_of
+from chatstore.routing.merge import merge_chat, merge_documents
+from chatstore.routing.reports import RepairReport, Round
 from chatstore.routing.sides import S, Sides
 
 logger = logging.getLogger("chatstore.routing")
 
-_PAGE = 500
-_AT_ONCE = 8
+_REST = 10
+_LONGEST_PAUSE = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class RepairReport:
-    """What a repair came to.
+class Portion:
+    """How much is taken at a time: a small part of a page, so that several repairers take different parts of it.
 
     Attributes:
-        merged: How many marks were cleared.
-        left: How many were left, because their writers may still be at work.
-        quarantined: How many keys one of the sides could not take or give.
+        page: How many marks are read at a time.
+        keys: How many keys one merge takes.
+        at_once: How many merges are under way at once.
     """
 
-    merged: int = 0
-    left: int = 0
-    quarantined: int = 0
-
-    def __add__(self, other: RepairReport) -> RepairReport:
-        return RepairReport(self.merged + other.merged, self.left + other.left, self.quarantined + other.quarantined)
+    page: int
+    keys: int
+    at_once: int
 
 
 class Repairer(Generic[S]):
-    """Merges what both journals of one kind mark. Several at once, in any processes, do no harm to each other.
+    """Merges what both journals of one kind mark.
+
+    Several at once, in any processes, share the work: each takes the keys of a page in an order of its own, and looks
+    just before a merge which of its marks still stand, and whether somebody else is at work on their keys. Where two
+    take the same key all the same, both merge it, which does no harm.
 
     Args:
         sides: The two stores.
-        merge: Merges marks of one journal (`merge_chat` or `merge_documents`).
-        keys: How many keys one merge may take.
-        progress: Where it is noted what one side can't take or give. Its marks stay, so that a repair merges it once it
-            was put right.
+        merge: Merges a group of marks.
+        portion: How much is taken at a time.
         grace: Marks younger than this are left to their writers.
         one_sided: Also merge what was written to one side on purpose, at `off` or `complete`.
     """
@@ -56,17 +60,15 @@ class Repairer(Generic[S]):
     def __init__(
         self,
         sides: Sides[S],
-        merge: Callable[[Sides[S], Sequence[Mark]], Awaitable[Merged]],
+        merge: GroupMerger[S],
+        portion: Portion,
         *,
-        keys: int,
-        progress: Progress | None = None,
         grace: timedelta = timedelta(0),
         one_sided: bool = True,
     ) -> None:
         self._sides = sides
         self._merge = merge
-        self._keys = keys
-        self._progress = progress
+        self._portion = portion
         self._grace = grace
         self._one_sided = one_sided
         self._complaints = Complaints()
@@ -74,73 +76,126 @@ class Repairer(Generic[S]):
     async def run(self) -> RepairReport:
         """Merge every key that is marked now, oldest first; it comes to an end, however much is written meanwhile.
 
+        A key that cannot be merged keeps none of the others from it.
+
         Raises:
             UnavailableError: A side did not answer; what was merged until then is merged, the rest stays marked.
         """
-        report = RepairReport()
-        for side in Side:
-            async for groups in self._groups(side):
-                gate = asyncio.Semaphore(_AT_ONCE)
-                outcomes = await asyncio.gather(
-                    *(self._guarded(gate, group) for group in groups), return_exceptions=True
-                )
-                for outcome in outcomes:
-                    if isinstance(outcome, BaseException):
-                        raise outcome
-                    report += outcome
+        report, failure = await self._run()
+        if failure is not None:
+            raise failure
         return report
 
     async def watch(self, pause: float = 1.0) -> None:
-        """Repair again and again, `pause` seconds apart, until cancelled; a server that is away is waited for."""
+        """Repair again and again until cancelled, and log each of the `rounds`."""
+        async for done in self.rounds(pause):
+            logger.info("repair: %s", done)
+
+    async def rounds(self, pause: float = 1.0) -> AsyncIterator[Round]:
+        """Repair again and again, `pause` seconds apart, and yield each round in which something changed.
+
+        A server that is away is waited for. Where reading the marks takes long and none of them is to be merged, the
+        pauses grow with it, so that looking takes a tenth of the time at the most.
+        """
+        known, seen = Backlog(0, None), False
         while True:
-            try:
-                report = await self.run()
-                if report.merged:
-                    logger.info("repaired %d marks", report.merged)
-                if report.quarantined:
-                    self._complaints.say(f"{report.quarantined} marked keys cannot be merged", kind="stuck")
-            except ChatStoreError as error:
-                self._complaints.say(f"repair waits: {error}", kind="waits")
-            await asyncio.sleep(pause)
+            report, failure = await self._run()
+            seen_before, seen = seen, any((report.merged, report.left, report.quarantined))
+            if seen or seen_before:
+                try:
+                    backlog = await self._sides.backlog()
+                except ChatStoreError as error:
+                    failure = error
+                else:
+                    if report.merged or backlog.marks != known.marks:
+                        yield Round(report, backlog)
+                    known = backlog
+            if report.quarantined:
+                self._complaints.say(f"{report.quarantined} marked keys cannot be merged", kind="stuck")
+            if failure is not None:
+                self._complaints.say(f"repair waits: {failure}", kind="waits")
+            idle = 0.0 if report.merged else min(_REST * report.seconds, _LONGEST_PAUSE)
+            await asyncio.sleep(max(pause, idle))
 
-    async def _groups(self, side: Side) -> AsyncIterator[list[list[Mark]]]:
-        """Yield a journal's marks, page by page, grouped into what one merge takes: all marks of some keys."""
-        after: Mark | None = None
-        begun = utc_now()
-        # Behind a mark that was made since, only younger ones are left: an app that writes makes them without end.
-        while (after is None or after.at <= begun) and (
-            page := await self._sides[side].journal.marks(limit=_PAGE, after=after)
-        ):
-            after = page[-1]
-            now = utc_now()
-            by_key: dict[tuple[str, str], list[Mark]] = {}
-            for mark in page:
-                if now - mark.at >= self._grace and (self._one_sided or not mark.while_open):
-                    by_key.setdefault((mark.user_id, mark.key), []).append(mark)
-            # A lease that runs says that a writer is still at work: merging now would only have to be done again.
-            ripe = [g for g in by_key.values() if not any(mark.is_leased(now) for mark in g)]
-            yield [
-                [mark for group in ripe[start : start + self._keys] for mark in group]
-                for start in range(0, len(ripe), self._keys)
-            ]
+    async def _run(self) -> tuple[RepairReport, ChatStoreError | None]:
+        """Return what was done, and the first error of a side that did not answer."""
+        begun, until = time.monotonic(), utc_now()
+        report, failure = RepairReport(), None
+        try:
+            for side in Side:
+                journal, size = self._sides[side].journal, self._portion.page
+                async for page in journal.walk(until=until, page=size, one_sided=self._one_sided):
+                    work = await self._work(side, page)
+                    report += work.report
+                    failure = failure or work.failure
+                    if work.is_in_vain:
+                        break
+        except ChatStoreError as error:
+            failure = error
+        return replace(report, seconds=time.monotonic() - begun), failure
 
-    async def _guarded(self, gate: asyncio.Semaphore, marks: Sequence[Mark]) -> RepairReport:
-        async with gate:
-            return await self._repair(marks)
+    async def _work(self, side: Side, page: Sequence[Mark]) -> _Work:
+        work, gate = _Work(), asyncio.Semaphore(self._portion.at_once)
 
-    async def _repair(self, marks: Sequence[Mark]) -> RepairReport:
-        merged = await self._merge(self._sides, marks)
-        stuck = {mark.key for mark in merged.stuck}
-        if merged.stuck and self._progress is not None:
-            await self._progress.quarantine(merged.quarantined)
-        return RepairReport(len(merged.cleared), len(merged.left), len(stuck))
+        async def take(group: Sequence[Mark]) -> None:
+            async with gate:
+                if work.is_in_vain:
+                    return
+                try:
+                    report = await self._merge(side, group, utc_now())
+                except AWAY as error:
+                    work.failure = work.failure or error
+                else:
+                    work.report += report
+
+        await asyncio.gather(*map(take, self._groups(page)))
+        return work
+
+    def _groups(self, page: Sequence[Mark]) -> list[list[Mark]]:
+        """Return a page's marks as groups that one merge takes, each with all marks of some keys."""
+        now = utc_now()
+        by_key: dict[tuple[str, str], list[Mark]] = {}
+        for mark in page:
+            if now - mark.at >= self._grace and (self._one_sided or not mark.while_open):
+                by_key.setdefault(key_of(mark), []).append(mark)
+        keys = list(by_key.values())
+        random.shuffle(keys)
+        size = self._portion.keys
+        return [[mark for marks in keys[at : at + size] for mark in marks] for at in range(0, len(keys), size)]
+
+
+@dataclass(slots=True)
+class _Work:
+    """What came of one page of marks.
+
+    Attributes:
+        report: What was done.
+        failure: The first error of a side that did not answer.
+    """
+
+    report: RepairReport = field(default_factory=RepairReport)
+    failure: ChatStoreError | None = None
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether a side failed and nothing was merged yet: it is away, and not one record at fault."""
+        return self.failure is not None and not self.report.merged
 
 
 def chat_repairer(
     sides: Sides[ChatSide], *, progress: Progress | None = None, grace: timedelta = timedelta(0), one_sided: bool = True
 ) -> Repairer[ChatSide]:
-    """Return a repairer of sessions and messages."""
-    return Repairer(sides, merge_chat, keys=1, progress=progress, grace=grace, one_sided=one_sided)
+    """Return a repairer of sessions and messages.
+
+    Args:
+        sides: The two stores.
+        progress: Where it is noted what one side can't take or give. Its marks stay, so that a repair merges it once it
+            was put right.
+        grace: Marks younger than this are left to their writers.
+        one_sided: Also merge what was written to one side on purpose, at `off` or `complete`.
+    """
+    merge = GroupMerger(sides, merge_chat, name=lambda mark: str(ChatKey(mark.key)), progress=progress)
+    return Repairer(sides, merge, Portion(page=500, keys=1, at_once=8), grace=grace, one_sided=one_sided)
 
 
 def document_repairer(
@@ -150,5 +205,11 @@ def document_repairer(
     grace: timedelta = timedelta(0),
     one_sided: bool = True,
 ) -> Repairer[DocumentSide]:
-    """Return a repairer of documents."""
-    return Repairer(sides, merge_documents, keys=100, progress=progress, grace=grace, one_sided=one_sided)
+    """Return a repairer of documents; see `chat_repairer` for the arguments."""
+    merge = GroupMerger(
+        sides,
+        merge_documents,
+        name=lambda mark: document_name(DocumentKey(mark.user_id, mark.key)),
+        progress=progress,
+    )
+    return Repairer(sides, merge, Portion(page=2000, keys=50, at_once=2), grace=grace, one_sided=one_sided)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from chatstore.interfaces import ChatSide, DocumentSide
-from chatstore.models import Side
+from chatstore.models import Backlog, Side
 
 S = TypeVar("S", bound=ChatSide | DocumentSide)
 
@@ -20,6 +20,18 @@ class Sides(Generic[S]):
 
     def __getitem__(self, side: Side) -> S:
         return self.old if side is Side.OLD else self.new
+
+    async def backlog(self) -> Backlog:
+        """Return how far the two are apart: what both journals mark together.
+
+        Raises:
+            UnavailableError: One of them did not answer.
+        """
+        found = [await self[side].journal.backlog() for side in Side]
+        return Backlog(
+            sum(backlog.marks for backlog in found),
+            min((backlog.oldest for backlog in found if backlog.oldest is not None), default=None),
+        )
 
     async def close(self) -> None:
         """Close both."""

@@ -1,0 +1,139 @@
+"""The repairer: several share the work, no key holds up another, and what is left can be seen."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import pytest
+
+from chatstore.errors import UnavailableError
+from chatstore.models import Backlog, Mark, NewDocument, Side, Stage, utc_now
+from chatstore.routing import chat_repairer, document_repairer
+from chatstore.testing import MemoryProgress
+from tests.routing.pair import chat_pair, document_pair, marks_of, state_of
+
+
+async def missed_sessions(count):
+    chat, _ = await chat_pair(Stage.OFF)
+    for number in range(count):
+        await chat.create_session("u", session_id=f"s{number}")
+    return chat.sides
+
+
+def failing(side, bad, error):
+    """Have a store fail whenever it is to take one of these sessions; return how many calls it got."""
+    puts, calls = side.put, []
+
+    async def put(changes):
+        calls.append(changes)
+        if any(bad in (change.session_id, "all") for change in changes):
+            raise error
+        await puts(changes)
+
+    side.put = put
+    return calls
+
+
+@pytest.mark.parametrize("error", [UnavailableError("too large"), ValueError("a defect")])
+async def test_a_key_that_cannot_be_merged_stops_no_other(error):
+    sides = await missed_sessions(1200)
+    failing(sides.new, "s0", error)
+    progress = MemoryProgress()
+    repairer = chat_repairer(sides, progress=progress)
+    if isinstance(error, UnavailableError):
+        with pytest.raises(UnavailableError, match="too large"):
+            await repairer.run()
+    else:
+        assert (await repairer.run()).quarantined == 1
+        [record] = [record async for record in progress.quarantined()]
+        assert (record.key, record.reason) == ("session/s0", "ValueError: a defect")
+    assert await marks_of(sides) == 1
+
+
+async def test_a_document_that_cannot_be_merged_is_singled_out():
+    documents, _ = await document_pair(Stage.OFF)
+    await documents.upsert("u", [NewDocument(id=str(i), text="t", embedding=[1.0]) for i in range(70)])
+    puts = documents.sides.new.put
+
+    async def put(changes):
+        if any(change.key.id == "7" for change in changes):
+            raise ZeroDivisionError
+        await puts(changes)
+
+    documents.sides.new.put = put
+    report = await document_repairer(documents.sides).run()
+    assert (report.merged, report.quarantined) == (69, 1)
+    assert await marks_of(documents.sides) == 1
+
+
+async def test_a_side_that_is_away_is_not_asked_for_every_key():
+    sides = await missed_sessions(300)
+    calls = failing(sides.new, "all", UnavailableError("away"))
+    with pytest.raises(UnavailableError, match="away"):
+        await chat_repairer(sides).run()
+    assert len(calls) < 20
+
+
+async def test_what_somebody_else_merged_meanwhile_is_not_merged_again():
+    sides = await missed_sessions(100)
+    calls = failing(sides.new, "", None)
+    reports = await asyncio.gather(*(chat_repairer(sides).run() for _ in range(3)))
+    assert await marks_of(sides) == 0
+    assert len(calls) < 150
+    assert min(report.merged for report in reports) > 10
+
+
+async def test_keys_on_which_somebody_is_at_work_are_left_to_him():
+    documents, _ = await document_pair(Stage.OFF)
+    await documents.upsert("u", [NewDocument(id=name, text="t", embedding=[1.0]) for name in ("a", "b")])
+    at_work = Mark(key="a", user_id="u", side=Side.OLD, op="repair", lease_until=utc_now() + timedelta(seconds=60))
+    await documents.sides.old.journal.add([at_work])
+    report = await document_repairer(documents.sides).run()
+    assert (report.merged, report.left) == (1, 2)
+    assert {mark.key for mark in await documents.sides.old.journal.marks(limit=9)} == {"a"}
+
+
+async def test_a_watch_tells_of_each_round_that_changed_something_and_when_nothing_is_marked(caplog):
+    caplog.set_level(logging.INFO, "chatstore.routing")
+    sides = await missed_sessions(3)
+    told = []
+    async with asyncio.timeout(5):
+        async for done in chat_repairer(sides).rounds(0.01):
+            told.append(done)
+            if len(told) == 1:
+                await sides.old.journal.add([Mark(key="s0", user_id="u", side=Side.OLD, op="append")])
+            else:
+                break
+    assert [(done.report.merged, done.backlog) for done in told] == [(3, Backlog(0, None)), (1, Backlog(0, None))]
+    assert str(told[0]).startswith("3 marks cleared (")
+    assert str(told[0]).endswith("/s); nothing is marked any more")
+
+
+async def test_a_watch_tells_what_is_left_and_for_how_long():
+    sides = await missed_sessions(3)
+    failing(sides.new, "s1", UnavailableError("too large"))
+    async with asyncio.timeout(5):
+        done = await anext(chat_repairer(sides).rounds(0.01))
+    assert done.backlog.marks == 1
+    assert "2 marks cleared" in str(done)
+    assert "1 are left, the oldest 0." in str(done)
+
+
+async def test_a_watch_waits_for_a_side_that_is_away(caplog):
+    sides = await missed_sessions(3)
+    asked = asyncio.Event()
+    puts = sides.new.put
+
+    async def put(changes):
+        if not asked.is_set():
+            asked.set()
+            raise UnavailableError("away")
+        await puts(changes)
+
+    sides.new.put = put
+    async with asyncio.timeout(5):
+        async for done in chat_repairer(sides).rounds(0.01):
+            if not done.backlog.marks:
+                break
+    assert "repair waits: away" in caplog.text
+    assert await state_of(sides.old) == await state_of(sides.new)
