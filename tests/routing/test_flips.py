@@ -60,6 +60,19 @@ async def test_a_process_that_never_saw_the_user_looks_for_marks_first():
     assert await contents(another_process, "u", session.id) == ["hello"]
 
 
+async def test_so_does_one_that_starts_after_an_earlier_stage_was_recorded():
+    chat, flags = await chat_pair(Stage.LIVE)
+    chat.sides.old.broken = True
+    session = await chat.create_session("u")
+    await chat.append("u", session.id, NewMessage("user", "hello"))
+    chat.sides.old.broken = False
+    for side in (chat.sides.old, chat.sides.new):
+        await side.journal.remember(stage=Stage.DUALWRITE)
+    flags.set(Stage.DUALWRITE)
+    another_process = router_over(chat.sides, flags)
+    assert await contents(another_process, "u", session.id) == ["hello"]
+
+
 async def test_a_side_that_hangs_after_a_flip_holds_nobody_up():
     chat, flags = await chat_pair(Stage.LIVE)
     session = await chat.create_session("u")

@@ -160,7 +160,8 @@ class StageResolver:
         now = time.monotonic()
         if seen is None:
             # Another process may have served this user at another stage until just now.
-            news = reaches(state.stage, Stage.LIVE) and not state.way_back_closed
+            elsewhere = reaches(state.stage, Stage.LIVE) or self.recorded.left_on_new
+            news = elsewhere and not state.way_back_closed
             self._seen[user_id] = _Seen(stage, now + self._settle if news else 0.0)
             if len(self._seen) > self._users:
                 self._seen.popitem(last=False)

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from chatstore.errors import ChatStoreError, UnavailableError
 from chatstore.interfaces import Journal
 from chatstore.models import MigrationState, Side, Stage
 from chatstore.routing.complaints import Complaints
-from chatstore.routing.stages import ROUTES, further
+from chatstore.routing.stages import ROUTES, further, reaches
 
 logger = logging.getLogger("chatstore.routing")
 
@@ -28,11 +29,21 @@ class RecordedState:
     Args:
         journals: The old side's and the new side's; one of them alone will do.
         refresh: How old, in seconds, what is known may grow before it is read again, in the background.
+        follow: For how many seconds after somebody recorded an earlier stage no further one is recorded: for so long a
+            call may yet be served by the flag as it was before, and must not undo that.
+
+    Attributes:
+        left_on_new: Whether the new side had marks when the recorded stage was last before `live`: somebody went back,
+            and what was written before is not all on the old side yet.
     """
 
-    def __init__(self, journals: Sequence[Journal], *, refresh: float = 5.0) -> None:
+    def __init__(self, journals: Sequence[Journal], *, refresh: float = 5.0, follow: float = 30.0) -> None:
+        self.left_on_new = False
         self._journals = journals
         self._refresh = refresh
+        self._follow = follow
+        self._follow_until = 0.0
+        self._stands: Stage | None = None
         self._state: MigrationState | None = None
         self._state_at = 0.0
         self._first: asyncio.Task[None] | None = None
@@ -64,27 +75,34 @@ class RecordedState:
         """Ask both sides now, and return what they say; the defaults when neither answers."""
         answers = await asyncio.gather(*map(_state_of, self._journals))
         if states := [state for state in answers if state is not None]:
-            self._know(combined(states))
+            state = combined(states)
+            if further(state.stage, self._stands) is not state.stage:
+                self._follow_until = time.monotonic() + self._follow
+            self._stands = state.stage
+            self._know(state)
+            await self._look_for_marks(state)
         return self._state or MigrationState()
 
     async def record(self, stage: Stage) -> None:
-        """Record a stage that is about to be served, if it is the furthest so far.
+        """Record a stage that is about to be served, if it is the furthest so far, and nobody just went back.
 
         From the first stage but `off` on, the journals are open: a write that reaches one side only leaves its mark,
         also at `off`, should somebody go back there.
         """
         state = self._state or MigrationState()
         opens = stage is not Stage.OFF and not state.journal_open and not state.way_back_closed
-        if further(stage, state.stage) is state.stage and not opens:
+        goes_on = further(stage, state.stage) is not state.stage and time.monotonic() >= self._follow_until
+        if not goes_on and not opens:
             return
+        recorded = stage if goes_on else None
         authority = list(Side).index(ROUTES[stage].first)
         for place, journal in enumerate(self._journals):
-            telling = self._tell(journal, stage, journal_open=True if opens else None)
+            telling = self._tell(journal, recorded, journal_open=True if opens else None)
             if place == authority or len(self._journals) == 1:
                 await telling
             else:
                 self._start(telling)
-        self._know(combined([state, MigrationState(stage=stage, journal_open=opens)]))
+        self._know(combined([state, MigrationState(stage=recorded, journal_open=opens)]))
 
     async def close(self) -> None:
         """End what goes on in the background."""
@@ -99,6 +117,9 @@ class RecordedState:
             if (state := await _state_of(journal)) is not None:
                 states.append(state)
                 self._know(combined(states))
+                self._stands = further(self._stands, state.stage)
+                if journal is self._journals[-1]:
+                    await self._look_for_marks(state)
 
         pending: set[asyncio.Task[Any]] = {self._start(take(journal)) for journal in self._journals}
         while pending and not states:
@@ -109,12 +130,24 @@ class RecordedState:
     async def _read_again(self) -> None:
         await self.read()
 
-    async def _tell(self, journal: Journal, stage: Stage, *, journal_open: bool | None) -> None:
+    async def _look_for_marks(self, state: MigrationState) -> None:
+        """Look whether somebody went back from the new side and left marks there; a side that is away says so later."""
+        went_back = state.verified_at is not None and not reaches(state.stage, Stage.LIVE)
+        if went_back and len(self._journals) > 1:
+            with suppress(ChatStoreError, TimeoutError):
+                async with asyncio.timeout(_ANSWER_WITHIN):
+                    self.left_on_new = bool(await self._journals[-1].marks(limit=1))
+
+    async def _tell(self, journal: Journal, stage: Stage | None, *, journal_open: bool | None) -> None:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
                 await journal.remember(stage=stage, journal_open=journal_open)
+            self._stands = further(self._stands, stage)
         except (ChatStoreError, TimeoutError) as error:
-            self._complaints.say(f"could not record stage {stage}: {str(error) or 'no answer in time'}", kind="record")
+            self._complaints.say(
+                f"could not record {stage or 'that the journal is open'}: {str(error) or 'no answer in time'}",
+                kind="record",
+            )
 
     def _know(self, state: MigrationState) -> None:
         self._state, self._state_at = state, time.monotonic()
