@@ -87,13 +87,16 @@ class Bench(World):
 
     flags = None
 
-    def __init__(self, stage=Stage.DUALWRITE, *, inline=True):
+    def __init__(self, *, inline=True):
         super().__init__()
         self.inline = inline
         self.patches = ExitStack()
+        self.process = None
         Bench.flags = Bench.flags or Flags()
-        self.at(stage)
-        self.process = Wired(self, self.flags)
+        self.at(Stage.DUALWRITE)
+
+    def new_process(self):
+        return Wired(self, self.flags)
 
     # What is there before
 
@@ -166,7 +169,7 @@ class Bench(World):
 
     def recover(self, again):
         """A new process repairs; then what was still on the wire arrives; then leases run out, and it repairs again."""
-        self.process = Wired(self, self.flags)
+        self.process = self.new_process()
         self.progress._lease = None
         if again is not None:
             self.whole(again(self))

@@ -14,6 +14,10 @@ from tests.property.scheduler import run
 class ChatBench(Bench):
     """Two chat stores; the ledger follows every effect on them."""
 
+    def __init__(self, *, inline=True):
+        super().__init__(inline=inline)
+        self.process = self.new_process()
+
     def wires(self, process):
         return Sides(*(Wire(self, process, side) for side in Side))
 
@@ -82,6 +86,9 @@ class ChatBench(Bench):
                 verdicts = self.ledger.of(name)
                 verdicts.check_session(state and state.session)
                 verdicts.check_messages(state.ordered() if state else [])
+
+    def check_beside(self):
+        """Nothing more: the ledger knows of what others did, too."""
 
 
 def _mark(side, command, *, while_open=False):

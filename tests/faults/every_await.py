@@ -46,7 +46,9 @@ def every_await(operation, fault, bench_of):
         bench.recover(None if outcome.acked else operation.again)
         bench.check()
         certain = outcome.acked or operation.again is not None
-        if fault is not Fault.BESIDE and (certain or operation.one_step):
+        if fault is Fault.BESIDE:
+            bench.check_beside()
+        elif certain or operation.one_step:
             allowed = [usual.after] if certain else [usual.before, usual.after]
             assert bench.contents_of_both() in allowed, f"lost, back or half: {bench.contents_of_both()}"
 

@@ -1,0 +1,139 @@
+"""The bench of documents, whose new side compares and writes in two steps, as Chroma does."""
+
+from datetime import timedelta
+
+from chatstore.migration import BackfillOptions, backfill_documents
+from chatstore.models import DeleteDocuments, DocumentChange, Kind, Mark, Side, UpsertDocuments, utc_now
+from chatstore.routing import DocumentRouter, Sides, StageResolver, document_repairer, document_replicator, settle
+from chatstore.testing import MemoryDocuments
+from tests.faults.bench import Bench
+from tests.faults.wire import DocumentWire
+from tests.property.scheduler import run
+from tests.property.two_step import TwoStepDocuments
+
+
+class LikeChroma(TwoStepDocuments):
+    """Writes what it decided when it looked; only a deletion that came in between is seen, and wins."""
+
+    async def _apart(self, before, act):
+        apart = MemoryDocuments(Side.NEW)
+        apart._states = dict(before)
+        result = await act(apart)
+        for name, state in apart._states.items():
+            if state != before.get(name):
+                now = self._states.get(name)
+                deleted = max(state.deleted, now.deleted if now else 0)
+                alive = state.document if state.document and state.document.version > deleted else None
+                self._states[name] = DocumentChange(key=state.key, document=alive, deleted=deleted)
+        return result
+
+
+class DocumentBench(Bench):
+    """Two document stores. `said` is what other processes were told is written, by the document's id."""
+
+    def __init__(self, *, inline=True):
+        super().__init__(inline=inline)
+        self.stores = Sides(MemoryDocuments(Side.OLD), LikeChroma())
+        self.said = {}
+        self.process = self.new_process()
+
+    def wires(self, process):
+        return Sides(*(DocumentWire(self, process, side) for side in Side))
+
+    def router(self, process):
+        journals = [process.sides[side].journal for side in Side]
+        stages = StageResolver(Kind.DOCUMENTS, journals, client=self.flags.client)
+        replicator = document_replicator(process.sides, inline=self.inline)
+        return DocumentRouter(process.sides, stages, replicator=replicator)
+
+    def repairer(self, process):
+        return document_repairer(process.sides)
+
+    async def backfill(self, source=Side.OLD):
+        process = self.process
+        source, target = process.sides[source], process.sides[source.other]
+        options = BackfillOptions(batch=1, settle_seconds=2.0)
+        await backfill_documents(source, target, process.progress, repair=process.repairer.run, options=options)
+
+    # What another process does
+
+    def writes(self, side, command, *, leased=True):
+        """Write to one side only, as the stages `off` and `complete` do."""
+        marks = _marks(side, command, while_open=True, leased=leased)
+        changes = run(self.stores[side].write(command, marks)).changes
+        self.said.update(_meant(command))
+        if not self.stores[side].journal._state.journal_open:
+            self.ledger.unmarked.update(change.key.id for change in changes)
+
+    def tries(self, side, command):
+        """Write so if it can be: what was deleted on this side cannot be deleted again, and leaves nothing.
+
+        A deletion while the journal is closed leaves a tombstone on its side only. Nobody needs it on the other one, but
+        the comparison of all that the sides know would call it a difference.
+        """
+        if isinstance(command, UpsertDocuments) or (self.opened() and self._there(side, command)):
+            self.writes(side, command)
+
+    def tries_both(self, command, first):
+        """Write at `dualwrite` or `live`, undisturbed; the new side is under the eyes of others, so the mark may stay."""
+        if isinstance(command, UpsertDocuments) or (self.opened() and self._there(first, command)):
+            marks, changes = self.writes_first(first, command, leased=True)
+            self.arrives(first.other, changes)
+            run(settle(self.stores, marks, exclusive=True))
+
+    def _there(self, side, command):
+        return all(name in self.contents(side) for name in command.ids)
+
+    def writes_first(self, side, command, *, leased=False):
+        """Write to the side that comes first, and die; so long ago that the lease has ended, unless it is `leased`."""
+        marks = _marks(side, command, leased=leased)
+        self.said.update(_meant(command))
+        return marks, run(self.stores[side].write(command, marks)).changes
+
+    def writes_both(self, command, first=Side.OLD):
+        """Write to both sides, one after the other."""
+        marks, changes = self.writes_first(first, command)
+        self.arrives(first.other, changes)
+        run(self.stores[first].journal.clear(marks))
+
+    def arrives(self, side, changes):
+        run(self.stores[side].put(changes))
+
+    # What both sides hold
+
+    def known(self, side, name):
+        change = self.stores[side]._states.get(name)
+        return (None, 0) if change is None else (change.document, change.deleted)
+
+    def differing(self):
+        names = {name for side in Side for name in self.stores[side]._states}
+        return {name for name in names if self.known(Side.OLD, name) != self.known(Side.NEW, name)}
+
+    def contents(self, side):
+        return {
+            name: (change.document.user_id, change.document.text)
+            for name, change in sorted(self.stores[side]._states.items())
+            if change.document is not None
+        }
+
+    def check(self):
+        self.check_equal()
+
+    def check_beside(self):
+        """What others were told is written is there, and nobody overwrote it with what was there before."""
+        found = {name: self.contents(Side.OLD).get(name) for name in self.said}
+        assert found == self.said, f"lost or back: {found}"
+
+
+def _marks(side, command, *, while_open=False, leased=False):
+    now = utc_now()
+    lease_until = now + timedelta(seconds=30) if leased else None
+    about = {"user_id": command.user_id, "side": side, "op": command.op, "at": now, "lease_until": lease_until}
+    return [Mark(key=name, while_open=while_open, **about) for name in _meant(command)]
+
+
+def _meant(command):
+    if isinstance(command, UpsertDocuments):
+        return {document.id: (command.user_id, document.text) for document in command.documents}
+    assert isinstance(command, DeleteDocuments)
+    return dict.fromkeys(command.ids)
