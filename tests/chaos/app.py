@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +22,8 @@ import chatstore
 from chatstore.app import DOMAIN
 from chatstore.backends import Backends
 from chatstore.cli import main
+from chatstore.cli.output import Status
+from chatstore.errors import ChatStoreError
 from chatstore.migration import BackfillOptions, backfill_chat, backfill_documents
 from chatstore.migration.patience import Patience
 from chatstore.models import Kind
@@ -32,8 +35,8 @@ from tests.chaos.users import Actor
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=8)
-TASKS = 3
+LEASE = timedelta(seconds=6)
+TASKS = 2
 READY, DONE = "ready", "done"
 
 
@@ -111,7 +114,14 @@ def migrate(place, name, pipe):
     """A migrator: both kinds, small batches, so that a kill finds it in the middle."""
     with _process(place, name):
         pipe.send(READY)
-        asyncio.run(backfill(load_settings(_env_file=None), Patience(first=0.1, longest=0.5)))
+        while True:
+            try:
+                asyncio.run(backfill(load_settings(_env_file=None), Patience(first=0.1, longest=0.5)))
+            except ChatStoreError:  # what an operator does then: look at the server, and call it again
+                logger.exception("the migrator ends, and is called again")
+                time.sleep(0.3)
+            else:
+                break
         pipe.send(DONE)
 
 
@@ -127,8 +137,14 @@ async def backfill(settings, patience):
 
 
 def repair(place, name, pipe):
-    """The command `chatstore repair --watch`."""
+    """The command `chatstore repair --watch`, called again when it could not begin because a server was away."""
     with _process(place, name):
         sys.argv = ["chatstore", "repair", "--watch"]
         pipe.send(READY)
-        main()
+        while True:
+            try:
+                main()
+            except SystemExit as end:
+                if end.code != Status.CANNOT:
+                    raise
+                time.sleep(0.3)

@@ -7,6 +7,7 @@ from chatstore.models import Stage
 
 USERS = ("amy", "bob|1", "Zoë@example.com")
 SLOTS = (0, 1, 2, 3)
+SERVERS = ("redis", "postgres", "supabase", "chroma")
 REPAIRER = "repairer"
 BEFORE_VERIFIED = (Stage.OFF, Stage.DUALWRITE, Stage.SHADOW)
 BETWEEN_KILLS = 0.35
@@ -43,6 +44,22 @@ def flips(seed, part, stages):
         slot = random.choice([*SLOTS, *SLOTS, None])
         user = random.choice([*USERS, *USERS, None])
         yield Flip(random.uniform(0.05, 2 * BETWEEN_FLIPS - 0.05), slot, user, random.choice(stages))
+
+
+@dataclass(frozen=True)
+class Outage:
+    """After so many seconds a server is killed, and started again so many seconds later."""
+
+    after: float
+    server: str
+    lasts: float
+
+
+def outages(seed, part):
+    """One outage of each server, in any order."""
+    random = Random(f"{seed} servers {part}")
+    for server in random.sample(SERVERS, len(SERVERS)):
+        yield Outage(random.uniform(0.3, 1.2), server, random.choice([0.0, random.uniform(0.0, 1.5)]))
 
 
 def pauses(seed, part, count):

@@ -3,6 +3,8 @@ that are killed as well; and what must have come of it.
 """
 
 import asyncio
+import time
+from collections import Counter
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -26,7 +28,8 @@ from tests.chaos.users import WRITES
 CHAT = frozenset({What.SESSION, What.MESSAGE})
 DOCUMENTS = frozenset({What.DOCUMENT})
 SESSIONS_BEFORE = 40
-REPAIRED_WITHIN = 60.0
+MIGRATED_WITHIN = 120.0
+REPAIRED_WITHIN = 120.0
 
 
 class Storm:
@@ -46,6 +49,11 @@ class Storm:
         self._file = StageFile(folder / "stages.json")
         self._stages = {}
         self._before = []
+        self._began = time.monotonic()
+
+    def say(self, what):
+        """Tell the run's story: it is shown when a test fails."""
+        print(f"{time.monotonic() - self._began:6.1f} s  {what}")
 
     def settings(self):
         given = self._stack.settings
@@ -114,20 +122,35 @@ class Storm:
         """Kill processes and start them again."""
         for kill in plan.kills(self._seed, part, count):
             await asyncio.sleep(kill.after)
+            self.say(f"killed: {kill.slot}")
             await self.fleet.kill(kill.slot)
             if kill.slot == plan.REPAIRER:
                 await self.fleet.start_other(plan.REPAIRER, app.repair)
             else:
                 await self.fleet.start(kill.slot)
 
+    async def kill_servers(self, part):
+        """Kill each server once, as a crash would, and start it again."""
+        for outage in plan.outages(self._seed, part):
+            server = getattr(self._stack, outage.server)
+            await asyncio.sleep(outage.after)
+            self.say(f"killed: {outage.server}, for {outage.lasts:.1f} s")
+            await asyncio.to_thread(server.kill)
+            await asyncio.sleep(outage.lasts)
+            await asyncio.to_thread(server.start)
+            # Supabase's local server may not survive the death of its database.
+            for dead in self._stack.dead():
+                await asyncio.to_thread(dead.start)
+
     async def migrate(self, part, kills):
         """Run a migrator, kill it again and again, and let the last one come to its end."""
         for number, pause in enumerate([*plan.pauses(self._seed, part, kills), None]):
             name = f"migrator-{part}-{number}"
             running = await self.fleet.start_other(name, app.migrate)
-            await asyncio.to_thread(running.heard, app.READY, 60.0)
+            await asyncio.to_thread(running.heard, app.READY, MIGRATED_WITHIN)
             if pause is None:
-                await asyncio.to_thread(running.heard, app.DONE, 60.0)
+                await asyncio.to_thread(running.heard, app.DONE, MIGRATED_WITHIN)
+                self.say(f"migrated: {part}")
             else:
                 await asyncio.sleep(pause)
                 await self.fleet.kill(name)
@@ -139,19 +162,22 @@ class Storm:
     # What must have come of it
 
     async def verify(self):
-        """Return what chatstore itself finds."""
+        """Return the differences that chatstore itself finds."""
+        self.say("verify")
         async with Backends(self.settings()) as backends:
-            reports = []
+            found = []
             for kind, sides, check, repairer in (
                 (Kind.CHAT, await backends.chat_sides(), verify_chat, chat_repairer),
                 (Kind.DOCUMENTS, await backends.document_sides(), verify_documents, document_repairer),
             ):
                 repair = repairer(sides).run
-                reports.append(await check(sides.old, sides.new, backends.progress(kind), repair=repair))
-            return reports
+                found += (await check(sides.old, sides.new, backends.progress(kind), repair=repair)).differences
+            self.say("verified")
+            return found
 
     async def settle(self):
         """Copy and merge until no mark is left."""
+        self.say("settle")
         await app.backfill(self.settings(), Patience(first=0.1, longest=0.5, limit=30))
         async with Backends(self.settings()) as backends:
             chat, documents = await backends.chat_sides(), await backends.document_sides()
@@ -168,6 +194,7 @@ class Storm:
     def judge(self):
         """Return what is wrong, each problem in a line."""
         calls = self.calls()
+        self.say(f"judge: {Counter(str(call.outcome) for call in calls)}, {self.fleet.kills} kills")
         old = read_redis(self._stack.redis.url)
         chat, documents = read_postgres(self._stack.settings.supabase_db_url), read_chroma(self._stack.chroma.url)
         verdicts = [

@@ -13,7 +13,7 @@ KILLS = int(os.environ.get("CHATSTORE_KILLS", "56"))
 LEAST = 5
 
 
-@pytest.mark.timeout(120 + 3 * KILLS)
+@pytest.mark.timeout(300 + 3 * KILLS)
 async def test_processes_that_are_killed_at_any_stage_lose_nothing(durable_stack, tmp_path, chaos_seed):
     storm = Storm(durable_stack, tmp_path, chaos_seed)
     storm.fill()
@@ -22,12 +22,12 @@ async def test_processes_that_are_killed_at_any_stage_lose_nothing(durable_stack
         async with storm.flipping("early", BEFORE_VERIFIED):
             await asyncio.gather(storm.kill("early", KILLS // 3), storm.migrate("first", 3))
         storm.set_stages(Stage.DUALWRITE)
-        assert [report.differences for report in await storm.verify()] == [(), ()]
+        assert await storm.verify() == []
         async with storm.flipping("late", tuple(Stage)):
             await asyncio.gather(storm.kill("late", KILLS - KILLS // 3), storm.migrate("second", 3))
         await storm.finish()
     await storm.settle()
     assert storm.judge() == []
-    assert [report.differences for report in await storm.verify()] == [(), ()]
+    assert await storm.verify() == []
     assert storm.too_little(LEAST) == []
     assert storm.fleet.kills >= KILLS
