@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Generic
 
 from chatstore.errors import ChatStoreError
@@ -23,6 +23,7 @@ from chatstore.routing.sides import S, Sides
 
 logger = logging.getLogger("chatstore.routing")
 
+_PASSES = 3
 _REST = 10
 _LONGEST_PAUSE = 300.0
 
@@ -121,6 +122,16 @@ class Repairer(Generic[S]):
         """Return what was done, and the first error of a side that did not answer."""
         begun, until = time.monotonic(), utc_now()
         report, failure = RepairReport(), None
+        for _ in range(_PASSES):
+            done, failure = await self._pass(until)
+            report = replace(done, merged=report.merged + done.merged)
+            # What others were at work on is most often done by now, or was left by two who met there.
+            if failure is not None or not done.left or not done.merged:
+                break
+        return replace(report, seconds=time.monotonic() - begun), failure
+
+    async def _pass(self, until: datetime) -> tuple[RepairReport, ChatStoreError | None]:
+        report, failure = RepairReport(), None
         try:
             for side in Side:
                 journal, size = self._sides[side].journal, self._portion.page
@@ -132,7 +143,7 @@ class Repairer(Generic[S]):
                         break
         except ChatStoreError as error:
             failure = error
-        return replace(report, seconds=time.monotonic() - begun), failure
+        return report, failure
 
     async def _work(self, side: Side, page: Sequence[Mark]) -> _Work:
         work, gate = _Work(), asyncio.Semaphore(self._portion.at_once)
