@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+import pytest
+
 from chatstore.chroma import ChromaClient, ChromaDocuments
+from chatstore.errors import UnavailableError
 from chatstore.models import Embedding, Kind, NewDocument, NewMessage, Side, Stage, new_id, utc_now
 from chatstore.redis import RedisChat, RedisDocuments, chat_layout, connect, document_layout
 from chatstore.routing import (
@@ -23,7 +26,7 @@ from chatstore.routing import (
 from chatstore.supabase import SupabaseChat, SupabaseClient
 from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
-from tests.network.proxy import Proxy, proxied
+from tests.network.proxy import Fault, Proxy, proxied
 
 PATIENCE = 5.0
 """Seconds that clients here wait for an answer, and the second side's writes altogether, while all is well."""
@@ -90,9 +93,16 @@ class App:
         return await (chat_repairer if self.kind is Kind.CHAT else document_repairer)(self.direct).run()
 
     def repair_in_the_background(self):
-        """Do what `chatstore.open` does beside the app, over the app's own connections."""
+        """Do what `chatstore.open` does beside the app, over the app's own connections, but without its pauses."""
         repairer = chat_repairer if self.kind is Kind.CHAT else document_repairer
-        self.repairing = asyncio.create_task(repairer(self.router.sides, one_sided=False).watch(0.1))
+
+        async def watch(repairer):
+            while True:
+                with suppress(UnavailableError):
+                    await repairer.run()
+                await asyncio.sleep(0.05)
+
+        self.repairing = asyncio.create_task(watch(repairer(self.router.sides, one_sided=False)))
 
 
 @asynccontextmanager
@@ -135,7 +145,7 @@ def _router(kind, sides, flags):
     else:
         router = DocumentRouter(sides, stages, replicator=document_replicator(sides))
         # How long a repairer leaves a mark alone whose writer may be at work: no writer here works longer.
-        router._lease = timedelta(seconds=1)
+        router._lease = timedelta(seconds=0.3)
     router.replicator._rest = 0.3
     for missed in router.replicator._missed.values():
         missed._pause = 0.1
@@ -181,5 +191,18 @@ def user():
     return f"user-{new_id()}"
 
 
-PAIRS = [(kind, stage) for kind in Kind for stage in (Stage.DUALWRITE, Stage.LIVE)]
-NAMES = [f"{kind}-{stage}" for kind, stage in PAIRS]
+def every_fault(side):
+    """A parameter list of kind, stage and fault: each fault on each server when it is written `first`, or second.
+
+    Redis is that side twice, for chat and for documents: of the latter a few faults will do.
+    """
+    few = (Fault.RESET, Fault.SILENCE, Fault.LOSE_REPLY)
+    return [
+        pytest.param(kind, stage, fault, id=f"{kind}-{stage}-{fault!r}")
+        for kind in Kind
+        for stage in (Stage.DUALWRITE, Stage.LIVE)
+        for fault in Fault
+        if kind is Kind.CHAT
+        or fault in few
+        or (first_of(stage) if side == "first" else first_of(stage).other) is Side.NEW
+    ]

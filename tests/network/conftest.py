@@ -1,6 +1,7 @@
 """Servers of this folder's own: its tests make them refuse, and nobody else's tests may see that."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -28,6 +29,12 @@ def network_stack(new_data_folder):
     stack.start(schema_sql())
     yield stack
     stack.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_long_leases(monkeypatch):
+    """A merge that failed leaves its announcement, for what it sent may come late: here, nothing is late for long."""
+    monkeypatch.setattr("chatstore.routing.merge.ANNOUNCEMENT", timedelta(seconds=0.5))
 
 
 @pytest.fixture

@@ -5,15 +5,13 @@ import time
 import pytest
 
 from chatstore.errors import UnavailableError
-from tests.network.apps import NAMES, PAIRS, SHORT, app, first_of, user
-from tests.network.proxy import Fault
+from tests.network.apps import SHORT, app, every_fault, first_of, user
 
 SLACK = 2.0
 """Seconds that a busy machine may add."""
 
 
-@pytest.mark.parametrize("fault", list(Fault), ids=repr)
-@pytest.mark.parametrize(("kind", "stage"), PAIRS, ids=NAMES)
+@pytest.mark.parametrize(("kind", "stage", "fault"), every_fault("first"))
 async def test_a_call_ends_in_time_with_an_error_and_may_be_repeated(servers, kind, stage, fault):
     async with app(kind, stage, servers) as made:
         ann = user()

@@ -6,16 +6,14 @@ import time
 import pytest
 
 from chatstore.models import Stage
-from tests.network.apps import NAMES, PAIRS, SHORT, app, first_of, told, user
-from tests.network.proxy import Fault
+from tests.network.apps import SHORT, app, every_fault, first_of, told, user
 
-CALLS = 40
+CALLS = 25
 ONE_SIDED = {Stage.DUALWRITE: Stage.OFF, Stage.LIVE: Stage.COMPLETE}
 """The stage that writes the same side first, and no other."""
 
 
-@pytest.mark.parametrize("fault", list(Fault), ids=repr)
-@pytest.mark.parametrize(("kind", "stage"), PAIRS, ids=NAMES)
+@pytest.mark.parametrize(("kind", "stage", "fault"), every_fault("second"))
 async def test_the_app_does_not_notice_and_the_backlog_drains_by_itself(servers, kind, stage, fault):
     async with app(kind, stage, servers) as made:
         first = first_of(stage)
