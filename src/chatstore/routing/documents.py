@@ -28,7 +28,7 @@ from chatstore.routing.missed import still_standing
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
 from chatstore.routing.replication import Handover, Replicator
-from chatstore.routing.settle import settle
+from chatstore.routing.settle import settle, withdraw
 from chatstore.routing.shadow import ShadowReader
 from chatstore.routing.sides import Sides
 from chatstore.routing.stages import ROUTES, Route
@@ -80,6 +80,8 @@ class DocumentRouter(DocumentStore):
     async def _write(self, route: Route, command: DocumentCommand, ids: Sequence[str]) -> DocumentsWritten:
         await self._reads.catch_up(route, command.user_id, ids)
         now = utc_now()
+        # A write to one side, in one step with its mark, cannot come late.
+        lease = None if route.second is None and self.sides[route.first].atomic else self._lease
         marks = [
             Mark(
                 key=document_id,
@@ -87,7 +89,7 @@ class DocumentRouter(DocumentStore):
                 side=route.first,
                 op=command.op,
                 at=now,
-                lease_until=None if self._lease is None else now + self._lease,
+                lease_until=None if lease is None else now + lease,
                 while_open=route.second is None,
             )
             for document_id in ids
@@ -96,6 +98,8 @@ class DocumentRouter(DocumentStore):
         if route.second is not None:
             # Also what was not changed had its mark, where marks precede the write: it is cleared with the others.
             await self.replicator.hand_over(Handover(route.second, written.changes, tuple(marks)))
+        elif lease is not None:
+            self._writes.follow_up(withdraw(self.sides, marks))
         return written
 
     async def search_by_embedding(

@@ -30,6 +30,13 @@ class WritesUnderWay:
             task.add_done_callback(_report)
             raise
 
+    def follow_up(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start what is to be done after a write, for which no caller need wait; if it fails, the log says so."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_report)
+
     async def finish(self, patience: float = 10.0) -> None:
         """Wait for the writes under way, for at most `patience` seconds."""
         if self._tasks:
@@ -38,4 +45,4 @@ class WritesUnderWay:
 
 def _report(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.warning("a write whose caller went away failed: %s", error)
+        logger.warning("a write for which no caller waits failed: %s", error)

@@ -42,7 +42,7 @@ async def settle(
 
 
 async def withdraw(sides: Sides[DocumentSide], announced: Sequence[Mark]) -> None:
-    """End announcements whose work has ended, though others are at work on their keys: those are the repairer's now.
+    """End announcements whose work has ended, though their keys are still to be merged: they are the repairer's now.
 
     Each is replaced by a mark without a lease: nothing of its work can come late any more, so nobody need wait for it.
     """

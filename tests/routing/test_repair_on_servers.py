@@ -1,15 +1,17 @@
-"""Several repairers on real servers: each does a part, and little is done twice."""
+"""Repairs on real servers: several share the work, and what is written to one side only can be merged at once."""
 
 import asyncio
 
 import pytest
 
 from chatstore.chroma import ChromaClient, ChromaDocuments
-from chatstore.models import CreateSession, Embedding, Mark, NewDocument, Side, UpsertDocuments
+from chatstore.models import CreateSession, Embedding, Kind, Mark, NewDocument, Side, Stage, UpsertDocuments
 from chatstore.redis import RedisChat, RedisDocuments, chat_layout, connect, document_layout
-from chatstore.routing import Sides, chat_repairer, document_repairer
+from chatstore.routing import DocumentRouter, Sides, StageResolver, chat_repairer, document_repairer
 from chatstore.supabase import SupabaseChat, SupabaseClient
 from tests.conformance.factories.chroma import new_database
+from tests.flags import Flags
+from tests.routing.pair import verified
 
 REPAIRERS = 3
 SESSIONS = 160
@@ -71,3 +73,18 @@ async def test_documents_are_shared(documents, namespace):
     reports, joined = await repaired(document_repairer, documents)
     assert DOCUMENTS <= joined < 1.5 * DOCUMENTS
     assert min(report.merged for report in reports) > DOCUMENTS / 10
+
+
+@pytest.mark.parametrize("stage", [Stage.COMPLETE, Stage.OFF])
+async def test_a_repair_right_after_a_write_to_one_side_merges_it(documents, namespace, stage):
+    await verified(documents)
+    journals = [documents[side].journal for side in Side]
+    router = DocumentRouter(documents, StageResolver(Kind.DOCUMENTS, journals, client=Flags(stage).client))
+    new = [NewDocument(id=name, text="t", embedding=Embedding.of([1.0, 2.0])) for name in ("a", "b")]
+    await router.upsert(namespace, new)
+    await router.delete(namespace, ["b"])
+    await router._writes.finish()
+    report = await document_repairer(documents).run()
+    assert (report.merged, report.left, (await documents.backlog()).marks) == (3, 0, 0)
+    for side in Side:
+        assert [document.id for document in (await documents[side].list_documents(namespace)).items] == ["a"]
