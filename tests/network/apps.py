@@ -48,6 +48,10 @@ class App:
     repairing: asyncio.Task | None = None
 
     @property
+    def second(self):
+        return first_of(self.flags._stage).other
+
+    @property
     def counts(self):
         return self.router.replicator.counts
 
@@ -154,6 +158,47 @@ def _router(kind, sides, flags):
 
 def first_of(stage):
     return ROUTES[stage].first
+
+
+async def falls_behind_and_catches_up(made, illness):
+    """Write while the second side is ill: nothing fails, and when it is well again it gets all of it."""
+    second = made.second
+    ann = user()
+    key = await made.open(ann)
+    await made.write(ann, key, "before")
+    await made.router.replicator.drain()
+    made.repair_in_the_background()
+    async with told(f"the {second} side has all writes again"):
+        async with illness:
+            made.wait_at_most(SHORT)
+            for i in range(8):
+                await made.write(ann, key, f"text {i}")
+            await made.router.replicator.drain()
+            counts = made.counts
+            assert counts.left > 0, "the second side took all of it"
+            assert (counts.left + counts.dropped, counts.waiting) == (8, 0)
+            assert await made.marks() > 0
+        made.wait_at_most(PATIENCE)
+    read = [await made.read_from(side, ann, key) for side in (made.direct.old, made.direct.new)]
+    assert read[0] == read[1] == ["before", *(f"text {i}" for i in range(8))]
+
+
+async def refuses_and_leaves_nothing_half(made, illness, refusal):
+    """Write while the first side is ill: `refusal` is raised, and nothing of the write is found anywhere."""
+    ann = user()
+    key = await made.open(ann)
+    await made.write(ann, key, "before")
+    async with illness:
+        made.wait_at_most(SHORT)
+        with refusal:
+            await made.write(ann, key, "meanwhile")
+    made.wait_at_most(PATIENCE)
+    await made.router.replicator.drain()
+    assert await made.marks() == 0
+    for side in (made.direct.old, made.direct.new):
+        assert await made.read_from(side, ann, key) == ["before"]
+    await made.write(ann, key, "meanwhile")
+    assert sorted(await made.read(ann, key)) == ["before", "meanwhile"]
 
 
 class Told(logging.Handler):

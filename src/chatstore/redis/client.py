@@ -139,6 +139,8 @@ def our_error(error: RedisError, client: Redis) -> ChatStoreError:
     """Return what an error of the client library means here, without any password."""
     where = _address(client)
     match error:
+        case ResponseError() if (named := _by_name(str(error), where)) is not None:
+            return named
         case AuthenticationError() | AuthorizationError() | NoPermissionError():
             return ConfigurationError(
                 f"the Redis server at {where} refuses: {error}. Check REDIS_URL's user and password"
@@ -157,10 +159,28 @@ def our_error(error: RedisError, client: Redis) -> ChatStoreError:
             return UnavailableError(
                 f"no answer from the Redis server at {where}. Check that it runs, and that REDIS_URL is right"
             )
-        case ResponseError() if str(error).startswith("WRONGTYPE"):
-            return LayoutError(b"", b"", f"a key of chatstore's own holds something else ({error})")
         case _:
             return UnavailableError(f"the Redis server at {where} could not do it: {error}")
+
+
+def _by_name(said: str, where: str) -> ChatStoreError | None:
+    """Return what errors mean that the client library has no class for."""
+    if said.startswith("WRONGTYPE"):
+        return LayoutError(b"", b"", f"a key of chatstore's own holds something else ({said})")
+    if said.startswith("ACL failure"):
+        return ConfigurationError(
+            f"the Redis server at {where} refuses: {said}. Give REDIS_URL's user the right to run it from scripts"
+        )
+    if said.startswith("NOREPLICAS"):
+        return UnavailableError(
+            f"the Redis server at {where} takes no writes: {said}. Bring its replicas back, or lower its "
+            f"min-replicas-to-write"
+        )
+    if said.startswith("MISCONF"):
+        return UnavailableError(
+            f"the Redis server at {where} takes no writes: {said}. Check its log, and whether its disk is full"
+        )
+    return None
 
 
 def _address(client: Redis) -> str:
