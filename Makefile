@@ -2,13 +2,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check lock clean
+.PHONY: demo test soak check lock clean
 
 demo: $(READY)  ## move a live app from Redis to Supabase and Chroma, stage by stage, on this machine
 	$(BIN)/python -m demo
 
 test: $(READY)  ## every test, on real servers
 	$(BIN)/python -m pytest
+
+soak: $(READY)  ## look longer for a loss: 100,000 schedules and 200 kills, or round after round for MINUTES=10
+	$(BIN)/python -m tests.chaos.soak $(MINUTES)
 
 check: $(READY)  ## format, lint, types, floors of the source tree, the examples of the docs
 	$(BIN)/ruff format --check .

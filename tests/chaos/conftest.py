@@ -1,4 +1,4 @@
-"""A stack whose servers may be killed, shared by the tests of this folder one after the other."""
+"""Stacks whose servers may be killed, and the seed of what happens to them."""
 
 import os
 import random
@@ -8,6 +8,8 @@ import pytest
 from chatstore.local import LocalStack
 from chatstore.local.valkey import Valkey
 from chatstore.supabase.schema import schema_sql
+
+DEFAULT_SEED = 20261124
 
 
 class DurableValkey(Valkey):
@@ -29,8 +31,8 @@ def durable_stack(new_data_folder):
 
 @pytest.fixture
 def chaos_seed():
-    """Decides who is killed when, and who flips to which stage; `CHATSTORE_SEED` replays it."""
-    given = os.environ.get("CHATSTORE_SEED", "random")
+    """Decides who is killed when, and who flips to which stage; the same in every run unless `CHATSTORE_SEED` says."""
+    given = os.environ.get("CHATSTORE_SEED", DEFAULT_SEED)
     seed = random.SystemRandom().getrandbits(32) if given == "random" else int(given)
     print(f"CHATSTORE_SEED={seed}")
     return seed

@@ -10,7 +10,7 @@ SLOTS = (0, 1, 2, 3)
 SERVERS = ("redis", "postgres", "supabase", "chroma")
 REPAIRER = "repairer"
 BEFORE_VERIFIED = (Stage.OFF, Stage.DUALWRITE, Stage.SHADOW)
-BETWEEN_KILLS = 0.35
+BETWEEN_KILLS = 0.3
 BETWEEN_FLIPS = 0.2
 
 
