@@ -34,6 +34,7 @@ class Operation:
         beside: What another process may do meanwhile.
         inline: Whether the second side is written before the app has its answer.
         one_step: Whether it happens as a whole or not at all.
+        answer: What its caller must be told when nothing is in the way; anything when None.
         points: At least so many points must be met, or the operation did not do what it is named for.
     """
 
@@ -44,6 +45,7 @@ class Operation:
     beside: tuple = ()
     inline: bool = True
     one_step: bool = True
+    answer: object = None
     points: int = 2
 
     def __str__(self):
@@ -210,6 +212,7 @@ class Bench(World):
         differing = self.differing()
         assert not differing, f"the sides differ in the end: {self.picture()}"
         assert not self.marked(), "marks are left"
+        assert not self.progress._checkpoints, "a checkpoint is left behind a backfill that came to its end"
 
 
 def has_effect(gate):

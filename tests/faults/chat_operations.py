@@ -182,7 +182,7 @@ def _flipped(before, after):
 
 
 async def _read(bench):
-    return [message.id for message in await bench.process.router.messages("u", "s")]
+    return [message.content for message in await bench.process.router.messages("u", "s")]
 
 
 async def _list(bench):
@@ -193,15 +193,17 @@ async def _append_after_flip(bench):
     await bench.process.router.write(append(OF_S, "m5"))
 
 
+OWN_WRITES = ["text of m1", "edited", "text of m3", "text of m4"]
+
 FLIPS = [
-    Operation(f"{name}-after-{before}-{after}", _flipped(before, after), call, points=6)
+    Operation(f"{name}-after-{before}-{after}", _flipped(before, after), call, answer=answer, points=6)
     for before, after in (
         (Stage.DUALWRITE, Stage.RAMPDOWN),
         (Stage.RAMPDOWN, Stage.DUALWRITE),
         (Stage.DUALWRITE, Stage.COMPLETE),
         (Stage.COMPLETE, Stage.OFF),
     )
-    for name, call in (("read", _read), ("list", _list), ("append", _append_after_flip))
+    for name, call, answer in (("read", _read, OWN_WRITES), ("list", _list, None), ("append", _append_after_flip, None))
 ]
 
 BACKFILLS = [

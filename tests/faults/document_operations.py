@@ -155,7 +155,7 @@ def _flipped(before, after):
 
 
 async def _read(bench):
-    await bench.process.router.get("u", "d1")
+    return (await bench.process.router.get("u", "d1")).text
 
 
 async def _list(bench):
@@ -167,9 +167,9 @@ async def _update_after_flip(bench):
 
 
 FLIPS = [
-    Operation(f"{name}-after-{before}-{after}", _flipped(before, after), call, points=6)
+    Operation(f"{name}-after-{before}-{after}", _flipped(before, after), call, answer=answer, points=6)
     for before, after in ((Stage.DUALWRITE, Stage.RAMPDOWN), (Stage.RAMPDOWN, Stage.DUALWRITE))
-    for name, call in (("get", _read), ("list", _list), ("update", _update_after_flip))
+    for name, call, answer in (("get", _read, "newer d1"), ("list", _list, None), ("update", _update_after_flip, None))
 ]
 
 BACKFILLS = [

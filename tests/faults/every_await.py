@@ -79,6 +79,7 @@ def undisturbed(operation, bench_of):
     with opened(operation, bench_of) as bench:
         outcome = bench.drive(operation.call(bench))
         assert outcome.acked, f"nothing was in the way, and yet: {outcome.answer!r}"
+        assert operation.answer in (None, outcome.answer), f"not its own writes: {outcome.answer}"
         ended = bench.picture()
         bench.ledger.unmarked.clear()
         bench.recover(None)
