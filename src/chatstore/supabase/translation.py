@@ -35,6 +35,15 @@ _BY_MESSAGE: Final = {
     "string too long": "54000",
     "violates check constraint": "23514",
     "Invalid API key": "401",
+    "read-only transaction": "25006",
+    "statement timeout": "57014",
+    "No space left on device": "53100",
+}
+_WHY_UNAVAILABLE: Final = {
+    "25006": "is read-only, as a project is whose disk is nearly full: free or buy space, or lift it",
+    "53100": "has no space left on its disk: free or buy some",
+    "53300": "has no connections left: let fewer be used, or raise its limit",
+    "57014": "gave the request up, as it took longer than statement_timeout: look for long transactions and locks",
 }
 
 
@@ -84,6 +93,8 @@ def _refused(error: APIError, url: str) -> ChatStoreError:
         return InvalidRecordError(f"Postgres cannot hold the record ({code}): an id, a number or a time is too great")
     if code in _NO_API:
         return ConfigurationError(f"no Supabase API answers at {url} ({code}): is SUPABASE_URL right?")
+    if code in _WHY_UNAVAILABLE:
+        return UnavailableError(f"the database of Supabase at {url} {_WHY_UNAVAILABLE[code]} ({code})")
     return UnavailableError(f"Supabase at {url} answered with an error ({code}): its log tells more")
 
 
