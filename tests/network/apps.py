@@ -45,6 +45,7 @@ class App:
     network: dict[Side, Proxy]
     direct: Sides
     clients: list
+    padding: str = ""
     repairing: asyncio.Task | None = None
 
     @property
@@ -77,7 +78,7 @@ class App:
     async def write(self, user, key, text):
         """One write that may be repeated."""
         if self.kind is Kind.CHAT:
-            await self.router.append(user, key, NewMessage("user", text, id=f"{key}-{text}"))
+            await self.router.append(user, key, NewMessage("user", text + self.padding, id=f"{key}-{text}"))
         else:
             await self.router.upsert(user, NewDocument(text, id=f"{user}-{text}", embedding=EAST))
 
@@ -86,7 +87,7 @@ class App:
 
     async def read_from(self, store, user, key):
         if self.kind is Kind.CHAT:
-            return [message.content for message in await store.messages(user, key)]
+            return [message.content.removesuffix(self.padding) for message in await store.messages(user, key)]
         return sorted(document.text for document in (await store.list_documents(user)).items)
 
     async def marks(self):
