@@ -3,6 +3,7 @@
 import asyncio
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from chatstore.models import Kind, Mark, Side, Stage, utc_now
 from chatstore.routing import FLAGS
 from chatstore.routing.flagfile import Share, StageFlag, parse_flags
 from chatstore.settings import load_settings
+from chatstore.testing import MemoryChat
 from tests.cli.conftest import ended
 
 
@@ -134,6 +136,20 @@ def test_an_incident_the_way_back_is_open_though_the_new_side_is_away(program, v
     assert "not recorded there" in done.err
     assert chat_flag(flag_file).default is Stage.DUALWRITE
     assert verified.state(Side.OLD).stage is Stage.DUALWRITE
+
+
+def test_nobody_goes_back_to_an_old_side_that_was_emptied_before_it_is_filled(program, verified, flag_file):
+    program("stage", "chat", "live")
+    verified.chat = replace(verified.chat, old=MemoryChat(Side.OLD))
+    refused = program("stage", "chat", "dualwrite", "--percent", 1)
+    assert refused.status == 2
+    assert "was it emptied" in refused.err
+    assert "`chatstore migrate --back --chat`, then `chatstore verify --chat`" in refused.err
+    assert program("stage", "chat", "rampdown").status == 0
+    assert program("migrate", "--back", "--chat").status == 0
+    assert program("stage", "chat", "dualwrite").status == 2
+    assert program("verify", "--chat").status == 0
+    assert program("stage", "chat", "dualwrite").status == 0
 
 
 def test_a_flip_with_open_marks_is_warned_of(program, verified, flag_file):

@@ -28,6 +28,11 @@ def objection(kind: Kind, before: Collection[Stage], stage: Stage, view: View) -
     refused = refusal(stage, view.state)
     if refused is not None:
         return refused
+    if ROUTES[stage].first is Side.OLD and _left(before, stage) and _has_forgotten(view):
+        return (
+            "the old side does not know of the verify that the new one remembers: was it emptied, or set back to an "
+            f"older state? Run `chatstore migrate --back --{kind}`, then `chatstore verify --{kind}`"
+        )
     behind = ROUTES[stage].first.other
     one_sided = [left for left in _left(before, stage) if ROUTES[left].second is None]
     if not one_sided:
@@ -72,6 +77,12 @@ def warning(kind: Kind, before: Collection[Stage], stage: Stage, view: View) -> 
         marks = number(sight.backlog.marks, "write")
         return f"{marks} may be on the {behind} side only; the apps bring them over, or chatstore repair --{kind}"
     return None
+
+
+def _has_forgotten(view: View) -> bool:
+    """Return whether the old side answers and lacks what both sides were told together."""
+    old, new = view.sides[Side.OLD], view.sides[Side.NEW]
+    return old.error is None and old.state.verified_at is None and new.state.verified_at is not None
 
 
 def _left(before: Collection[Stage], stage: Stage) -> list[Stage]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chatstore.backends import Backends
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError
 from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.models import Backlog, Kind, MigrationState, Side
-from chatstore.routing.recorded import RecordedState
+from chatstore.routing.recorded import combined
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,13 @@ class Sight:
     Attributes:
         journal: Its journal; None when it did not answer.
         backlog: What that holds.
+        state: What it remembers of the migration.
         error: Why it did not answer; None when it did.
     """
 
     journal: Journal | None
     backlog: Backlog
+    state: MigrationState = field(default_factory=MigrationState)
     error: ChatStoreError | None = None
 
 
@@ -64,20 +66,19 @@ async def look(backends: Backends, kind: Kind) -> View:
         UnavailableError: Neither side answers.
     """
     sides = {side: await _look(backends, kind, side) for side in Side}
-    view = View(MigrationState(), sides)
-    if not view.journals:
+    if all(sight.error is not None for sight in sides.values()):
         raise UnavailableError("\n".join(f"{side} side: {sight.error}" for side, sight in sides.items()))
-    return View(await RecordedState(view.journals).read(), sides)
+    return View(combined([sight.state for sight in sides.values()]), sides)
 
 
 async def _look(backends: Backends, kind: Kind, side: Side) -> Sight:
     try:
         store = await _open(backends, kind, side)
-        return Sight(store.journal, await store.journal.backlog())
+        return Sight(store.journal, await store.journal.backlog(), await store.journal.state())
     except ConfigurationError:
         raise
     except ChatStoreError as error:
-        return Sight(None, Backlog(0, None), error)
+        return Sight(None, Backlog(0, None), error=error)
 
 
 async def _open(backends: Backends, kind: Kind, side: Side) -> ChatSide | DocumentSide:
