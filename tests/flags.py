@@ -28,7 +28,7 @@ class Flags:
         self._provide()
 
     def fail(self):
-        api.set_provider(InMemoryProvider({}), self._domain)
+        api.set_provider_and_wait(InMemoryProvider({}), self._domain)
 
     def _provide(self):
         def evaluate(flag, context):
@@ -36,4 +36,4 @@ class Flags:
             return FlagResolutionDetails(value=str(stage), reason=Reason.TARGETING_MATCH)
 
         flags = {FLAGS[kind]: InMemoryFlag("off", VARIANTS, context_evaluator=evaluate) for kind in Kind}
-        api.set_provider(InMemoryProvider(flags), self._domain)
+        api.set_provider_and_wait(InMemoryProvider(flags), self._domain)

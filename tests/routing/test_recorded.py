@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 from openfeature import api
@@ -71,7 +72,8 @@ FAILURES = {
 
 
 def fail(flags, failure):
-    api.set_provider(FAILURES[failure](), flags._domain)
+    with suppress(ProviderFatalError):
+        api.set_provider_and_wait(FAILURES[failure](), flags._domain)
 
 
 @pytest.fixture(params=FAILURES)
