@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test soak check lock clean
+.PHONY: demo test soak model check lock clean
 
 demo: $(READY)  ## move a live app from Redis to Supabase and Chroma, stage by stage, on this machine
 	$(BIN)/python -m demo
@@ -12,6 +12,9 @@ test: $(READY)  ## every test, on real servers
 
 soak: $(READY)  ## look longer for a loss: 100,000 schedules and 200 kills, or round after round for MINUTES=10
 	$(BIN)/python -m tests.chaos.soak $(MINUTES)
+
+model:  ## the models of the protocol, through all schedules, and without each mechanism; needs Spin
+	$(PYTHON) docs/model/check.py
 
 check: $(READY)  ## format, lint, types, floors of the source tree, the examples of the docs
 	$(BIN)/ruff format --check .
