@@ -3,6 +3,7 @@
 from chatstore.redis.chat import RedisChat
 from chatstore.redis.client import Client, connect, take_over
 from chatstore.redis.documents import RedisDocuments
+from chatstore.redis.foreign import ForeignWrites, foreign_documents, foreign_sessions
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts import CHAT_LAYOUTS, DOCUMENT_LAYOUTS, chat_layout, document_layout
 from chatstore.redis.progress import RedisProgress
@@ -11,6 +12,7 @@ __all__ = [
     "CHAT_LAYOUTS",
     "DOCUMENT_LAYOUTS",
     "Client",
+    "ForeignWrites",
     "RedisChat",
     "RedisDocuments",
     "RedisJournal",
@@ -18,5 +20,7 @@ __all__ = [
     "chat_layout",
     "connect",
     "document_layout",
+    "foreign_documents",
+    "foreign_sessions",
     "take_over",
 ]

@@ -37,7 +37,7 @@ async def scan_keys(client: Client, prefix: bytes, cursor: int, *, wanted: int) 
         cursor: Where to begin: a `Step.following`.
         wanted: How many keys make a part; it may have twice as many, and the last one fewer.
     """
-    pattern = _escaped(prefix) + b"*"
+    pattern = escaped(prefix) + b"*"
     start, keys = cursor, dict[bytes, None]()
     while True:
         cursor, found = await client.ask("SCAN", cursor, "MATCH", pattern, "COUNT", max(wanted, _COUNT))
@@ -51,5 +51,6 @@ async def scan_keys(client: Client, prefix: bytes, cursor: int, *, wanted: int) 
             return
 
 
-def _escaped(prefix: bytes) -> bytes:
+def escaped(prefix: bytes) -> bytes:
+    """Return a pattern that stands for just this text."""
     return re.sub(rb"[*?\[\]\\^-]", rb"\\\g<0>", prefix)

@@ -1,0 +1,190 @@
+"""Marking what other programs write to Redis directly, so that a repair brings it to the other side."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chatstore.errors import ChatStoreError, UnsupportedError
+from chatstore.models import Kind, Mark, Side, utc_now
+from chatstore.redis.attribution import Attribution
+from chatstore.redis.client import Client
+from chatstore.redis.document_calls import DocumentCalls
+from chatstore.redis.journal import RedisJournal
+from chatstore.redis.keys import LedgerKeys
+from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
+from chatstore.redis.notifications import KeyEvent, Listener, listening
+from chatstore.redis.scripts import Call, Reply, run_all
+from chatstore.redis.session_calls import SessionCalls
+
+logger = logging.getLogger(__name__)
+
+OP = "foreign"
+
+_SETTLED = 0.05
+_IDLE = 5.0
+_BATCH = 200
+_NO_WRITE = frozenset({b"expired", b"evicted"})
+"""What the server did by itself. A record that is gone so is no difference that a repair should mend: it would come
+back to a server that had no room for it."""
+_MISSED = "what other programs wrote to Redis since %s UTC was not noticed: chatstore verify finds it"
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of one kind in one layout.
+
+    Attributes:
+        kind: Chat or documents.
+        prefix: What their keys begin with.
+        ledger: The names of our own keys.
+        read: Makes the call that reads one of them.
+        owner: Finds in its reply whose it is.
+    """
+
+    kind: Kind
+    prefix: bytes
+    ledger: LedgerKeys
+    read: Callable[[bytes], Call]
+    owner: Callable[[Reply], bytes | None]
+
+
+class ForeignWrites:
+    """Marks the records that other programs write while the journal is open.
+
+    The server tells only those who listen at the time: what is written while nobody does, or while the connection is
+    being made anew, is not noticed. The log says when that may have been; `chatstore verify` finds it.
+
+    Attributes:
+        marked: How many marks were made.
+        listening: Set while the server tells of writes.
+
+    Args:
+        client: The connection.
+        records: Which records.
+        enable: Change the server's setting where it does not tell of writes yet.
+    """
+
+    def __init__(self, client: Client, records: Records, *, enable: bool = False) -> None:
+        self.marked = 0
+        self.listening = asyncio.Event()
+        self._client = client
+        self._records = records
+        self._enable = enable
+        self._journal = RedisJournal(client, records.kind)
+        self._attribution = Attribution()
+        self._states = records.ledger.of("state", b"")[: -len(b"}")]
+
+    async def watch(self, pause: float = 1.0) -> None:
+        """Notice and mark until cancelled; a server that is away is asked again after `pause` seconds.
+
+        Raises:
+            UnsupportedError: The server does not tell of writes; the message says what to set.
+        """
+        since = None
+        while True:
+            try:
+                prefixes = [self._records.prefix, self._states]
+                async with listening(self._client, prefixes, enable=self._enable) as listener:
+                    if since is not None:
+                        logger.warning(_MISSED, f"{since:%Y-%m-%d %H:%M:%S}")
+                    since = None
+                    self.listening.set()
+                    await self._follow(listener)
+            except UnsupportedError:
+                raise
+            except ChatStoreError as error:
+                if since is None:
+                    logger.warning("other programs' writes are not noticed for now: %s", error)
+                since = since or utc_now()
+                self.listening.clear()
+                await asyncio.sleep(pause)
+
+    async def _follow(self, listener: Listener) -> None:
+        unmarked = 0
+        while True:
+            event = await listener.event(_SETTLED if self._attribution.is_open else _IDLE)
+            if event is not None:
+                self._note(event)
+                unmarked += 1
+            else:
+                self._attribution.close()
+            if event is None or unmarked >= _BATCH:
+                await self._mark_all()
+                unmarked = 0
+
+    def _note(self, event: KeyEvent) -> None:
+        if event.key.startswith(self._states):
+            self._attribution.ledger_written(event.key[len(self._states) : -len(b"}")])
+        elif event.key.startswith(self._records.prefix) and event.what not in _NO_WRITE:
+            self._attribution.record_written(event.key[len(self._records.prefix) :])
+
+    async def _mark_all(self) -> None:
+        while ids := self._attribution.foreign(_BATCH):
+            # Asked each time: what is written while no migration is under way needs no mark.
+            if (await self._journal.state()).journal_open:
+                await self._mark(ids)
+            self._attribution.forget(ids)
+        if self._attribution.overflowed:
+            logger.warning(
+                "%d records of other programs were too many to mark: chatstore verify finds them",
+                self._attribution.overflowed,
+            )
+            self._attribution.overflowed = 0
+
+    async def _mark(self, ids: Sequence[bytes]) -> None:
+        marks = []
+        for record_id, user in zip(ids, await self._owners(ids), strict=True):
+            try:
+                if user:
+                    marks.append(Mark(key=record_id.decode(), user_id=user.decode(), side=Side.OLD, op=OP))
+            except UnicodeDecodeError:
+                # Not text, so nobody's: a backfill puts it into quarantine.
+                continue
+        await self._journal.add(marks)
+        self.marked += len(marks)
+        if marks:
+            logger.info("%s: %d records that another program wrote are marked", self._records.kind, len(marks))
+
+    async def _owners(self, ids: Sequence[bytes]) -> list[bytes | None]:
+        """Return whose each record is; None for what is nobody's. Of one that is gone, the ledger knows it."""
+        replies = await run_all(self._client, [self._records.read(record_id) for record_id in ids])
+        owners = [self._records.owner(reply) for reply in replies]
+        kept = await self._client.ask_all(
+            ("HGET", self._records.ledger.of("state", record_id), "user") for record_id in ids
+        )
+        return [owner or (user if isinstance(user, bytes) else None) for owner, user in zip(owners, kept, strict=True)]
+
+
+def foreign_sessions(client: Client, layout: ChatLayout, *, enable: bool = False) -> ForeignWrites | None:
+    """Return what notices other programs' writes of sessions; None for a layout that no other program writes.
+
+    A message is noticed by the session that lists it.
+    """
+    calls = SessionCalls(layout)
+
+    def owner(reply: Reply) -> bytes | None:
+        return reply[1][0] if reply[0] == b"found" else _owner_of_problem(reply)
+
+    records = Records(Kind.CHAT, layout.prefix, calls.ledger, lambda name: calls.read_header(name, None), owner)
+    return ForeignWrites(client, records, enable=enable) if layout.shared else None
+
+
+def foreign_documents(client: Client, layout: DocumentLayout, *, enable: bool = False) -> ForeignWrites | None:
+    """Return what notices other programs' writes of documents; None for a layout that no other program writes."""
+    calls = DocumentCalls(layout)
+
+    def read(name: bytes) -> Call:
+        return calls.read(name, None, whole=False)
+
+    def owner(reply: Reply) -> bytes | None:
+        return reply[1] if reply[0] == b"found" else _owner_of_problem(reply)
+
+    records = Records(Kind.DOCUMENTS, layout.prefix, calls.ledger, read, owner)
+    return ForeignWrites(client, records, enable=enable) if layout.shared else None
+
+
+def _owner_of_problem(reply: Reply) -> bytes | None:
+    return reply[4] if reply[0] == b"problem" and len(reply) > 4 else None  # noqa: PLR2004 - see `problem` in values.lua

@@ -1,0 +1,153 @@
+"""The server's keyspace notifications: who wrote which key, told as it happens, and only to those who listen then."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from chatstore.errors import ConfigurationError, UnavailableError, UnsupportedError
+from chatstore.redis.client import Client, our_error
+from chatstore.redis.scanning import escaped
+
+SETTING = "notify-keyspace-events"
+NEEDED = "Kgh"
+"""The server's letters for: by key; of commands for any type, as DEL; of commands for hashes."""
+
+_PROBED_WITHIN = 3.0
+_SILENT_FOR = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEvent:
+    """Something that happened to a key.
+
+    Attributes:
+        key: The key.
+        what: The server's name for it: `hset`, `del`, `expired`.
+    """
+
+    key: bytes
+    what: bytes
+
+
+class Listener:
+    """Reads the events of some keys, in the order in which they happened."""
+
+    def __init__(self, client: Client, pubsub: PubSub, head: bytes) -> None:
+        self._client = client
+        self._pubsub = pubsub
+        self._head = head
+        self._heard_at = time.monotonic()
+
+    async def event(self, within: float) -> KeyEvent | None:
+        """Return the next event; None when none came in so many seconds.
+
+        Raises:
+            UnavailableError: The connection is gone, or silent for so long that it must be.
+        """
+        message = await self._message(within)
+        if message is None:
+            await self._ask_whether_it_lives()
+            return None
+        if message["type"] != "pmessage":
+            return None
+        return KeyEvent(message["channel"][len(self._head) :], message["data"])
+
+    async def _message(self, within: float) -> dict[str, Any] | None:
+        try:
+            message = await self._pubsub.get_message(timeout=within)
+        except (RedisError, OSError) as error:
+            raise UnavailableError(f"the Redis server's notifications ended: {error}") from error
+        if message is not None:
+            self._heard_at = time.monotonic()
+        return message  # type: ignore[no-any-return]
+
+    async def _ask_whether_it_lives(self) -> None:
+        silence = time.monotonic() - self._heard_at
+        if silence > 2 * _SILENT_FOR:
+            raise UnavailableError("the Redis server's notifications ended: it does not answer on that connection")
+        if silence > _SILENT_FOR:
+            try:
+                await self._pubsub.ping()
+            except (RedisError, OSError) as error:
+                raise UnavailableError(f"the Redis server's notifications ended: {error}") from error
+
+    async def probe(self) -> None:
+        """Write a key of our own, and wait until the server tells of it.
+
+        Raises:
+            UnsupportedError: It does not.
+        """
+        key = b"chatstore:probe:" + secrets.token_hex(8).encode()
+        await self._pubsub.psubscribe(self._head + key)
+        waiting = {b"hset", b"del"}
+        try:
+            async with asyncio.timeout(_PROBED_WITHIN):
+                while (await self._message(_PROBED_WITHIN) or {}).get("channel") != self._head + key:
+                    pass
+                await self._client.ask_all([("HSET", key, "probe", "1"), ("DEL", key)])
+                while waiting:
+                    event = await self.event(_PROBED_WITHIN)
+                    if event is not None and event.key == key:
+                        waiting.discard(event.what)
+            await self._pubsub.punsubscribe(self._head + key)
+        except TimeoutError:
+            raise UnsupportedError(
+                "the Redis server does not tell of other programs' writes: set its "
+                f"{SETTING} to {NEEDED} or more (CONFIG SET; a managed service has it among its settings)"
+            ) from None
+
+
+@asynccontextmanager
+async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) -> AsyncGenerator[Listener, None]:
+    """Listen to what happens to the keys with these prefixes, once it is sure that the server tells of it.
+
+    Args:
+        client: The connection; one more is opened from its pool.
+        prefixes: What the keys begin with.
+        enable: Change the server's setting where it does not tell yet.
+
+    Raises:
+        UnsupportedError: The server does not tell of it.
+        UnavailableError: The server did not answer.
+    """
+    if enable:
+        await _enable(client)
+    head = b"__keyspace@%d__:" % int(client.connection_pool.connection_kwargs.get("db") or 0)
+    pubsub = client.pubsub()
+    try:
+        try:
+            await pubsub.psubscribe(*(head + escaped(prefix) + b"*" for prefix in prefixes))
+        except RedisError as error:
+            raise our_error(error, client) from error
+        listener = Listener(client, pubsub, head)
+        await listener.probe()
+        yield listener
+    finally:
+        await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+
+async def _enable(client: Client) -> None:
+    """Add the letters that are missing.
+
+    Raises:
+        UnsupportedError: The server does not let itself be asked.
+    """
+    try:
+        answer = await client.ask("CONFIG GET", SETTING)
+        pairs = answer.items() if isinstance(answer, dict) else [answer]
+        [(_, held)] = pairs
+        letters = held.decode() if isinstance(held, bytes) else str(held)
+        missing = [letter for letter in NEEDED if letter not in letters and not (letter != "K" and "A" in letters)]
+        if missing:
+            await client.ask("CONFIG SET", SETTING, letters + "".join(missing))
+    except (ConfigurationError, UnavailableError) as error:
+        raise UnsupportedError(f"the Redis server's {SETTING} cannot be changed from here: {error}") from error
