@@ -60,6 +60,17 @@ async def test_a_process_that_never_saw_the_user_looks_for_marks_first():
     assert await contents(another_process, "u", session.id) == ["hello"]
 
 
+async def test_so_does_the_first_process_at_all_that_serves_the_new_side():
+    chat, flags = await chat_pair(Stage.DUALWRITE)
+    chat.sides.new.broken = True
+    session = await chat.create_session("u")
+    await chat.append("u", session.id, NewMessage("user", "hello"))
+    chat.sides.new.broken = False
+    flags.set(Stage.LIVE)
+    another_process = router_over(chat.sides, flags)
+    assert await contents(another_process, "u", session.id) == ["hello"]
+
+
 async def test_so_does_one_that_starts_after_an_earlier_stage_was_recorded():
     chat, flags = await chat_pair(Stage.LIVE)
     chat.sides.old.broken = True

@@ -18,7 +18,7 @@ from chatstore.interfaces import Journal
 from chatstore.models import Kind, MigrationState, Side, Stage
 from chatstore.routing.complaints import Complaints
 from chatstore.routing.recorded import RecordedState
-from chatstore.routing.stages import ROUTES, reaches, refusal
+from chatstore.routing.stages import ROUTES, further, reaches, refusal
 
 FLAGS = {Kind.CHAT: "chatstore-chat-stage", Kind.DOCUMENTS: "chatstore-documents-stage"}
 """The names of the two string flags; their values are those of `Stage`."""
@@ -160,7 +160,7 @@ class StageResolver:
         now = time.monotonic()
         if seen is None:
             # Another process may have served this user at another stage until just now.
-            elsewhere = reaches(state.stage, Stage.LIVE) or self.recorded.left_on_new
+            elsewhere = reaches(further(stage, state.stage), Stage.LIVE) or self.recorded.left_on_new
             news = elsewhere and not state.way_back_closed
             self._seen[user_id] = _Seen(stage, now + self._settle if news else 0.0)
             if len(self._seen) > self._users:
