@@ -189,6 +189,7 @@ async def refuses_and_leaves_nothing_half(made, illness, refusal):
     ann = user()
     key = await made.open(ann)
     await made.write(ann, key, "before")
+    await made.router.replicator.drain()
     async with illness:
         made.wait_at_most(SHORT)
         with refusal:

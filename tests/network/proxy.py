@@ -36,7 +36,8 @@ class Proxy:
 
     def __init__(self, url):
         target = urlsplit(url)
-        self._target = (target.hostname, target.port)
+        self._server_behind = (target.hostname, target.port)
+        self._elsewhere = None
         self._rest = target.path
         self._scheme = target.scheme
         self._server = None
@@ -67,6 +68,11 @@ class Proxy:
         if refused:
             await self.listen()
 
+    async def lead_to(self, address):
+        """Let another server answer; None for the real one."""
+        self._elsewhere = address
+        await self._end_links()
+
     async def close(self):
         self._server.close()
         await self._end_links()
@@ -83,7 +89,7 @@ class Proxy:
         upstream = None
         try:
             if self.fault is not Fault.RESET:
-                up_reader, upstream = await asyncio.open_connection(*self._target)
+                up_reader, upstream = await asyncio.open_connection(*(self._elsewhere or self._server_behind))
                 async with asyncio.TaskGroup() as ways:
                     ways.create_task(self._requests(reader, upstream))
                     ways.create_task(self._replies(up_reader, writer))

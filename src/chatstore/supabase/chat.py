@@ -115,7 +115,7 @@ class SupabaseChat(ChatSide):
 
     async def put(self, changes: Sequence[ChatChange]) -> None:
         for request in put_requests(changes):
-            await self._client.call("chatstore_put", request)
+            await self._client.do("chatstore_put", request)
 
     async def fetch(
         self, session_ids: Sequence[str], *, message_ids: Sequence[str] | None = None

@@ -12,7 +12,7 @@ import httpx
 from postgrest import APIError, AsyncPostgrestClient
 from supabase import AsyncClient, AsyncClientOptions
 
-from chatstore.errors import ConfigurationError, InvalidRecordError, SchemaError
+from chatstore.errors import ConfigurationError, InvalidRecordError, SchemaError, UnavailableError
 from chatstore.supabase import text
 from chatstore.supabase.schema import SCHEMA_VERSION
 from chatstore.supabase.translation import lost_a_race, translated
@@ -102,9 +102,21 @@ class SupabaseClient:
         Raises:
             ChatStoreError: The request failed; see `translation`.
         """
-        await self._schema.passed(self)
-        answer = await self._send(function, {"request": text.dump(request or {})})
-        return text.load(answer) if isinstance(answer, str) else None
+        answer = await self._asked(function, request)
+        try:
+            return None if answer is None else text.load(answer)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self._not_ours() from error
+
+    async def do(self, function: str, request: Mapping[str, object] | None = None) -> None:
+        """Call one of chatstore's functions that answer nothing, as `call` does.
+
+        Raises:
+            ChatStoreError: The request failed, or something was answered, so that it was not our function that ran.
+        """
+        # An answer without a body is an empty list to the client library, and so is the JSON text "[]".
+        if await self._asked(function, request) not in (None, []):
+            raise self._not_ours()
 
     async def schema_version(self) -> int:
         """Return which version of chatstore's schema the database has.
@@ -122,6 +134,16 @@ class SupabaseClient:
         """Close the connections, unless they are those of a client that the app gave."""
         if self._owned is not None:
             await self._owned.aclose()
+
+    async def _asked(self, function: str, request: Mapping[str, object] | None) -> Any:
+        await self._schema.passed(self)
+        return await self._send(function, {"request": text.dump(request or {})})
+
+    def _not_ours(self) -> UnavailableError:
+        return UnavailableError(
+            f"what answers at {self._url} is not chatstore's part of Supabase: is SUPABASE_URL right, and does a proxy "
+            f"answer in its place?"
+        )
 
     async def _send(self, function: str, parameters: dict[str, str]) -> Any:
         try:
@@ -143,6 +165,8 @@ class SupabaseClient:
                 raise meaning from (None if isinstance(meaning, InvalidRecordError) else error)
             except httpx.HTTPError as error:
                 raise translated(error, self._url) from error
+            except (ValueError, RecursionError) as error:  # the client library makes records of what is no JSON for it
+                raise self._not_ours() from error
         raise AssertionError("unreachable")
 
 

@@ -22,10 +22,10 @@ class SupabaseJournal(Journal):
         self._client = client
 
     async def add(self, marks: Sequence[Mark]) -> None:
-        await self._client.call("chatstore_add_marks", {"marks": [mark_to_row(mark) for mark in marks]})
+        await self._client.do("chatstore_add_marks", {"marks": [mark_to_row(mark) for mark in marks]})
 
     async def clear(self, marks: Sequence[Mark]) -> None:
-        await self._client.call("chatstore_clear_marks", {"tokens": [mark.token for mark in marks]})
+        await self._client.do("chatstore_clear_marks", {"tokens": [mark.token for mark in marks]})
 
     async def clear_alone(self, marks: Sequence[Mark], own: Sequence[Mark] = ()) -> Sequence[Mark]:
         request = {
@@ -72,7 +72,7 @@ class SupabaseJournal(Journal):
         stage: Stage | None = None,
         way_back_closed: bool | None = None,
     ) -> None:
-        await self._client.call(
+        await self._client.do(
             "chatstore_remember",
             {
                 "journal_open": journal_open,
@@ -85,4 +85,4 @@ class SupabaseJournal(Journal):
         )
 
     async def forget_state(self) -> None:
-        await self._client.call("chatstore_forget")
+        await self._client.do("chatstore_forget")
