@@ -128,6 +128,23 @@ async def test_one_users_backlog_does_not_switch_catching_up_off_for_others():
     assert await contents(another, "small", session.id) == ["mine"]
 
 
+async def test_a_users_documents_are_caught_up_with_a_hundred_at_a_time():
+    documents, flags = await document_pair(Stage.COMPLETE)
+    made = [NewDocument(f"text {number}", embedding=EAST) for number in range(150)]
+    await documents.upsert("u", made)
+    merges = []
+    merge = documents._reads._catch_up._merge
+
+    async def counted(sides, marks):
+        merges.append(len(marks))
+        return await merge(sides, marks)
+
+    documents._reads._catch_up._merge = counted
+    flags.set(Stage.DUALWRITE)
+    assert await documents.count_documents("u") == 150
+    assert merges == [100, 50]
+
+
 async def test_the_recorded_stage_is_caught_up_with_when_the_flags_fail():
     chat, _ = await chat_pair(Stage.DUALWRITE)
     chat.sides.new.broken = True

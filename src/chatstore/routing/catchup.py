@@ -25,6 +25,7 @@ class CatchUp(Generic[S]):
     Args:
         sides: The old and the new store.
         merge: Merges marks of one kind (`merge_chat` or `merge_documents`).
+        keys: How many keys one merge may take.
         deadline: The most seconds that a call may be held up.
         rest: For how many seconds a side is not asked after it failed.
     """
@@ -34,11 +35,13 @@ class CatchUp(Generic[S]):
         sides: Sides[S],
         merge: Callable[[Sides[S], Sequence[Mark]], Awaitable[Merged]],
         *,
+        keys: int,
         deadline: float = 2.0,
         rest: float = 10.0,
     ) -> None:
         self._sides = sides
         self._merge = merge
+        self._keys = keys
         self._deadline = deadline
         self._rest = rest
         self._down_until = dict.fromkeys(Side, 0.0)
@@ -69,13 +72,18 @@ class CatchUp(Generic[S]):
         by_key: dict[str, list[Mark]] = {}
         for mark in marks:
             by_key.setdefault(mark.key, []).append(mark)
+        groups = list(by_key.values())
+        parts = [
+            [mark for group in groups[start : start + self._keys] for mark in group]
+            for start in range(0, len(groups), self._keys)
+        ]
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def merge(part: Sequence[Mark]) -> None:
             async with gate:
                 await self._merge(self._sides, part)
 
-        merges = await asyncio.gather(*map(merge, by_key.values()), return_exceptions=True)
+        merges = await asyncio.gather(*map(merge, parts), return_exceptions=True)
         for outcome in merges:
             if isinstance(outcome, BaseException):
                 raise outcome

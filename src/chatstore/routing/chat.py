@@ -60,7 +60,7 @@ class ChatRouter(ChatHistoryStore):
         self.replicator = replicator or chat_replicator(sides)
         self.shadow = shadow or ShadowReader()
         self._writes = WritesUnderWay()
-        self._reads = RoutedReads(sides, stages, self.shadow, merge_chat)
+        self._reads = RoutedReads(sides, stages, self.shadow, merge_chat, keys=1)
 
     def turn(self, user_id: str, session_id: str = "") -> AbstractAsyncContextManager[Stage]:
         """Hold one stage for all calls inside: `async with chat.turn(user_id): ...`."""

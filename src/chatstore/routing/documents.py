@@ -65,7 +65,7 @@ class DocumentRouter(DocumentStore):
         self.replicator = replicator or document_replicator(sides)
         self.shadow = shadow or ShadowReader()
         self._writes = WritesUnderWay()
-        self._reads = RoutedReads(sides, stages, self.shadow, merge_documents)
+        self._reads = RoutedReads(sides, stages, self.shadow, merge_documents, keys=100)
         self._lease = None if sides.old.atomic and sides.new.atomic else LEASE
 
     def turn(self, user_id: str, document_id: str = "") -> AbstractAsyncContextManager[Stage]:

@@ -24,6 +24,7 @@ class RoutedReads(Generic[S]):
         stages: Tells the stage of each call.
         shadow: Compares reads.
         merge: Merges marks of one journal (`merge_chat` or `merge_documents`).
+        keys: How many keys one merge may take.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class RoutedReads(Generic[S]):
         stages: StageResolver,
         shadow: ShadowReader,
         merge: Callable[[Sides[S], Sequence[Mark]], Awaitable[Merged]],
+        *,
+        keys: int,
     ) -> None:
         self._sides = sides
         self._stages = stages
         self._shadow = shadow
-        self._catch_up = CatchUp(sides, merge)
+        self._catch_up = CatchUp(sides, merge, keys=keys)
 
     async def __call__(self, operation: str, user_id: str, key: str | None, read: Callable[[S], Awaitable[A]]) -> A:
         """Return what the authoritative side answers.
