@@ -13,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
+import orjson
 from httpx import codes
 
 from chatstore.chroma.failures import no_such_database, refused_credentials, translated
@@ -74,7 +75,7 @@ class ChromaClient:
             import chromadb  # noqa: PLC0415 - it takes a while
 
             path = f"tenants/{quote(tenant, safe='')}/databases/{quote(database, safe='')}"
-            _probe(url, path, headers=headers, timeout=timeout, address=address)
+            _probe(url, path, "name", headers=headers, timeout=timeout, address=address)
             settings = _settings(headers=dict(headers or {}))
             client = chromadb.HttpClient(host=url, tenant=tenant, database=database, settings=settings)
             return _with_timeout(client, timeout)
@@ -109,7 +110,7 @@ class ChromaClient:
         def connect() -> Any:
             import chromadb  # noqa: PLC0415 - it takes a while
 
-            _probe(_CLOUD, "heartbeat", headers=None, timeout=timeout, address=_CLOUD)
+            _probe(_CLOUD, "heartbeat", "nanosecond heartbeat", headers=None, timeout=timeout, address=_CLOUD)
             client = chromadb.CloudClient(tenant=tenant, database=database, api_key=api_key, settings=_settings())
             return _with_timeout(client, timeout)
 
@@ -200,11 +201,12 @@ def _settings(headers: dict[str, str] | None = None) -> Any:
     return Settings(anonymized_telemetry=False, chroma_server_headers=headers)
 
 
-def _probe(url: str, path: str, *, headers: Mapping[str, str] | None, timeout: float, address: str) -> None:
+def _probe(url: str, path: str, field: str, *, headers: Mapping[str, str] | None, timeout: float, address: str) -> None:
     """Ask the server something before chromadb does, whose client has no timeout yet and would wait for ever.
 
     Raises:
         ConfigurationError: It does not know what was asked for, or who asks.
+        UnavailableError: It answers without the field that Chroma's answer has.
         httpx.TransportError: It cannot be reached.
     """
     answer = httpx.get(f"{url.rstrip('/')}/api/v2/{path}", headers=headers, timeout=timeout)
@@ -212,6 +214,14 @@ def _probe(url: str, path: str, *, headers: Mapping[str, str] | None, timeout: f
         raise ConfigurationError(no_such_database(address))
     if answer.status_code in (codes.UNAUTHORIZED, codes.FORBIDDEN):
         raise ConfigurationError(refused_credentials(address))
+    try:
+        is_chroma = answer.is_success and field in orjson.loads(answer.content)
+    except (ValueError, TypeError):
+        is_chroma = False
+    if not is_chroma:
+        raise UnavailableError(
+            f"what answers at {address} ({answer.status_code}) is not Chroma, or is not well: check its address and log"
+        )
 
 
 def _with_timeout(client: Any, seconds: float) -> Any:
