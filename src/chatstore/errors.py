@@ -30,6 +30,10 @@ class UnavailableError(ChatStoreError):
     """A server could not be reached or did not answer in time. A write that ends so may or may not have happened."""
 
 
+class BusyError(UnavailableError):
+    """Others are at work on the record just now: try again a little later."""
+
+
 class SchemaError(ChatStoreError):
     """The Supabase project lacks chatstore's schema, or has another version of it: run `chatstore schema --apply`."""
 

@@ -26,9 +26,14 @@ class Scheduler:
         # `close` would run what a crash does not: the `finally` blocks. Keep the frame instead, suspended for ever.
         self._dead = [*getattr(self, "_dead", []), coroutine]
 
-    def finish(self):
+    def finish(self, stuck=lambda: None):
+        """Run everybody to the end, in turns; `stuck` is called when they seem to wait for the dead."""
+        turns = 0
         while self.running:
-            self.step(0)
+            self.step(turns)
+            turns += 1
+            if turns % 1000 == 0:
+                stuck()
 
 
 def run(coroutine):

@@ -1,14 +1,17 @@
-"""On a side without conditional writes no schedule, and no crash, leaves the sides different and unmarked."""
+"""On a side without conditional writes no schedule, and no crash, leaves the sides different and unmarked, or loses a write."""
 
 import warnings
+from contextlib import suppress
 from datetime import timedelta
+from itertools import count
 from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatstore.models import DeleteDocuments, Mark, NewDocument, Side, UpsertDocuments, utc_now
-from chatstore.routing import Sides, merge_documents, settle
+from chatstore.errors import BusyError
+from chatstore.models import DeleteDocuments, Mark, NewDocument, Side, Stage, UpsertDocuments, utc_now
+from chatstore.routing import ROUTES, Sides, merge_documents, settle, withdraw
 from chatstore.testing import MemoryDocuments
 from chatstore.testing.samples import EAST
 from tests.property.scheduler import Scheduler, run
@@ -17,13 +20,34 @@ from tests.property.two_step import SteppingJournal, TwoStepDocuments
 USER, ID = "u", "d"
 
 
-async def write(sides, command, first):
-    """One write of a router at `dualwrite` (first old) or `live` (first new), inline."""
-    now = utc_now()
-    mark = Mark(key=ID, user_id=USER, side=first, op=command.op, at=now, lease_until=now + timedelta(hours=1))
-    written = await sides[first].write(command, [mark])
-    await sides[first.other].put(written.changes)
-    await settle(sides, [mark], exclusive=True)
+class Told:
+    """When each write that had an effect began, when its caller was told, and which version it gave."""
+
+    def __init__(self):
+        self._ticks = count()
+        self._writes = []
+
+    async def write(self, sides, command, stage):
+        """One write of a router, inline."""
+        began = next(self._ticks)
+        route = ROUTES[stage]
+        mark = Mark(key=ID, user_id=USER, side=route.first, op=command.op, lease_until=utc_now() + timedelta(hours=1))
+        written = await sides[route.first].write(command, [mark])
+        for change in written.changes:
+            version = change.document.version if change.document else change.deleted
+            self._writes.append((began, next(self._ticks), version))
+        if route.second is None:
+            await withdraw(sides, [mark])
+            return
+        with suppress(BusyError):  # It stays marked.
+            await sides[route.second].put(written.changes)
+            await settle(sides, [mark], exclusive=True)
+
+    def check(self, version):
+        """No write that began after `version` was told was lost in its favour."""
+        ended = next((ended for _, ended, given in self._writes if given == version), None)
+        lost = [given for began, _, given in self._writes if ended is not None and began > ended]
+        assert not lost, f"{version} is there, and {lost} came after it"
 
 
 async def repair(sides):
@@ -39,34 +63,43 @@ def command_of(number, deletes):
     return UpsertDocuments(user_id=USER, documents=(NewDocument(str(number), id=ID, embedding=EAST),))
 
 
-def state_of(side):
+def version_of(side):
     state = side._states.get(ID)
-    return None if state is None or state.document is None else (state.document.version, state.document.text)
+    return 0 if state is None else state.document.version if state.document else state.deleted
 
 
-WRITERS = st.lists(st.tuples(st.sampled_from(Side), st.booleans()), min_size=1, max_size=4)
+WRITERS = st.lists(st.tuples(st.sampled_from(Stage), st.booleans()), min_size=1, max_size=4)
 STEPS = st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["step"] * 12 + ["kill"])), max_size=80)
 
 
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(writers=WRITERS, steps=STEPS, repairers=st.integers(0, 2))
-def test_what_differs_is_marked_and_a_repair_makes_it_equal(writers, steps, repairers):
+def test_what_differs_is_marked_and_a_repair_makes_it_equal_and_keeps_every_write(writers, steps, repairers):
     warnings.simplefilter("ignore", RuntimeWarning)  # killed coroutines are never awaited to their end
     sides = Sides(MemoryDocuments(Side.OLD), TwoStepDocuments())
     sides.old.journal = SteppingJournal()
-    run(write(sides, command_of("first", deletes=False), Side.OLD))
+    for side in Side:
+        run(sides[side].journal.remember(journal_open=True))
+    told = Told()
+    run(told.write(sides, command_of("first", deletes=False), Stage.DUALWRITE))
     scheduler = Scheduler()
-    for number, (first, deletes) in enumerate(writers):
-        scheduler.start(write(sides, command_of(number, deletes), first))
+    for number, (stage, deletes) in enumerate(writers):
+        scheduler.start(told.write(sides, command_of(number, deletes), stage))
     for _ in range(repairers):
         scheduler.start(repair(sides))
     for index, action in steps:
         if scheduler.running:
             getattr(scheduler, action)(index)
-    scheduler.finish()
+
+    def time_passes():
+        sides.new.late += timedelta(minutes=1)
+
+    scheduler.finish(stuck=time_passes)
     marked = any(side.journal._marks for side in (sides.old, sides.new))
-    assert marked or state_of(sides.old) == state_of(sides.new)
+    assert marked or version_of(sides.old) == version_of(sides.new)
+    sides.new.late += timedelta(days=1)
     with patch("chatstore.routing.merge.utc_now", lambda: utc_now() + timedelta(days=1)):
         run(repair(sides))
-    assert state_of(sides.old) == state_of(sides.new)
+    assert version_of(sides.old) == version_of(sides.new)
     assert not any(side.journal._marks for side in (sides.old, sides.new))
+    told.check(version_of(sides.new))

@@ -1,8 +1,10 @@
 """A document side that compares and writes in two steps, as Chroma does: the scheduler may run others in between."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
-from chatstore.models import Side
+from chatstore.chroma.exclusion import Exclusion, WorkUnderWay
+from chatstore.models import Side, new_token
 from chatstore.testing import MemoryDocuments, MemoryJournal
 
 
@@ -28,23 +30,67 @@ class SteppingJournal(MemoryJournal):
         return left
 
 
+class SteppingWork(WorkUnderWay):
+    """Who is at work, asked over a network."""
+
+    def __init__(self, journal):
+        self._journal = journal
+        self._until = {}
+
+    async def marks_on(self, keys):
+        await asyncio.sleep(0)
+        found = list(self._journal._marks.values())
+        await asyncio.sleep(0)
+        return found
+
+    async def announce(self, user_ids, until):
+        await asyncio.sleep(0)
+        [user_id] = user_ids
+        name = new_token()
+        self._until[name] = (user_id, until)
+        await asyncio.sleep(0)
+        return [name]
+
+    async def withdraw(self, names):
+        await asyncio.sleep(0)
+        for name in names:
+            del self._until[name]
+        await asyncio.sleep(0)
+
+    async def joins_until(self, user_id):
+        await asyncio.sleep(0)
+        found = max((until for owner, until in self._until.values() if owner == user_id), default=None)
+        await asyncio.sleep(0)
+        return found
+
+
 class TwoStepDocuments(MemoryDocuments):
-    """Reads the held state, is suspended, then writes without looking again."""
+    """Reads the held state, is suspended, then writes without looking again. `late` moves the clock of its leases."""
 
     def __init__(self):
         super().__init__(Side.NEW)
         self.atomic = False
         self.journal = SteppingJournal()
+        self.work = SteppingWork(self.journal)
+        self.late = timedelta(0)
+
+    def exclusion(self):
+        """What one process has to keep its writes and joins apart from those of the others."""
+        return Exclusion(self.work, now=lambda: datetime.now(UTC) + self.late, pause=lambda: asyncio.sleep(0))
 
     async def write(self, command, marks=()):
         await self.journal.add(marks)
-        before = dict(self._states)
-        await asyncio.sleep(0)
-        written = await self._apart(before, lambda apart: apart.write(command))
+        async with self.exclusion().writing(command.user_id, (), marked=bool(marks)):
+            before = dict(self._states)
+            await asyncio.sleep(0)
+            written = await self._apart(before, lambda apart: apart.write(command))
         await asyncio.sleep(0)
         return written
 
     async def put(self, changes):
+        await self.exclusion().join(changes, self._put)
+
+    async def _put(self, changes):
         before = dict(self._states)
         await asyncio.sleep(0)
         await self._apart(before, lambda apart: apart.put(changes))

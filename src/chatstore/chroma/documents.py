@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
 from chatstore.chroma.client import ChromaClient
 from chatstore.chroma.collection import Collections
 from chatstore.chroma.collections import CollectionPlan, PerUser
+from chatstore.chroma.exclusion import Exclusion
 from chatstore.chroma.holdings import Held, Holdings, together
 from chatstore.chroma.joining import join
 from chatstore.chroma.journal import ChromaJournal
 from chatstore.chroma.reading import Reading
 from chatstore.chroma.scan import collection_names, scan
-from chatstore.chroma.turns import Turns
 from chatstore.chroma.versions import Clock
 from chatstore.chroma.walk import Place
+from chatstore.chroma.work import ChromaWork
+from chatstore.errors import UnavailableError
 from chatstore.interfaces import DocumentSide, Embedder
 from chatstore.models import (
     DeleteDocuments,
@@ -37,13 +40,17 @@ from chatstore.models import (
     utc_now,
 )
 
+_JOIN_SECONDS = 10.0
+"""Half of the lease of an announced join: what was given up may go on in the server for a while."""
+
 
 class ChromaDocuments(DocumentSide):
     """A `DocumentSide` in Chroma.
 
     Chroma has no transactions and no conditional write: `atomic` is False, and all marks are made before the write that
-    they are for. A deletion is kept in the collection `chatstore_tombstones`. Documents past their `expires_at` are
-    seen by the migration only; nothing removes them.
+    they are for. A write with marks and a `put` of the same document are kept apart (see `exclusion`). A deletion is
+    kept in the collection `chatstore_tombstones`. Documents past their `expires_at` are seen by the migration only;
+    nothing removes them.
 
     Args:
         client: The database. It stays open when this is closed.
@@ -68,15 +75,13 @@ class ChromaDocuments(DocumentSide):
         self._holdings = Holdings(self._collections, plan or PerUser())
         self._reading = Reading(self._holdings, now)
         self._clock = Clock(self.side, now)
-        self._turns = Turns()
+        self._exclusion = Exclusion(ChromaWork(self._collections, self.journal))
 
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
         await self.journal.add(marks)
-        if isinstance(command, UpsertDocuments):
-            async with self._turns.of(DocumentKey(command.user_id, new.id) for new in command.documents):
-                return await self._upsert(command)
-        async with self._turns.of(DocumentKey(command.user_id, document_id) for document_id in command.ids):
-            return await self._delete(command)
+        ids = [new.id for new in command.documents] if isinstance(command, UpsertDocuments) else command.ids
+        async with self._exclusion.writing(command.user_id, ids, marked=bool(marks)):
+            return await (self._upsert(command) if isinstance(command, UpsertDocuments) else self._delete(command))
 
     async def _upsert(self, command: UpsertDocuments) -> DocumentsWritten:
         held = await self._holdings.held([DocumentKey(command.user_id, new.id) for new in command.documents])
@@ -123,8 +128,14 @@ class ChromaDocuments(DocumentSide):
         return await self._holdings.changes(keys)
 
     async def put(self, changes: Sequence[DocumentChange]) -> None:
-        async with self._turns.of(change.key for change in changes):
-            await join(self._holdings, changes)
+        await self._exclusion.join(changes, self._join)
+
+    async def _join(self, changes: Sequence[DocumentChange]) -> None:
+        try:
+            async with asyncio.timeout(_JOIN_SECONDS):
+                await join(self._holdings, changes)
+        except TimeoutError as error:
+            raise UnavailableError(f"Chroma did not take {len(changes)} documents in {_JOIN_SECONDS:.0f} s") from error
 
     async def search_by_embedding(
         self, user_id: str, embedding: Embedding, *, k: int, where: JsonObject | None

@@ -46,7 +46,7 @@ class ChromaJournal(Journal):
         if not marks:
             return ()
         known = {mark.token for mark in (*marks, *own)}
-        standing = await self._standing({mark.user_id for mark in marks}, {mark.key for mark in marks})
+        standing = await self.standing({mark.user_id for mark in marks}, {mark.key for mark in marks})
         contested = {(mark.user_id, mark.key) for mark in standing if mark.token not in known}
         left = [mark for mark in marks if (mark.user_id, mark.key) in contested]
         await self.clear([mark for mark in marks if (mark.user_id, mark.key) not in contested])
@@ -69,7 +69,7 @@ class ChromaJournal(Journal):
             yield found
 
     async def marks_of(self, user_id: str, keys: Sequence[str] | None = None) -> Sequence[Mark]:
-        standing = await self._standing({user_id}, None if keys is None else set(keys))
+        standing = await self.standing({user_id}, None if keys is None else set(keys))
         return sorted(standing, key=_age)
 
     async def backlog(self) -> Backlog:
@@ -111,11 +111,11 @@ class ChromaJournal(Journal):
     async def forget_state(self) -> None:
         await self._collection.delete([_STATE])
 
-    async def _standing(self, users: set[str], keys: set[str] | None) -> list[Mark]:
+    async def standing(self, users: set[str], keys: set[str] | None) -> list[Mark]:
         """Return all marks of any of the users on any of the keys; one call for up to 10,000 keys."""
         user: dict[str, Any] = {"user_id": {"$in": sorted(users)}}
         if keys is None:
-            return [decode_mark(record) for record in await self._collection.get(where=user)]
+            return [decode_mark(record) for record in await self._collection.get(where={"$and": [_MARKS, user]})]
         found: list[Mark] = []
         named = sorted(keys)
         for start in range(0, len(named), _MAX_KEYS):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from chatstore.errors import BusyError
 from chatstore.interfaces import ChatSide, DocumentSide
 from chatstore.models import DocumentKey, Mark, Quarantined, Side, new_token, utc_now
 from chatstore.routing.refusals import put_chat, put_documents
@@ -71,7 +72,11 @@ async def merge_documents(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> 
     own = announcements(keys, marks[0].side)
     await sides[marks[0].side].journal.add(own)
     known = await _all_marks(sides, keys, marks)
-    bad = await _join_documents(sides, keys)
+    try:
+        bad = await _join_documents(sides, keys)
+    except BusyError:
+        await withdraw(sides, own)
+        return Merged(left=tuple(marks))
     return await _cleared(sides, known, own, bad)
 
 

@@ -36,8 +36,10 @@ class _State:
                     self.messages[message.id] = message
             for stone in change.tombstones:
                 self.tombstones[stone.id] = max(stone.version, self.tombstones.get(stone.id, 0))
-        versions = [record.version for record in (*change.messages, *change.tombstones)]
-        self.last = max(self.last, change.session.version if change.session else 0, *versions)
+        versions = [change.session.version if change.session else 0]
+        versions += [message.version for message in change.messages]
+        versions += [tombstone.version for tombstone in change.tombstones]
+        self.last = max(self.last, *versions)
 
     def to_row(self, session_id: str) -> dict[str, object]:
         header = {} if self.session is None else wire.session_to_row(self.session)

@@ -1,0 +1,135 @@
+"""Keeping apart, between processes, who writes a document and who joins a state into it.
+
+Both are a look and then a write. A join that looked before a write would put an older state over it; and where the
+write went to this side alone, nobody could bring it back. So nobody joins while somebody writes: a writer makes his
+marks and then waits for the joins that are announced; a join is announced and then keeps away from what a writer at
+work has marked. Whichever of the two comes second sees the first (Dekker's argument), and it is always the join that
+gives way, so nobody waits in a circle. Marks and announcements of the dead end with their leases. Within one process,
+whoever is at work on a document has its turn besides.
+
+Two writers at once are not kept apart: the later one overwrites the other, as in any store. Nor are two joins: what one
+of them undoes is still on the side that it came from, and marked there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from chatstore.chroma.turns import Turns
+from chatstore.errors import BusyError, ConflictError, InvalidRecordError
+from chatstore.models import DeleteDocuments, DocumentChange, DocumentKey, Mark, UpsertDocuments, utc_now
+
+Join: TypeAlias = Callable[[Sequence[DocumentChange]], Awaitable[None]]
+
+LEASE = timedelta(seconds=20)
+"""For how long an announced join keeps writers waiting at the most, should it never end."""
+
+_PAUSE_SECONDS = 0.05
+_ATTEMPTS = 40
+_WRITES = frozenset({UpsertDocuments.op, DeleteDocuments.op})
+
+
+class WorkUnderWay(ABC):
+    """Where it is noted who is at work: writers by their marks, joins by announcements."""
+
+    @abstractmethod
+    async def marks_on(self, keys: Collection[DocumentKey]) -> Collection[Mark]:
+        """Return this side's marks on some documents; perhaps more."""
+
+    @abstractmethod
+    async def announce(self, user_ids: Collection[str], until: datetime) -> Sequence[str]:
+        """Announce a join into some users' documents; return its names, for `withdraw`."""
+
+    @abstractmethod
+    async def withdraw(self, names: Sequence[str]) -> None:
+        """End an announcement."""
+
+    @abstractmethod
+    async def joins_until(self, user_id: str) -> datetime | None:
+        """Return when the last announced join into a user's documents ends at the latest; None when there is none."""
+
+
+async def _pause() -> None:
+    await asyncio.sleep(_PAUSE_SECONDS)
+
+
+class Exclusion:
+    """The rule above, for one side.
+
+    Args:
+        work: Where it is noted who is at work.
+        now: The clock by which leases end.
+        pause: Waits a little, before somebody looks again.
+    """
+
+    def __init__(
+        self,
+        work: WorkUnderWay,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        pause: Callable[[], Awaitable[None]] = _pause,
+    ) -> None:
+        self._turns = Turns()
+        self._work = work
+        self._now = now
+        self._pause = pause
+
+    @asynccontextmanager
+    async def writing(self, user_id: str, ids: Sequence[str], *, marked: bool) -> AsyncIterator[None]:
+        """Write some documents inside. With `marked`, the marks are made already; joins see no write without."""
+        async with self._turns.of(DocumentKey(user_id, document_id) for document_id in ids):
+            if marked:
+                await self._joins_ended(user_id)
+            yield
+
+    async def _joins_ended(self, user_id: str) -> None:
+        while (until := await self._work.joins_until(user_id)) is not None and until > self._now():
+            await self._pause()
+
+    async def join(self, changes: Sequence[DocumentChange], join: Join) -> None:
+        """Call `join` with the changes, at some moment at which nobody writes to their documents; perhaps in parts.
+
+        Raises:
+            BusyError: Somebody was at work on some of them all the time. The others were joined.
+        """
+        rest: Sequence[DocumentChange] = changes
+        attempts = 0
+        while rest:
+            if attempts == _ATTEMPTS:
+                raise BusyError(f"{len(rest)} documents are being written by others: join them a little later")
+            if attempts:
+                await self._pause()
+            attempts += 1
+            rest = await self._in_turn(rest, join)
+
+    async def _in_turn(self, changes: Sequence[DocumentChange], join: Join) -> list[DocumentChange]:
+        # The turn comes first: a writer of this process, who has it, may be waiting for what is announced.
+        async with self._turns.of(change.key for change in changes):
+            return await self._join_idle(changes, join)
+
+    async def _join_idle(self, changes: Sequence[DocumentChange], join: Join) -> list[DocumentChange]:
+        """Join what nobody writes now; return the rest."""
+        names = await self._work.announce({change.key.user_id for change in changes}, self._now() + LEASE)
+        busy = await self._written_now([change.key for change in changes])
+        if idle := [change for change in changes if change.key not in busy]:
+            try:
+                await join(idle)
+            except (ConflictError, InvalidRecordError):
+                await self._work.withdraw(names)
+                raise
+            # Any other failure leaves the announcement, because the join may still happen: a request is on its way.
+        await self._work.withdraw(names)
+        return [change for change in changes if change.key in busy]
+
+    async def _written_now(self, keys: Sequence[DocumentKey]) -> set[DocumentKey]:
+        now = self._now()
+        return {
+            DocumentKey(mark.user_id, mark.key)
+            for mark in await self._work.marks_on(keys)
+            if mark.op in _WRITES and mark.is_leased(now)
+        }
