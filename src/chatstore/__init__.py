@@ -77,6 +77,7 @@ def open(  # noqa: A001 - as in `gzip.open`
     token_of: TokenOf | None = None,
     inline: bool = False,
     repair: bool = True,
+    notice: bool = False,
 ) -> AbstractAsyncContextManager[Stores]:
     """Open an app's chat store and document store: `async with chatstore.open() as stores: ...`.
 
@@ -93,6 +94,7 @@ def open(  # noqa: A001 - as in `gzip.open`
         token_of=token_of,
         inline=inline,
         repair=repair,
+        notice=notice,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from openfeature.client import OpenFeatureClient
 from openfeature.provider import ProviderStatus
 
 from chatstore.backends import Backends
-from chatstore.errors import ConfigurationError
+from chatstore.errors import ConfigurationError, UnsupportedError
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
 from chatstore.models import Backlog, Kind, Side
 from chatstore.routing import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from supabase import AsyncClient
 
+    from chatstore.redis import ForeignWrites
     from chatstore.supabase import TokenOf
 
 logger = logging.getLogger("chatstore")
@@ -84,12 +85,7 @@ class Stores:
         Raises:
             UnavailableError: A side did not answer.
         """
-        routers = {
-            kind: store
-            for kind, store in ((Kind.CHAT, self._chat), (Kind.DOCUMENTS, self._documents))
-            if isinstance(store, ChatRouter | DocumentRouter)
-        }
-        return {kind: await router.sides.backlog() for kind, router in routers.items()}
+        return {kind: await router.sides.backlog() for kind, router in _routers(self._chat, self._documents).items()}
 
     async def close(self) -> None:
         """Finish what is under way; what the second side lacks then stays marked."""
@@ -110,6 +106,7 @@ async def open_stores(
     token_of: TokenOf | None = None,
     inline: bool = False,
     repair: bool = True,
+    notice: bool = False,
 ) -> AsyncGenerator[Stores, None]:
     """Open the stores that the settings name.
 
@@ -127,6 +124,8 @@ async def open_stores(
             it, the secret key is used, and the user id that the app gives is all that keeps users apart.
         inline: Write the second side before a write returns, instead of in the background.
         repair: Merge in the background, every few seconds, what the second side missed. Any number of processes may.
+        notice: Mark what other programs write to Redis directly, where the server tells of it (see the guide); the log
+            says so where it does not. One process is enough, an app's or `chatstore repair --watch`.
 
     Raises:
         ConfigurationError: A setting is missing or malformed.
@@ -141,26 +140,44 @@ async def open_stores(
         documents = await _documents(backends, flags, embedder, inline=inline)
         stores = Stores(chat, documents)
         closing.push_async_callback(stores.close)
-        if repair:
-            await closing.enter_async_context(_repaired(chat, documents))
+        routers = _routers(chat, documents)
+        beside = [_repairing(router) for router in routers.values()] if repair else []
+        if notice:
+            beside += [_noticing(writes) for kind in routers if (writes := backends.foreign_writes(kind)) is not None]
+        await closing.enter_async_context(_running(beside))
         yield stores
 
 
+def _routers(chat: ChatHistoryStore | None, documents: DocumentStore | None) -> dict[Kind, ChatRouter | DocumentRouter]:
+    """Return the stores that stand before two sides."""
+    stores = {Kind.CHAT: chat, Kind.DOCUMENTS: documents}
+    return {kind: store for kind, store in stores.items() if isinstance(store, ChatRouter | DocumentRouter)}
+
+
 @asynccontextmanager
-async def _repaired(chat: ChatHistoryStore | None, documents: DocumentStore | None) -> AsyncGenerator[None, None]:
-    """Merge beside the app what the second side missed; what was written to one side on purpose is left as it is."""
-    watches: list[Coroutine[Any, Any, None]] = []
-    if isinstance(chat, ChatRouter):
-        watches.append(chat_repairer(chat.sides, grace=_YOUNG, one_sided=False).watch(_REPAIR_EVERY))
-    if isinstance(documents, DocumentRouter):
-        watches.append(document_repairer(documents.sides, grace=_YOUNG, one_sided=False).watch(_REPAIR_EVERY))
-    tasks = [asyncio.create_task(watch) for watch in watches]
+async def _running(works: Sequence[Coroutine[Any, Any, None]]) -> AsyncGenerator[None, None]:
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _repairing(router: ChatRouter | DocumentRouter) -> None:
+    """Merge beside the app what the second side missed; what was written to one side on purpose is left as it is."""
+    if isinstance(router, ChatRouter):
+        await chat_repairer(router.sides, grace=_YOUNG, one_sided=False).watch(_REPAIR_EVERY)
+    else:
+        await document_repairer(router.sides, grace=_YOUNG, one_sided=False).watch(_REPAIR_EVERY)
+
+
+async def _noticing(writes: ForeignWrites) -> None:
+    try:
+        await writes.watch()
+    except UnsupportedError as error:
+        logger.warning("what other programs write to Redis is not noticed: %s", error)
 
 
 async def _chat(backends: Backends, flags: OpenFeatureClient, *, inline: bool) -> ChatHistoryStore | None:

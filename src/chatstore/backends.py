@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from chatstore.chroma import ChromaClient
     from chatstore.redis import Client as RedisClient
+    from chatstore.redis import ForeignWrites
     from chatstore.supabase import SupabaseClient, TokenOf
 
 _CHROMAS = ("chroma_url", "chroma_path", "chroma_api_key")
@@ -142,6 +143,24 @@ class Backends:
         from chatstore.redis import RedisProgress  # noqa: PLC0415
 
         return RedisProgress(self._redis_client(), kind)
+
+    def foreign_writes(self, kind: Kind, *, enable: bool = False) -> ForeignWrites | None:
+        """Return what notices other programs' writes to the old side; None where only chatstore writes the layout.
+
+        Args:
+            kind: Chat or documents.
+            enable: Change the server's setting where it does not tell of writes yet.
+        """
+        from chatstore.redis import (  # noqa: PLC0415
+            chat_layout,
+            document_layout,
+            foreign_documents,
+            foreign_sessions,
+        )
+
+        if kind is Kind.CHAT:
+            return foreign_sessions(self._redis_client(), chat_layout(self.settings.layout), enable=enable)
+        return foreign_documents(self._redis_client(), document_layout(self.settings.layout), enable=enable)
 
     def _redis_client(self) -> RedisClient:
         if self._redis_connected is None:

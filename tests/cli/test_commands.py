@@ -128,6 +128,12 @@ def test_repair_merges_what_is_marked(program, filled):
     assert program("repair", "--json").json["documents"].items() >= {"merged": 0, "left": 0, "quarantined": 0}.items()
 
 
+def test_a_repair_that_does_not_watch_has_no_use_for_notifications(program, memory):
+    done = program("repair", "--enable-notifications")
+    assert done.status == 2
+    assert "--watch" in done.err
+
+
 def test_quarantine_is_listed_in_safe_characters_and_bounds(program, memory):
     asyncio.run(memory.runs[Kind.CHAT].quarantine([BAD, replace(BAD, key="two")]))
     done = program("quarantine", "list", "--limit", 1)

@@ -1,6 +1,5 @@
 """The whole migration by three commands, from data that no chatstore wrote to what no chatstore reads."""
 
-import asyncio
 import json
 import signal
 import time
@@ -12,8 +11,6 @@ import pytest
 import redis
 
 from chatstore.local import LocalStack
-from chatstore.models import Kind, Mark, Side
-from chatstore.redis import RedisJournal, connect
 from tests.cli.conftest import ended
 
 USERS = ["auth0|ana", "ben@example.org"]
@@ -142,25 +139,19 @@ def test_a_migrate_that_is_stopped_says_how_to_go_on_and_the_next_goes_on(progra
     assert rows(own, "select count(*) from public.sessions") == [(6000,)]
 
 
-def test_a_watch_tells_what_each_round_did_and_what_is_left_and_ends_with_status_0(program, own):
-    with redis.Redis.from_url(own.redis_url) as client:
-        client.hset("session:s", mapping={"userId": "u", "createdAt": 1_700_000_000_000})
-    process = program.started("repair", "--chat", "--watch", "--json")
+def test_a_watch_repairs_what_other_programs_write_and_tells_of_each_round(program, own, client):
+    client.hset("chatstore:chat:migration", "journal_open", "1")
+    process = program.started("repair", "--chat", "--watch", "--enable-notifications", "--json")
     assert process.stderr.readline() == "repairs until Ctrl-C\n"
-    made = Mark(key="s", user_id="u", side=Side.OLD, op="append")
-    asyncio.run(added(own.redis_url, made))
-    round_ = json.loads(process.stdout.readline())
+    assert process.stderr.readline() == "notices what other programs write to Redis\n"
+    client.hset("session:s", mapping={"userId": "u", "createdAt": 1_700_000_000_000})
+    told = json.loads(process.stdout.readline())
     process.send_signal(signal.SIGINT)
     done = ended(process)
     assert (done.status, done.out, done.err) == (0, "", "stopped\n")
-    assert (round_["kind"], round_["merged"], round_["marks"], round_["oldest_mark_seconds"]) == ("chat", 1, 0, None)
-    assert round_["rate"] > 0
+    assert (told["kind"], told["merged"], told["marks"], told["oldest_mark_seconds"]) == ("chat", 1, 0, None)
+    assert told["rate"] > 0
     assert rows(own, "select id from public.sessions where id = 's'") == [("s",)]
-
-
-async def added(redis_url, mark):
-    async with connect(redis_url) as client:
-        await RedisJournal(client, Kind.CHAT).add([mark])
 
 
 def test_a_project_without_the_schema_is_told_which_command_applies_it(program, new_data_folder):

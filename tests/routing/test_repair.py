@@ -93,8 +93,7 @@ async def test_keys_on_which_somebody_is_at_work_are_left_to_him():
     assert {mark.key for mark in await documents.sides.old.journal.marks(limit=9)} == {"a"}
 
 
-async def test_a_watch_tells_of_each_round_that_changed_something_and_when_nothing_is_marked(caplog):
-    caplog.set_level(logging.INFO, "chatstore.routing")
+async def test_a_watch_tells_of_each_round_that_changed_something_and_when_nothing_is_marked():
     sides = await missed_sessions(3)
     told = []
     async with asyncio.timeout(5):
@@ -109,6 +108,18 @@ async def test_a_watch_tells_of_each_round_that_changed_something_and_when_nothi
     assert str(told[0]).endswith("/s); nothing is marked any more")
 
 
+async def test_a_watch_in_an_app_logs_its_rounds(caplog, monkeypatch):
+    caplog.set_level(logging.INFO, "chatstore.routing")
+    sides = await missed_sessions(3)
+    logged = asyncio.Event()
+    monkeypatch.setattr(caplog.handler, "filter", lambda _: logged.set() or True)
+    watch = asyncio.create_task(chat_repairer(sides).watch(0))
+    async with asyncio.timeout(5):
+        await logged.wait()
+    watch.cancel()
+    assert caplog.messages[0].startswith("chat: 3 marks cleared (")
+
+
 async def test_a_watch_tells_what_is_left_and_for_how_long():
     sides = await missed_sessions(3)
     failing(sides.new, "s1", UnavailableError("too large"))
@@ -116,7 +127,7 @@ async def test_a_watch_tells_what_is_left_and_for_how_long():
         done = await anext(chat_repairer(sides).rounds(0.01))
     assert done.backlog.marks == 1
     assert "2 marks cleared" in str(done)
-    assert "1 are left, the oldest 0." in str(done)
+    assert "1 mark left, the oldest 0." in str(done)
 
 
 async def test_a_watch_waits_for_a_side_that_is_away(caplog):

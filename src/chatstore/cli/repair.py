@@ -12,13 +12,22 @@ import typer
 from chatstore.cli.kinds import Chat, Documents, Opened, named, open_kinds
 from chatstore.cli.output import AsJson, Status, answer, end, number, say
 from chatstore.cli.running import Stopped, run
+from chatstore.errors import UnsupportedError
 from chatstore.models import Kind
 
 if TYPE_CHECKING:
+    from chatstore.redis import ForeignWrites
     from chatstore.routing import RepairReport, Round
 
 _Watch = Annotated[
     bool, typer.Option("--watch", help="Go on repairing until Ctrl-C, and wait for a server that is away.")
+]
+_Enable = Annotated[
+    bool,
+    typer.Option(
+        "--enable-notifications",
+        help="With --watch: have the Redis server tell of other programs' writes (CONFIG SET notify-keyspace-events).",
+    ),
 ]
 
 
@@ -27,18 +36,28 @@ def register(app: typer.Typer) -> None:
     app.command()(repair)
 
 
-def repair(*, chat: Chat = False, documents: Documents = False, watch: _Watch = False, as_json: AsJson = False) -> None:
+def repair(
+    *,
+    chat: Chat = False,
+    documents: Documents = False,
+    watch: _Watch = False,
+    enable_notifications: _Enable = False,
+    as_json: AsJson = False,
+) -> None:
     """Merge every record on which the sides may differ.
 
     An app does this as it runs, but for what was written to one side on purpose, at off or complete. This does
     it all, now: before the way back, say. Any number of them, and of apps, share the work. With --watch it prints a
-    line (with --json, an object a line) after each round in which something changed.
+    line (with --json, an object a line) after each round in which something changed, and marks what other programs
+    write to Redis directly, where the server tells of it.
 
     Example:  chatstore repair --watch
     """
     kinds = named(chat=chat, documents=documents)
+    if enable_notifications and not watch:
+        raise typer.BadParameter("--enable-notifications is of use with --watch only")
     if watch:
-        _watch_until_stopped(kinds, as_json=as_json)
+        _watch_until_stopped(kinds, enable=enable_notifications, as_json=as_json)
         return
     reports = run(_repair(kinds), afterwards="what was merged is kept, the rest stays marked: chatstore repair")
     lines = [line for kind, report in reports.items() for line in _lines(kind, report)]
@@ -46,10 +65,10 @@ def repair(*, chat: Chat = False, documents: Documents = False, watch: _Watch = 
     end(Status.WRONG_DATA if any(report.quarantined for report in reports.values()) else Status.DONE)
 
 
-def _watch_until_stopped(kinds: Sequence[Kind], *, as_json: bool) -> None:
+def _watch_until_stopped(kinds: Sequence[Kind], *, enable: bool, as_json: bool) -> None:
     say("repairs until Ctrl-C")
     try:
-        run(_watch(kinds, as_json=as_json), afterwards="")
+        run(_watch(kinds, enable=enable, as_json=as_json), afterwards="")
     except Stopped:
         say("stopped")
 
@@ -62,13 +81,29 @@ async def _repair(kinds: Sequence[Kind]) -> dict[Kind, RepairReport]:
         return {opened.kind: await opened.repairer.run() for opened in await open_kinds(backends, kinds, "repair")}
 
 
-async def _watch(kinds: Sequence[Kind], *, as_json: bool) -> None:
+async def _watch(kinds: Sequence[Kind], *, enable: bool, as_json: bool) -> None:
     from chatstore.backends import Backends
     from chatstore.settings import load_settings
 
     async with Backends(load_settings()) as backends, asyncio.TaskGroup() as group:
-        for opened in await open_kinds(backends, kinds, "repair --watch"):
+        kinds_opened = await open_kinds(backends, kinds, "repair --watch")
+        for opened in kinds_opened:
             group.create_task(_tell(opened, as_json=as_json))
+        watches = [backends.foreign_writes(opened.kind, enable=enable) for opened in kinds_opened]
+        group.create_task(_notice([writes for writes in watches if writes is not None]))
+
+
+async def _notice(watches: Sequence[ForeignWrites]) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            for writes in watches:
+                group.create_task(writes.watch())
+            for writes in watches:
+                await writes.listening.wait()
+            if watches:
+                say("notices what other programs write to Redis")
+    except* UnsupportedError as errors:
+        say(f"does not notice what other programs write to Redis: {errors.exceptions[0]}")
 
 
 async def _tell(opened: Opened, *, as_json: bool) -> None:

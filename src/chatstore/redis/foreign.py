@@ -91,6 +91,7 @@ class ForeignWrites:
                     if since is not None:
                         logger.warning(_MISSED, f"{since:%Y-%m-%d %H:%M:%S}")
                     since = None
+                    logger.info("%s: notices what other programs write to Redis", self._records.kind)
                     self.listening.set()
                     await self._follow(listener)
             except UnsupportedError:
@@ -146,7 +147,10 @@ class ForeignWrites:
         await self._journal.add(marks)
         self.marked += len(marks)
         if marks:
-            logger.info("%s: %d records that another program wrote are marked", self._records.kind, len(marks))
+            what = (
+                "record that another program wrote is" if len(marks) == 1 else "records that other programs wrote are"
+            )
+            logger.info("%s: %d %s marked", self._records.kind, len(marks), what)
 
     async def _owners(self, ids: Sequence[bytes]) -> list[bytes | None]:
         """Return whose each record is; None for what is nobody's. Of one that is gone, the ledger knows it."""

@@ -13,7 +13,7 @@ from typing import Generic
 
 from chatstore.errors import ChatStoreError
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
-from chatstore.models import Backlog, DocumentKey, Mark, Side, utc_now
+from chatstore.models import Backlog, DocumentKey, Kind, Mark, Side, utc_now
 from chatstore.models.names import ChatKey, document_name
 from chatstore.routing.complaints import Complaints
 from chatstore.routing.groups import AWAY, GroupMerger, key_of
@@ -54,6 +54,7 @@ class Repairer(Generic[S]):
         sides: The two stores.
         merge: Merges a group of marks.
         portion: How much is taken at a time.
+        kind: Chat or documents, for the log.
         grace: Marks younger than this are left to their writers.
         one_sided: Also merge what was written to one side on purpose, at `off` or `complete`.
     """
@@ -64,12 +65,14 @@ class Repairer(Generic[S]):
         merge: GroupMerger[S],
         portion: Portion,
         *,
+        kind: Kind,
         grace: timedelta = timedelta(0),
         one_sided: bool = True,
     ) -> None:
         self._sides = sides
         self._merge = merge
         self._portion = portion
+        self._kind = kind
         self._grace = grace
         self._one_sided = one_sided
         self._complaints = Complaints()
@@ -90,7 +93,7 @@ class Repairer(Generic[S]):
     async def watch(self, pause: float = 1.0) -> None:
         """Repair again and again until cancelled, and log each of the `rounds`."""
         async for done in self.rounds(pause):
-            logger.info("repair: %s", done)
+            logger.info("%s: %s", self._kind, done)
 
     async def rounds(self, pause: float = 1.0) -> AsyncIterator[Round]:
         """Repair again and again, `pause` seconds apart, and yield each round in which something changed.
@@ -112,9 +115,9 @@ class Repairer(Generic[S]):
                         yield Round(report, backlog)
                     known = backlog
             if report.quarantined:
-                self._complaints.say(f"{report.quarantined} marked keys cannot be merged", kind="stuck")
+                self._complaints.say(f"{self._kind}: {report.quarantined} marked keys cannot be merged", kind="stuck")
             if failure is not None:
-                self._complaints.say(f"repair waits: {failure}", kind="waits")
+                self._complaints.say(f"{self._kind}: repair waits: {failure}", kind="waits")
             idle = 0.0 if report.merged else min(_REST * report.seconds, _LONGEST_PAUSE)
             await asyncio.sleep(max(pause, idle))
 
@@ -206,7 +209,8 @@ def chat_repairer(
         one_sided: Also merge what was written to one side on purpose, at `off` or `complete`.
     """
     merge = GroupMerger(sides, merge_chat, name=lambda mark: str(ChatKey(mark.key)), progress=progress)
-    return Repairer(sides, merge, Portion(page=500, keys=1, at_once=8), grace=grace, one_sided=one_sided)
+    portion = Portion(page=500, keys=1, at_once=8)
+    return Repairer(sides, merge, portion, kind=Kind.CHAT, grace=grace, one_sided=one_sided)
 
 
 def document_repairer(
@@ -223,4 +227,5 @@ def document_repairer(
         name=lambda mark: document_name(DocumentKey(mark.user_id, mark.key)),
         progress=progress,
     )
-    return Repairer(sides, merge, Portion(page=2000, keys=50, at_once=2), grace=grace, one_sided=one_sided)
+    portion = Portion(page=2000, keys=50, at_once=2)
+    return Repairer(sides, merge, portion, kind=Kind.DOCUMENTS, grace=grace, one_sided=one_sided)

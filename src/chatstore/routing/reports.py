@@ -56,8 +56,14 @@ class Round:
         return None if oldest is None else max(0.0, (utc_now() - oldest).total_seconds())
 
     def __str__(self) -> str:
-        cleared = f"{self.report.merged:,} marks cleared ({self.report.rate:,.0f}/s)"
-        stuck = f"{self.report.quarantined:,} keys cannot be merged; " if self.report.quarantined else ""
+        cleared = f"{_number(self.report.merged, 'mark')} cleared ({self.report.rate:,.0f}/s)"
+        stuck = f"{_number(self.report.quarantined, 'key')} cannot be merged; " if self.report.quarantined else ""
         if self.oldest_seconds is None:
             return f"{cleared}; nothing is marked any more"
-        return f"{cleared}; {stuck}{self.backlog.marks:,} are left, the oldest {self.oldest_seconds:,.1f} s old"
+        return (
+            f"{cleared}; {stuck}{_number(self.backlog.marks, 'mark')} left, the oldest {self.oldest_seconds:,.1f} s old"
+        )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
