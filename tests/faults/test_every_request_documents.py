@@ -1,0 +1,124 @@
+"""The same on Redis and Chroma, where one write takes several requests."""
+
+from dataclasses import replace
+
+import pytest
+
+from chatstore.errors import NotFoundError
+from chatstore.models import (
+    DeleteDocuments,
+    Document,
+    DocumentChange,
+    Kind,
+    Mark,
+    NewDocument,
+    Side,
+    Stage,
+    UpsertDocuments,
+    utc_now,
+)
+from chatstore.routing import DocumentRouter, StageResolver, document_repairer, document_replicator, merge_documents
+from chatstore.testing.samples import EAST, NORTH
+from tests.faults.requests import MANY, Break, Operation, every_request
+from tests.flags import Flags
+
+USER = "u"
+_VERSION = 1_700_000_000_000_000
+
+
+def name_of(number):
+    return f"d{number}"
+
+
+def held(number):
+    """What is there of a trial's document before it."""
+    about = {"created_at": utc_now(), "updated_at": utc_now(), "version": _VERSION}
+    document = Document(id=name_of(number), user_id=USER, text="first", embedding=EAST, **about)
+    return DocumentChange(key=document.key, document=document)
+
+
+def upsert(text, *numbers):
+    documents = tuple(NewDocument(text, id=name_of(number), embedding=NORTH) for number in numbers)
+    return UpsertDocuments(user_id=USER, documents=documents)
+
+
+WRITES = {
+    "upsert": (lambda number: upsert("second", number), "second"),
+    "delete": (lambda number: DeleteDocuments(user_id=USER, ids=(name_of(number),)), None),
+}
+
+
+async def both_hold_all(sides):
+    for side in Side:
+        await sides[side].put([held(number) for number in range(MANY)])
+
+
+async def writer_at(stage, sides):
+    """A function that lets a process write; all have asked how far the migration is already."""
+    stages = StageResolver(
+        Kind.DOCUMENTS, [sides[side].journal for side in Side], client=Flags(stage).client, refresh=3600.0
+    )
+    await stages.resolve("somebody", "", "warm up")
+
+    def write(command):
+        router = DocumentRouter(sides, stages, replicator=document_replicator(sides, inline=True))
+        return Operation(router.write(command), router._writes.finish)
+
+    return write
+
+
+async def text_of(side, number):
+    try:
+        return (await side.get(USER, name_of(number))).text
+    except NotFoundError:
+        return None
+
+
+async def check(sides, number, *allowed):
+    """Both sides hold the same of a trial's document, and it is one of these."""
+    old, new = [await text_of(sides[side], number) for side in Side]
+    assert old == new, "the sides differ"
+    assert old in allowed, f"lost, back or half: {old}"
+
+
+async def repair(sides):
+    """Repair, and again when all leases have run out."""
+    repairer = document_repairer(sides)
+    await repairer.run()
+    for side in Side:
+        journal = sides[side].journal
+        await journal.add([replace(mark, lease_until=None) for mark in await journal.marks(limit=10_000)])
+    await repairer.run()
+    assert sum([(await sides[side].journal.backlog()).marks for side in Side]) == 0, "marks are left"
+
+
+@pytest.mark.parametrize("stage", [Stage.DUALWRITE, Stage.LIVE])
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_write_is_never_lost(document_sides, name, stage):
+    command, after = WRITES[name]
+    write = await writer_at(stage, document_sides)
+    await both_hold_all(document_sides)
+    trials = await every_request(lambda number: write(command(number)))
+    await repair(document_sides)
+    for number, trial in enumerate(trials):
+        await check(document_sides, number, *([after] if trial.acked else ["first", after]))
+    failed = [trial for trial in trials if trial.how in {Break.NEVER_SENT, Break.REPLY_LOST}]
+    assert any(trial.acked for trial in failed)
+
+
+async def test_a_merge_that_is_stopped_anywhere_is_finished_by_a_repair(document_sides):
+    await both_hold_all(document_sides)
+    marked = {number: [] for number in range(MANY)}
+    # All at once, and before: a dead merge keeps writers waiting until its lease has run out.
+    for side, text in ((Side.OLD, "second"), (Side.NEW, "third")):
+        for number, of_number in marked.items():
+            of_number.append(Mark(user_id=USER, key=name_of(number), side=side, op="upsert", while_open=True))
+        await document_sides[side].write(upsert(text, *marked), [of_number[-1] for of_number in marked.values()])
+
+    def merge(number):
+        return Operation(merge_documents(document_sides, marked[number]))
+
+    trials = await every_request(merge, kinds=(Break.REPLY_LOST, Break.DIES, Break.DIES_SENT))
+    await repair(document_sides)
+    for number, _ in enumerate(trials):
+        await check(document_sides, number, "third")
