@@ -24,7 +24,7 @@ class Mark:
         key: The session's or the document's id.
         user_id: Whose it is.
         side: The side that was written first; its journal holds the mark.
-        op: What was done: a command's `op`, `"backfill"` or `"repair"`.
+        op: What was done: a command's `op`, `"backfill"`, `"repair"`, or `"foreign"` for another program's write.
         message_ids: In chat: which messages the write concerns. None when it may concern any of the session's.
         at: When the mark was made.
         lease_until: Until then its writer may still be at work, so only the writer itself may clear it. None where

@@ -45,6 +45,22 @@ class JournalSuite:
         await journal.clear(first)
         assert list(await journal.marks(limit=2, after=first[-1])) == marks[4:6]
 
+    async def test_a_walk_meets_every_mark_though_they_are_cleared_on_the_way_and_ends(self, journal: Journal) -> None:
+        user, start = new_id(), utc_now()
+        marks = [self._mark(user, str(i), at=start - timedelta(seconds=i)) for i in range(9)]
+        kept = replace(self._mark(user, "kept", at=start - timedelta(days=1)), while_open=True)
+        await journal.remember(journal_open=True)
+        await journal.add([*marks, kept])
+        met: set[str] = set()
+        async for page in journal.walk(until=start, page=2):
+            met.update(mark.token for mark in page)
+            await journal.clear([mark for mark in page if mark in marks])
+            await journal.add([self._mark(user, "new", at=utc_now() + timedelta(seconds=len(met)))])
+        assert met >= {mark.token for mark in (*marks, kept)}
+        seen = [mark async for page in journal.walk(until=start, page=2, one_sided=False) for mark in page]
+        assert kept not in seen
+        await journal.forget_state()
+
     async def test_the_backlog_tells_how_many_and_how_old(self, journal: Journal) -> None:
         before = await journal.backlog()
         oldest = self._mark(new_id(), "k", at=datetime(1999, 1, 1, tzinfo=UTC))
