@@ -144,9 +144,14 @@ async def test_a_merge_that_is_stopped_anywhere_is_finished_by_a_repair(chat_sid
         await check(chat_sides, number, ["one", "edited", "three", "four"])
 
 
+@pytest.fixture
+async def redis(redis_database):
+    async with connect(redis_database) as client:
+        yield client
+
+
 @pytest.mark.parametrize("source", Side)
-async def test_a_backfill_that_dies_anywhere_goes_on(chat_sides, source, redis_database, database_url):
-    redis = connect(redis_database)
+async def test_a_backfill_that_dies_anywhere_goes_on(chat_sides, source, redis, database_url):
     progress, repair = RedisProgress(redis, Kind.CHAT), chat_repairer(chat_sides).run
     lengths = {0: SAID, 1: ["alone"]}
 
@@ -170,7 +175,6 @@ async def test_a_backfill_that_dies_anywhere_goes_on(chat_sides, source, redis_d
 
     await every_request(lambda _: Operation(copy()), given, kinds=(Break.DIES, Break.DIES_SENT))
     await put_right()
-    await redis.aclose()
 
 
 async def empty(database_url):
