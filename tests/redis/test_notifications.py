@@ -32,6 +32,7 @@ from chatstore.supabase import SupabaseChat, SupabaseClient
 from chatstore.testing import MemoryChat, MemoryDocuments
 from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
+from tests.redis.conftest import UPDATED
 from tests.redis.test_convergence import command
 from tests.routing.pair import contents, verified
 
@@ -156,6 +157,14 @@ async def test_what_another_program_writes_beside_dual_writes_arrives(client, ap
     assert await contents(sides.new, namespace, ours.id) == ["ours", "theirs"]
     assert await contents(sides.new, namespace, f"{namespace}-new") == ["0", "1"]
 
+    await client.hset(f"session:{ours.id}", "messageIds", json.dumps((await app.ids(ours.id))[:1]))
+    await client.delete(f"message:{theirs}")
+    await client.hset(f"session:{namespace}-new", mapping={"title": "renamed", "updatedAt": UPDATED + 1})
+    assert {await sessions.next(), await sessions.next()} == {(namespace, ours.id), (namespace, f"{namespace}-new")}
+    await chat_repairer(sides).run()
+    for side in (sides.old, sides.new):
+        assert await contents(side, namespace, ours.id) == ["ours"]
+        assert (await side.get_session(namespace, f"{namespace}-new")).title == "renamed"
     assert sessions.none_is_left
     await router.replicator.close()
 

@@ -42,6 +42,7 @@ class Records:
         ledger: The names of our own keys.
         read: Makes the call that reads one of them.
         owner: Finds in its reply whose it is.
+        adopt: Makes the call that writes down in the ledger what another program did; None where a read tells it all.
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class Records:
     ledger: LedgerKeys
     read: Callable[[bytes], Call]
     owner: Callable[[Reply], bytes | None]
+    adopt: Callable[[bytes], Call] | None = None
 
 
 class ForeignWrites:
@@ -136,6 +138,9 @@ class ForeignWrites:
             self._attribution.overflowed = 0
 
     async def _mark(self, ids: Sequence[bytes]) -> None:
+        # First, so that a merge finds as deleted what another program took away.
+        if self._records.adopt is not None:
+            await run_all(self._client, [self._records.adopt(record_id) for record_id in ids])
         marks = []
         for record_id, user in zip(ids, await self._owners(ids), strict=True):
             try:
@@ -172,7 +177,10 @@ def foreign_sessions(client: Client, layout: ChatLayout, *, enable: bool = False
     def owner(reply: Reply) -> bytes | None:
         return reply[1][0] if reply[0] == b"found" else _owner_of_problem(reply)
 
-    records = Records(Kind.CHAT, layout.prefix, calls.ledger, lambda name: calls.read_header(name, None), owner)
+    def read(name: bytes) -> Call:
+        return calls.read_header(name, None)
+
+    records = Records(Kind.CHAT, layout.prefix, calls.ledger, read, owner, calls.adopt)
     return ForeignWrites(client, records, enable=enable) if layout.shared else None
 
 
