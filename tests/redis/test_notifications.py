@@ -25,7 +25,6 @@ from chatstore.models import (
     utc_now,
 )
 from chatstore.redis import chat_layout, connect, document_layout, foreign_documents, foreign_sessions
-from chatstore.redis.attribution import Attribution
 from chatstore.redis.notifications import SETTING, listening
 from chatstore.routing import ChatRouter, Sides, StageResolver, chat_repairer, document_repairer
 from chatstore.supabase import SupabaseChat, SupabaseClient
@@ -205,6 +204,10 @@ async def test_documents_that_another_program_writes_arrive(client, documents, a
             assert await watched.next() == ("bob", "theirs")
             await document_repairer(sides).run()
             assert (await sides.new.get("bob", "theirs")).text == content
+        await client.delete("document:theirs")
+        assert await watched.next() == ("bob", "theirs")
+        await document_repairer(sides).run()
+        assert (await sides.old.get("bob", "theirs")).text == "second", "it deleted for nobody"
         assert watched.none_is_left
 
 
@@ -282,21 +285,3 @@ async def test_a_server_is_made_to_tell_only_where_that_is_asked_for(client, val
 def test_the_layout_that_only_we_write_is_not_watched(client):
     assert foreign_sessions(client, chat_layout("chatstore")) is None
     assert foreign_documents(client, document_layout("chatstore")) is None
-
-
-def test_a_flood_is_forgotten_in_bounds_and_counted():
-    attribution = Attribution()
-    for number in range(10_005):
-        attribution.record_written(b"%d" % number)
-    attribution.close()
-    assert attribution.overflowed == 5
-    assert attribution.foreign(2) == [b"5", b"6"]
-
-
-def test_a_record_before_anothers_ledger_is_not_ours():
-    attribution = Attribution()
-    attribution.record_written(b"theirs")
-    attribution.ledger_written(b"ours")
-    attribution.record_written(b"ours")
-    attribution.ledger_written(b"ours")
-    assert attribution.foreign(9) == [b"theirs"]
