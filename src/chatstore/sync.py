@@ -2,62 +2,104 @@
 
 There is no second copy of any protocol here: every call drives the very coroutine that an async caller would await, on
 an event loop in a thread of its own, which starts at the first call. Threads may share a store. After a fork the child
-opens stores of its own at its first call.
+opens stores of its own at its first call, and the parent's go on undisturbed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import os
+import selectors
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
+from chatstore.errors import UnavailableError, UnsupportedError
 from chatstore.interfaces import ChatHistoryStore, DocumentStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_ENDS_WITHIN = 10.0
+
 
 class LoopThread:
-    """An event loop in a daemon thread, to run coroutines from blocking code. Starts at the first `run`."""
+    """An event loop in a daemon thread, to run coroutines from blocking code, until it is stopped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = False
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._thread = threading.Thread(target=self._serve, name="chatstore", daemon=True)
+        self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
-        """Run a coroutine to its end and return what it returns, or raise what it raises."""
-        future = asyncio.run_coroutine_threadsafe(work, self._running())
+        """Run a coroutine to its end and return what it returns, or raise what it raises.
+
+        Raises:
+            StoppedError: The loop was stopped before, so that nothing of the coroutine was run.
+            UnavailableError: The loop was stopped meanwhile.
+            UnsupportedError: The caller is run by this loop itself, and would wait for itself.
+        """
+        try:
+            future = self._submit(work)
+        except BaseException:
+            work.close()
+            raise
         try:
             return future.result()
+        except concurrent.futures.CancelledError as error:
+            raise UnavailableError("the stores were closed while this call was under way") from error
         except BaseException:
             future.cancel()  # Ctrl-C ends the waiting; a write that has begun goes on, as anywhere
             raise
 
     def stop(self) -> None:
-        """End the loop and its thread; a later `run` starts another."""
+        """End what still runs, the loop and its thread."""
         with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            if not self._stopped:
+                self._stopped = True
+                self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_ENDS_WITHIN)
 
-    def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=(self._loop,), name="chatstore", daemon=True).start()
-            return self._loop
+    def let_go(self) -> None:
+        """In a forked child: give the parent's sockets up. Whatever becomes of these objects, the parent's stay."""
+        inherited = [key.fd for key in self._selector.get_map().values()]
+        if own := getattr(self._selector, "fileno", None):
+            # Where it is an object of the kernel's, it is one and the same in both processes: to take a socket out of
+            # it here would make the parent deaf to it.
+            inherited.append(own())
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in inherited:
+            os.dup2(null, descriptor)
+        os.close(null)
+
+    def _submit(self, work: Coroutine[Any, Any, R]) -> concurrent.futures.Future[R]:
+        if threading.current_thread() is self._thread:
+            raise UnsupportedError(
+                "a blocking call was made by what a blocking call runs (an embedder, say), and would wait for itself: "
+                "use an async store there"
+            )
+        with self._lock:  # so that what was submitted stands before the stop in the loop's queue
+            if self._stopped:
+                raise StoppedError
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _serve(self) -> None:
+        # The runner cancels, at its end, the tasks that are left: whoever waits for one must not wait for ever.
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.get_loop().run_forever()
 
 
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
+class StoppedError(Exception):
+    """The loop was stopped before the call."""
 
 
 class _Driven(Protocol):
@@ -140,6 +182,15 @@ class OpenStores(Protocol):
         """The document store."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opened:
+    """Stores that are open, and what they run on."""
+
+    thread: LoopThread
+    context: AbstractAsyncContextManager[OpenStores]
+    stores: OpenStores
+
+
 class BlockingStores:
     """A chat store and a document store for blocking callers, opened at the first call and once in each process.
 
@@ -150,19 +201,20 @@ class BlockingStores:
     def __init__(self, opening: Callable[[], AbstractAsyncContextManager[OpenStores]]) -> None:
         self._opening = opening
         self._lock = threading.Lock()
-        self._forget()
+        self._opened: _Opened | None = None
         self.chat = BlockingChatHistory(lambda call: self._drive(lambda stores: call(stores.chat)))
         self.documents = BlockingDocuments(lambda call: self._drive(lambda stores: call(stores.documents)))
+        _in_this_process.add(self)
 
     def close(self) -> None:
         """Finish what is under way and close the stores; a later call opens them again."""
         with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None:
             try:
-                if self._pid == os.getpid() and self._opened is not None:
-                    self._thread.run(self._opened.__aexit__(None, None, None))
+                opened.thread.run(opened.context.__aexit__(None, None, None))
             finally:
-                self._thread.stop()
-                self._forget()
+                opened.thread.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -172,29 +224,49 @@ class BlockingStores:
     ) -> None:
         self.close()
 
-    def _forget(self) -> None:
-        self._pid = os.getpid()
-        self._thread = LoopThread()
-        self._opened: AbstractAsyncContextManager[OpenStores] | None = None
-        self._stores: OpenStores | None = None
+    def forget(self) -> None:
+        """In a forked child: leave what the parent has opened alone, and open anew at the next call."""
+        # Its lock may be held by a thread that does not exist here.
+        self._lock = threading.Lock()
+        if self._opened is not None:
+            self._opened.thread.let_go()
+            _inherited.append(self._opened)
+            self._opened = None
 
     def _drive(self, call: Callable[[OpenStores], Awaitable[R]]) -> R:
-        stores = self._stores if self._pid == os.getpid() else None
-        if stores is None:
-            stores = self._open()
-        return self._thread.run(_awaited(call, stores))
+        while True:
+            opened = self._opened or self._open()
+            try:
+                return opened.thread.run(_awaited(call, opened.stores))
+            except StoppedError:  # closed by another thread just now
+                continue
 
-    def _open(self) -> OpenStores:
-        if self._pid != os.getpid():
-            # The parent's loop thread does not exist here, and its sockets are not ours to use; nor is its lock.
-            self._lock = threading.Lock()
-            self._forget()
+    def _open(self) -> _Opened:
         with self._lock:
-            if self._stores is None:
-                self._opened = self._opening()
-                self._stores = self._thread.run(self._opened.__aenter__())
-            return self._stores
+            if self._opened is None:
+                thread, context = LoopThread(), self._opening()
+                try:
+                    stores = thread.run(context.__aenter__())
+                except BaseException:
+                    thread.stop()
+                    raise
+                self._opened = _Opened(thread, context, stores)
+            return self._opened
 
 
 async def _awaited(call: Callable[[OpenStores], Awaitable[R]], stores: OpenStores) -> R:
     return await call(stores)
+
+
+_in_this_process: weakref.WeakSet[BlockingStores] = weakref.WeakSet()
+_inherited: list[_Opened] = []
+"""What a parent had opened: kept for good, as the end of such objects would do something to what is the parent's."""
+
+
+def _forget_the_parents() -> None:
+    for stores in list(_in_this_process):
+        stores.forget()
+
+
+if hasattr(os, "register_at_fork"):  # not where there is no fork
+    os.register_at_fork(after_in_child=_forget_the_parents)
