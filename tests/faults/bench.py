@@ -12,7 +12,7 @@ from chatstore.models import Side, Stage, utc_now
 from tests.faults.wire import Wired
 from tests.flags import Flags
 from tests.property.scheduler import run
-from tests.property.world import Op, World
+from tests.property.world import FrozenLoop, Op, World
 
 _LONG = 300
 
@@ -93,6 +93,7 @@ class Bench(World):
         super().__init__()
         self.inline = inline
         self.patches = ExitStack()
+        self.later = timedelta(0)
         self.process = None
         Bench.flags = Bench.flags or Flags()
         self.at(Stage.DUALWRITE)
@@ -142,7 +143,7 @@ class Bench(World):
 
         op = self.start(self.process, told(), done)
         waited = 0
-        while self.gates or op in self.ops:
+        while self.gates or self.ops:
             if not self.gates:
                 waited += 1
                 assert waited < _LONG, "it never ends"
@@ -164,10 +165,14 @@ class Bench(World):
         unmarked = self.differing() - self.marked() - self.ledger.unmarked
         assert not unmarked, f"the sides differ, and no mark says so: {sorted(unmarked)}"
 
+    def clock(self):
+        """The clock by which leases end."""
+        return utc_now() + self.later + timedelta(seconds=self.loop.now - FrozenLoop.now)
+
     def leases_run_out(self):
+        self.later = timedelta(days=1)
         for module in ("merge", "repair"):
-            later = patch(f"chatstore.routing.{module}.utc_now", lambda: utc_now() + timedelta(days=1))
-            self.patches.enter_context(later)
+            self.patches.enter_context(patch(f"chatstore.routing.{module}.utc_now", self.clock))
 
     def recover(self, again):
         """A new process repairs; then what was still on the wire arrives; then leases run out, and it repairs again."""

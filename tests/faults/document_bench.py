@@ -1,10 +1,8 @@
 """The bench of documents, whose new side compares and writes in two steps, as Chroma does."""
 
-from datetime import timedelta
-
 from chatstore.migration import BackfillOptions, backfill_documents
-from chatstore.models import DeleteDocuments, DocumentChange, Kind, Mark, Side, UpsertDocuments, utc_now
-from chatstore.routing import DocumentRouter, Sides, StageResolver, document_repairer, document_replicator, settle
+from chatstore.models import DeleteDocuments, DocumentChange, Kind, Mark, Side, UpsertDocuments
+from chatstore.routing import ROUTES, DocumentRouter, Sides, StageResolver, document_repairer, document_replicator
 from chatstore.testing import MemoryDocuments
 from tests.faults.bench import Bench
 from tests.faults.wire import DocumentWire
@@ -13,7 +11,14 @@ from tests.property.two_step import TwoStepDocuments
 
 
 class LikeChroma(TwoStepDocuments):
-    """Writes what it decided when it looked; only a deletion that came in between is seen, and wins."""
+    """Writes what it decided when it looked; only a deletion that came in between is seen, and wins.
+
+    `joins` are those that are announced, with their user and when they end at the latest.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.joins = {}
 
     async def _apart(self, before, act):
         apart = MemoryDocuments(Side.NEW)
@@ -55,38 +60,44 @@ class DocumentBench(Bench):
         options = BackfillOptions(batch=1, settle_seconds=2.0)
         await backfill_documents(source, target, process.progress, repair=process.repairer.run, options=options)
 
-    # What another process does
-
-    def writes(self, side, command, *, leased=True):
-        """Write to one side only, as the stages `off` and `complete` do."""
-        marks = _marks(side, command, while_open=True, leased=leased)
-        changes = run(self.stores[side].write(command, marks)).changes
-        self.said.update(_meant(command))
+    def note_unmarked(self, side, changes):
+        """What was written while the journal was closed has no mark, and need not: the backfill has yet to come."""
         if not self.stores[side].journal._state.journal_open:
             self.ledger.unmarked.update(change.key.id for change in changes)
 
-    def tries(self, side, command):
-        """Write so if it can be: what was deleted on this side cannot be deleted again, and leaves nothing.
+    # What another process does
+
+    def tries(self, stage, command):
+        """Let another process write, at a stage of its own, as far as it gets by itself; it ends with what is driven.
 
         A deletion while the journal is closed leaves a tombstone on its side only. Nobody needs it on the other one, but
-        the comparison of all that the sides know would call it a difference.
+        the comparison of all that the sides know would call it a difference. One of nothing leaves nothing.
         """
-        if isinstance(command, UpsertDocuments) or (self.opened() and self._there(side, command)):
-            self.writes(side, command)
+        if isinstance(command, DeleteDocuments) and not (self.opened() and self._there(ROUTES[stage].first, command)):
+            return
 
-    def tries_both(self, command, first):
-        """Write at `dualwrite` or `live`, undisturbed; the new side is under the eyes of others, so the mark may stay."""
-        if isinstance(command, UpsertDocuments) or (self.opened() and self._there(first, command)):
-            marks, changes = self.writes_first(first, command, leased=True)
-            self.arrives(first.other, changes)
-            run(settle(self.stores, marks, exclusive=True))
+        def done(op, error):
+            assert error is None, f"it had nothing to do with it: {error}"
+            self.said.update(_meant(command))
+
+        others = self.flags._stage
+        self.at(stage)
+        process = self.new_process()
+        self.finish(self.start(process, process.router.write(command), done))
+        self.at(others)
 
     def _there(self, side, command):
         return all(name in self.contents(side) for name in command.ids)
 
-    def writes_first(self, side, command, *, leased=False):
-        """Write to the side that comes first, and die; so long ago that the lease has ended, unless it is `leased`."""
-        marks = _marks(side, command, leased=leased)
+    def writes(self, side, command):
+        """Write to one side only, as the stages `off` and `complete` do, so long ago that the lease has ended."""
+        changes = run(self.stores[side].write(command, _marks(side, command, while_open=True))).changes
+        self.said.update(_meant(command))
+        self.note_unmarked(side, changes)
+
+    def writes_first(self, side, command):
+        """Write to the side that comes first, and die, so long ago that the lease has ended."""
+        marks = _marks(side, command)
         self.said.update(_meant(command))
         return marks, run(self.stores[side].write(command, marks)).changes
 
@@ -125,11 +136,9 @@ class DocumentBench(Bench):
         assert found == self.said, f"lost or back: {found}"
 
 
-def _marks(side, command, *, while_open=False, leased=False):
-    now = utc_now()
-    lease_until = now + timedelta(seconds=30) if leased else None
-    about = {"user_id": command.user_id, "side": side, "op": command.op, "at": now, "lease_until": lease_until}
-    return [Mark(key=name, while_open=while_open, **about) for name in _meant(command)]
+def _marks(side, command, *, while_open=False):
+    about = {"user_id": command.user_id, "side": side, "op": command.op, "while_open": while_open}
+    return [Mark(key=name, **about) for name in _meant(command)]
 
 
 def _meant(command):

@@ -116,6 +116,8 @@ async def _withdraw(bench):
 
 def _only_on(source):
     def given(bench):
+        if source is Side.NEW:
+            bench.remember(verified_at=utc_now())
         bench.writes(source, upsert("first", "d1", "d2"))
         bench.writes(source, upsert("first", "e1", user="v"))
 
@@ -129,11 +131,14 @@ def _backfill(source):
     return call
 
 
-def _beside(side, *, both=False):
-    """Writes of another process, to what lies before, at and behind the copying."""
-    write = (lambda bench, command: bench.tries_both(command, side)) if both else (lambda b, c: b.tries(side, c))
+def _beside(*stages):
+    """Writes of processes at these stages, to what lies before, at and behind the copying."""
     commands = [upsert("beside", "d1"), upsert("beside", "e1", user="v"), delete("d1"), delete("e1", user="v")]
-    return tuple(lambda bench, command=command: write(bench, command) for command in commands)
+    return tuple(
+        lambda bench, stage=stage, command=command: bench.tries(stage, command)
+        for stage in stages
+        for command in commands
+    )
 
 
 # Flips
@@ -173,26 +178,20 @@ FLIPS = [
 ]
 
 BACKFILLS = [
-    Operation(
-        f"backfill-from-{side}",
-        _only_on(side),
-        _backfill(side),
-        again=_backfill(side),
-        beside=_beside(side) + _beside(Side.OLD, both=True),
-        points=20,
+    Operation(f"backfill-from-{side}", _only_on(side), _backfill(side), again=_backfill(side), beside=beside, points=20)
+    for side, beside in (
+        (Side.OLD, _beside(Stage.OFF, Stage.DUALWRITE)),
+        (Side.NEW, _beside(Stage.COMPLETE, Stage.LIVE)),
     )
-    for side in Side
 ]
 
 REPAIR = Operation(
     "repair",
     _marked,
     _repair,
-    beside=_beside(Side.OLD) + _beside(Side.OLD, both=True) + _beside(Side.NEW, both=True),
+    beside=_beside(Stage.OFF, Stage.DUALWRITE, Stage.LIVE, Stage.COMPLETE),
     points=20,
 )
-
-REPAIR_BESIDE_COMPLETE = Operation("repair-beside-complete", _marked, _repair, beside=_beside(Side.NEW), points=20)
 
 BEHIND_THE_APP = [
     Operation("drain", _given_at(Stage.DUALWRITE), _write_and_drain, inline=False, one_step=False, points=10),

@@ -23,8 +23,3 @@ def test_what_is_interrupted_is_finished_later(operation, fault):
 @pytest.mark.parametrize("operation", [table.REPAIR, *table.BACKFILLS], ids=str)
 def test_another_process_may_write_at_any_point(operation):
     every_await(operation, Fault.BESIDE, DocumentBench)
-
-
-@pytest.mark.xfail(strict=True, reason="a put that has looked undoes what only the new side is given before it writes")
-def test_what_only_the_new_side_has_survives_a_repair_beside_it():
-    every_await(table.REPAIR_BESIDE_COMPLETE, Fault.BESIDE, DocumentBench)

@@ -5,7 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from inspect import isasyncgenfunction
 
+from chatstore.chroma.exclusion import Exclusion, WorkUnderWay
 from chatstore.errors import LeaseLostError
+from chatstore.models import new_token
 from tests.property.scheduler import run
 from tests.property.world import OP, JournalLink, Link, Process
 
@@ -75,27 +77,63 @@ class JournalWire(JournalLink):
 
 
 class DocumentWire(Wire):
-    """The way to a document store; one that compares and writes in two steps is asked in as many requests."""
+    """The way to a document store; one that compares and writes in two steps is asked in as many requests as Chroma."""
 
     def __init__(self, world, process, side):
         super().__init__(world, process, side)
         self.atomic = self._store.atomic
+        if not self.atomic:
+            self._exclusion = Exclusion(WorkWire(self, self._store), now=world.clock)
 
     async def write(self, command, marks=()):
         if self.atomic:
-            return await self.ask("write", lambda: run(self._store.write(command, marks)))
+            return await self.ask("write", lambda: self._noted(run(self._store.write(command, marks))))
         await self.journal.add(marks)
-        return await self._in_two_steps("write", lambda apart: apart.write(command))
+        async with self._exclusion.writing(command.user_id, (), marked=bool(marks)):
+            return await self._in_two_steps("write", lambda apart: apart.write(command))
 
     async def put(self, changes):
         if self.atomic:
-            return await super().put(changes)
-        return await self._in_two_steps("put", lambda apart: apart.put(changes))
+            await super().put(changes)
+        else:
+            await self._exclusion.join(changes, self._join)
+
+    async def _join(self, changes):
+        await self._in_two_steps("put", lambda apart: apart.put(changes))
 
     async def _in_two_steps(self, name, act):
         await self.wait()
         before = dict(self._store._states)
-        return await self.ask(name, lambda: run(self._store._apart(before, act)))
+        return await self.ask(name, lambda: self._noted(run(self._store._apart(before, act))))
+
+    def _noted(self, written):
+        if written is not None:
+            self._world.note_unmarked(self.side, written.changes)
+        return written
+
+
+class WorkWire(WorkUnderWay):
+    """A process's way to what says who is at work on a store's documents."""
+
+    def __init__(self, wire, store):
+        self._wire = wire
+        self._store = store
+
+    async def marks_on(self, keys):
+        await self._wire.wait()
+        return list(self._store.journal._marks.values())
+
+    async def announce(self, user_ids, until):
+        names = {new_token(): (user_id, until) for user_id in user_ids}
+        await self._wire.ask("announce", lambda: self._store.joins.update(names))
+        return list(names)
+
+    async def withdraw(self, names):
+        await self._wire.ask("withdraw", lambda: [self._store.joins.pop(name, None) for name in names])
+
+    async def joins_until(self, user_id):
+        await self._wire.wait()
+        return max((until for owner, until in self._store.joins.values() if owner == user_id), default=None)
 
 
 @dataclass(eq=False)

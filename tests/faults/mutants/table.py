@@ -72,17 +72,17 @@ MUTANTS = [
         UNMARKED,
     ),
     Mutant(
-        "no-look-into-the-other-journal",
-        "whoever is done looks for others in both journals",
+        "writers-do-not-wait",
+        "what only the new side is given is not overwritten by a join that has looked before it",
         (
             Edit(
-                "chatstore.routing.settle:settle",
-                "if others := [mark for mark in marks if mark.side is not side]:",
-                "if others := []:",
+                "chatstore.chroma.exclusion:Exclusion._joins_ended",
+                "is not None and until > self._now()",
+                "is not None and False",
             ),
         ),
-        _documents("repair", Fault.BESIDE, 9),
-        UNMARKED,
+        _documents("repair", Fault.BESIDE, 13),
+        "lost or back",
     ),
     Mutant(
         "the-lease-is-ignored",
