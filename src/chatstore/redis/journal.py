@@ -1,4 +1,4 @@
-"""The journal in Redis: a sorted set of tokens by age, a hash of bodies, and a hash a user from token to marked key."""
+"""The journal in Redis: a sorted set of tokens by age, a hash of bodies, and a sorted set a user of marked keys."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from chatstore.redis.keys import JournalKeys
 from chatstore.redis.scripts import Call, run, script
 
 _ADD = ("values", "marks", "journal_add")
-_CLEAR = ("values", "journal_clear")
-_CLEAR_ALONE = ("values", "journal_clear_alone")
+_CLEAR = ("values", "marks", "journal_clear")
+_CLEAR_ALONE = ("values", "marks", "journal_clear_alone")
 _LIST = ("values", "journal_list")
-_OF_USER = ("values", "journal_of_user")
+_OF_USER = ("values", "marks", "journal_of_user")
 
 
 class RedisJournal(Journal):
@@ -44,7 +44,8 @@ class RedisJournal(Journal):
         if not marks:
             return
         keys = [self._keys.marks, self._keys.bodies, *self._users(marks)]
-        await run(self._client, Call(script(*_CLEAR), keys, [mark.token for mark in marks]))
+        arguments = [argument for mark in marks for argument in (mark.token, mark.key)]
+        await run(self._client, Call(script(*_CLEAR), keys, arguments))
 
     async def clear_alone(self, marks: Sequence[Mark], own: Sequence[Mark] = ()) -> Sequence[Mark]:
         if not marks:
@@ -62,7 +63,8 @@ class RedisJournal(Journal):
         return [_mark(body) for body in bodies]
 
     async def marks_of(self, user_id: str, keys: Sequence[str] | None = None) -> Sequence[Mark]:
-        arguments: list[Argument] = ["1" if keys is None else "0", len(keys or ()), *(keys or ())]
+        names = list(dict.fromkeys(keys or ()))
+        arguments: list[Argument] = ["1" if keys is None else "0", len(names), *names]
         where = [self._keys.bodies, self._keys.of_user(user_id)]
         bodies = await run(self._client, Call(script(*_OF_USER), where, arguments))
         return sorted(map(_mark, bodies), key=lambda mark: (mark.at, mark.token))

@@ -52,5 +52,5 @@ class JournalKeys:
         self.quarantine = self._root + b"quarantine"
 
     def of_user(self, user_id: str) -> bytes:
-        """Return the key of a user's marks: a hash from their tokens to the marked keys."""
-        return b"%smarks:user:%s" % (self._root, user_id.encode())
+        """Return the key of a user's marks: a sorted set of the marked keys, each with its mark's token."""
+        return b"%smarks:of:%s" % (self._root, user_id.encode())

@@ -86,6 +86,15 @@ class JournalSuite:
         assert list(await journal.clear_alone([mine], own=[foreign])) == []
         assert list(await journal.marks_of(user)) == [foreign]
 
+    async def test_marks_of_keys_that_begin_alike_are_told_apart(self, journal: Journal) -> None:
+        user = new_id()
+        marks = [self._mark(user, key) for key in ("k", "k\x00", "k\x00k", "k\x01", "kk", "\x00k")]
+        await journal.add(marks)
+        for mark in marks:
+            assert list(await journal.marks_of(user, [mark.key, mark.key])) == [mark]
+            assert list(await journal.clear_alone([mark])) == []
+        assert list(await journal.marks_of(user)) == []
+
     async def test_the_state_is_remembered_field_by_field(self, journal: Journal) -> None:
         await journal.forget_state()
         assert (await journal.state()).stage is None

@@ -1,7 +1,5 @@
--- Removes marks by their tokens: KEYS are marks, bodies, then each mark's user's.
+-- Removes marks: KEYS are marks, bodies, then each mark's user's; the arguments are each mark's token and key.
 for i = 3, #KEYS do
   local token = take()
-  redis.call('ZREM', KEYS[1], token)
-  redis.call('HDEL', KEYS[2], token)
-  redis.call('HDEL', KEYS[i], token)
+  clear_mark(KEYS[1], KEYS[2], KEYS[i], take(), token)
 end

@@ -7,28 +7,21 @@ for _, list in ipairs({ tokens, take_list() }) do
   end
 end
 
-local contested = {}
-for i = 3, #KEYS do
-  if not contested[KEYS[i]] then
-    contested[KEYS[i]] = {}
-    local standing = redis.call('HGETALL', KEYS[i])
-    for j = 1, #standing, 2 do
-      if not known[standing[j]] then
-        contested[KEYS[i]][standing[j + 1]] = true
-      end
+local function is_contested(user_marks, key)
+  for _, token in ipairs(tokens_on(user_marks, key)) do
+    if not known[token] then
+      return true
     end
   end
+  return false
 end
 
 local left = {}
 for i, token in ipairs(tokens) do
-  local user_marks = KEYS[i + 2]
-  if contested[user_marks][names[i]] then
+  if is_contested(KEYS[i + 2], names[i]) then
     left[#left + 1] = token
   else
-    redis.call('ZREM', KEYS[1], token)
-    redis.call('HDEL', KEYS[2], token)
-    redis.call('HDEL', user_marks, token)
+    clear_mark(KEYS[1], KEYS[2], KEYS[i + 2], names[i], token)
   end
 end
 return left

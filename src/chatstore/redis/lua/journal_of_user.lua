@@ -1,13 +1,23 @@
 -- Returns the bodies of a user's marks (KEYS: bodies, user's), all or those on the given keys.
-local every, wanted = take() == '1', {}
-for _, name in ipairs(take_list()) do
-  wanted[name] = true
-end
-local bodies = {}
-local standing = redis.call('HGETALL', KEYS[2])
-for i = 1, #standing, 2 do
-  if every or wanted[standing[i + 1]] then
-    bodies[#bodies + 1] = redis.call('HGET', KEYS[1], standing[i])
+local every, tokens = take() == '1', {}
+local function add(found)
+  for _, token in ipairs(found) do
+    tokens[#tokens + 1] = token
   end
+end
+
+if every then
+  for _, entry in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+    add({ token_of(entry) })
+  end
+else
+  for _, name in ipairs(take_list()) do
+    add(tokens_on(KEYS[2], name))
+  end
+end
+
+local bodies = {}
+for i, token in ipairs(tokens) do
+  bodies[i] = redis.call('HGET', KEYS[1], token)
 end
 return bodies
