@@ -3,6 +3,7 @@
 import pytest
 
 from chatstore.models import Side, utc_now
+from chatstore.redis import connect
 from chatstore.routing import Sides
 from tests.conformance.registry import named
 from tests.faults.requests import breakable
@@ -23,6 +24,12 @@ async def document_sides(request):
     async with named("DOCUMENTS")["redis-hash"](request) as old, named("DOCUMENTS")["chroma-server"](request) as new:
         with breakable():
             yield await _verified(Sides(old, new))
+
+
+@pytest.fixture
+async def redis(redis_database):
+    async with connect(redis_database) as client:
+        yield client
 
 
 async def _verified(sides):

@@ -21,7 +21,7 @@ from chatstore.models import (
     Stage,
     utc_now,
 )
-from chatstore.redis import RedisProgress, connect
+from chatstore.redis import RedisProgress
 from chatstore.redis.keys import JournalKeys
 from chatstore.routing import ChatRouter, StageResolver, chat_repairer, chat_replicator, merge_chat
 from tests.faults.requests import MANY, Break, Operation, every_request
@@ -142,12 +142,6 @@ async def test_a_merge_that_is_stopped_anywhere_is_finished_by_a_repair(chat_sid
     assert await marks(chat_sides) == 0
     for number, _ in enumerate(trials):
         await check(chat_sides, number, ["one", "edited", "three", "four"])
-
-
-@pytest.fixture
-async def redis(redis_database):
-    async with connect(redis_database) as client:
-        yield client
 
 
 @pytest.mark.parametrize("source", Side)

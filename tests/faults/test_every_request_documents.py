@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from chatstore.errors import NotFoundError
+from chatstore.migration import BackfillOptions, backfill_documents
 from chatstore.models import (
     DeleteDocuments,
     Document,
@@ -17,6 +18,8 @@ from chatstore.models import (
     UpsertDocuments,
     utc_now,
 )
+from chatstore.redis import RedisProgress
+from chatstore.redis.keys import JournalKeys
 from chatstore.routing import DocumentRouter, StageResolver, document_repairer, document_replicator, merge_documents
 from chatstore.testing.samples import EAST, NORTH
 from tests.faults.requests import MANY, Break, Operation, every_request
@@ -122,3 +125,28 @@ async def test_a_merge_that_is_stopped_anywhere_is_finished_by_a_repair(document
     await repair(document_sides)
     for number, _ in enumerate(trials):
         await check(document_sides, number, "third")
+
+
+async def test_a_backfill_that_dies_anywhere_goes_on(document_sides, redis):
+    """Each trial's documents are others: what the trials before it copied is not there any more to be copied."""
+    progress = RedisProgress(redis, Kind.DOCUMENTS)
+
+    async def copy():
+        repairing, options = document_repairer(document_sides).run, BackfillOptions(batch=1)
+        await backfill_documents(document_sides.old, document_sides.new, progress, repair=repairing, options=options)
+
+    async def put_right(number):
+        await redis.ask("DEL", JournalKeys(Kind.DOCUMENTS).lease)  # It ran out.
+        await copy()
+        await repair(document_sides)
+        for place in (2 * number, 2 * number + 1):
+            await check(document_sides, place, "first")
+
+    async def given(number):
+        if number:
+            await put_right(number - 1)
+        await redis.ask("FLUSHDB")
+        await document_sides.old.put([held(2 * number), held(2 * number + 1)])
+
+    trials = await every_request(lambda _: Operation(copy()), given, kinds=(Break.DIES, Break.DIES_SENT))
+    await put_right(len(trials) - 1)

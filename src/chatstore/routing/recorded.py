@@ -60,7 +60,8 @@ class RecordedState:
         if self._state is None:
             if self._first is None or self._first.done():
                 self._first = self._start(self._read_first())
-            await asyncio.shield(self._first)
+            # Not shielded: when `close` ends the task, its cancellation is not the caller's.
+            await asyncio.wait([self._first])
         elif time.monotonic() - self._state_at > self._refresh and (
             self._refreshing is None or self._refreshing.done()
         ):
