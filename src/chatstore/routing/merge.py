@@ -6,13 +6,13 @@ and other merges. Merging every marked key is a repair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from chatstore.errors import BusyError
 from chatstore.interfaces import ChatSide, DocumentSide
-from chatstore.models import DocumentKey, Mark, Quarantined, Side, new_token, utc_now
+from chatstore.models import DocumentChange, DocumentKey, Mark, Quarantined, Side, new_token, utc_now
 from chatstore.routing.refusals import put_chat, put_documents
 from chatstore.routing.settle import settle, withdraw
 from chatstore.routing.sides import Sides
@@ -67,17 +67,18 @@ async def merge_documents(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> 
     """
     keys = list(dict.fromkeys(_key(mark) for mark in marks))
     if sides.old.atomic and sides.new.atomic:
-        bad = await _join_documents(sides, keys)
+        bad = await _join_documents(sides, marks[0].side, keys)
         return await _cleared(sides, marks, (), bad)
     own = announcements(keys, marks[0].side)
     await sides[marks[0].side].journal.add(own)
     known = await _all_marks(sides, keys, marks)
+    written = _at_work(sides, known)
     try:
-        bad = await _join_documents(sides, keys)
+        bad = await _join_documents(sides, marks[0].side, keys, written=written)
     except BusyError:
         await withdraw(sides, own)
         return Merged(left=tuple(marks))
-    return await _cleared(sides, known, own, bad)
+    return await _cleared(sides, known, own, bad, written)
 
 
 async def _cleared(
@@ -85,10 +86,12 @@ async def _cleared(
     marks: Sequence[Mark],
     own: Sequence[Mark],
     bad: Mapping[DocumentKey, Sequence[Quarantined]],
+    written: Collection[DocumentKey] = (),
 ) -> Merged:
     """Clear the marks of merged keys and our own, but for keys on which somebody else may still be at work."""
     now = utc_now()
-    busy = {_key(mark) for mark in marks if mark.is_leased(now)}
+    # What was left out is not merged, also when its lease has ended since.
+    busy = {*written, *(_key(mark) for mark in marks if mark.is_leased(now))}
     merged = [mark for mark in marks if _key(mark) not in busy and _key(mark) not in bad]
     ripe = [*merged, *(mark for mark in own if _key(mark) not in busy and _key(mark) not in bad)]
     left = {mark.token for mark in await settle(sides, ripe, exclusive=bool(own))}
@@ -132,22 +135,44 @@ def announcements(keys: Sequence[DocumentKey], side: Side, op: str = "repair") -
 
 
 async def _join_documents(
-    sides: Sides[DocumentSide], keys: Sequence[DocumentKey]
+    sides: Sides[DocumentSide], side: Side, keys: Sequence[DocumentKey], *, written: Collection[DocumentKey] = ()
 ) -> Mapping[DocumentKey, Sequence[Quarantined]]:
-    """Join documents; return for each key that can't be joined what is wrong with it."""
-    records: list[Quarantined] = []
-    for source, target in ((sides.old, sides.new), (sides.new, sides.old)):
-        page = await source.changes(keys)
-        records += page.quarantined
-        records += [refusal.entry for refusal in await put_documents(target.put, page.changes)]
+    """Join documents; return for each key that can't be joined what is wrong with it.
+
+    First what `side` has into the other one, which is what its marks ask for and what a read after a flip waits for.
+    The other way, `written` are left out: their marks stay anyway, and `side` would have us wait for their writers.
+    """
+    pages = {Side.OLD: await sides.old.changes(keys), Side.NEW: await sides.new.changes(keys)}
+    records = [record for page in pages.values() for record in page.quarantined]
+    for source in (side, side.other):
+        news = _unknown(pages[source].changes, pages[source.other].changes)
+        if source is not side:
+            news = [change for change in news if change.key not in written]
+        records += [refusal.entry for refusal in await put_documents(sides[source.other].put, news)]
     if not records:
         return {}
     if len(keys) == 1:
         return {keys[0]: records}
     # A side names a record that it can't read in its own way: which key that is shows when the key stands alone.
     middle = len(keys) // 2
-    first = await _join_documents(sides, keys[:middle])
-    return {**first, **await _join_documents(sides, keys[middle:])}
+    first = await _join_documents(sides, side, keys[:middle], written=written)
+    return {**first, **await _join_documents(sides, side, keys[middle:], written=written)}
+
+
+def _at_work(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> set[DocumentKey]:
+    """Return the keys to which somebody may be writing, on a side that has joins wait for that."""
+    now = utc_now()
+    return {_key(mark) for mark in marks if mark.is_leased(now) and not sides[mark.side].atomic}
+
+
+def _unknown(found: Sequence[DocumentChange], there: Sequence[DocumentChange]) -> list[DocumentChange]:
+    """Return what was found on one side and would change the other."""
+    held = {change.key: (change.version, change.deleted) for change in there}
+    return [
+        change
+        for change in found
+        if change.version > held.get(change.key, (-1, 0))[0] or change.deleted > held.get(change.key, (-1, 0))[1]
+    ]
 
 
 def _key(mark: Mark) -> DocumentKey:

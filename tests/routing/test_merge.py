@@ -1,0 +1,84 @@
+"""A merge of documents writes what a side lacks, and does not wait where it need not."""
+
+from datetime import timedelta
+
+import pytest
+
+from chatstore.errors import BusyError
+from chatstore.models import Mark, NewDocument, Side, UpsertDocuments, utc_now
+from chatstore.routing import Sides, merge_documents
+from chatstore.testing import MemoryDocuments
+from chatstore.testing.samples import EAST
+
+
+class Puts(MemoryDocuments):
+    """Notes what is put; is busy with the documents that are named."""
+
+    def __init__(self, side, *, atomic=True):
+        super().__init__(side)
+        self.atomic = atomic
+        self.put_texts = []
+        self.busy = set()
+
+    async def put(self, changes):
+        if self.busy.intersection(change.key.id for change in changes):
+            raise BusyError("somebody writes it")
+        self.put_texts += [change.document.text for change in changes]
+        await super().put(changes)
+
+
+@pytest.fixture
+def sides():
+    return Sides(Puts(Side.OLD), Puts(Side.NEW, atomic=False))
+
+
+async def write(store, text, name="d", *, lease=0.0):
+    until = utc_now() + timedelta(seconds=lease) if lease else None
+    mark = Mark(key=name, user_id="u", side=store.side, op="upsert", lease_until=until)
+    command = UpsertDocuments(user_id="u", documents=(NewDocument(text, id=name, embedding=EAST),))
+    await store.write(command, [mark])
+    return mark
+
+
+async def texts(sides, name="d"):
+    return [(await sides[side].get("u", name)).text for side in Side]
+
+
+async def test_a_side_that_holds_as_much_is_not_written(sides):
+    await sides.old.put((await written(sides.new, "draft")).changes)
+    mark = await write(sides.new, "final")
+    assert mark in (await merge_documents(sides, [mark])).cleared
+    assert (sides.old.put_texts, sides.new.put_texts) == (["draft", "final"], [])
+    assert await texts(sides) == ["final", "final"]
+
+
+async def test_what_the_marks_ask_for_comes_over_though_somebody_still_writes(sides):
+    await write(sides.old, "newer on the old side")
+    mark = await write(sides.new, "being written", lease=60, name="e")
+    also = await write(sides.new, "older", lease=60)
+    await write(sides.old, "newest")
+    sides.new.busy = {"d"}
+    merged = await merge_documents(sides, [mark, also])
+    assert await texts(sides, "e") == ["being written", "being written"]
+    assert await texts(sides) == ["newest", "older"]
+    assert merged.cleared == ()
+    assert {mark, also} <= set(merged.left)
+
+
+async def test_what_was_left_out_keeps_its_mark_though_the_lease_ended_meanwhile(sides, monkeypatch):
+    mark = await write(sides.new, "older", lease=60)
+    await write(sides.old, "newest")
+    changes = sides.new.changes
+
+    async def late(keys):
+        monkeypatch.setattr("chatstore.routing.merge.utc_now", lambda: utc_now() + timedelta(minutes=2))
+        return await changes(keys)
+
+    sides.new.changes = late
+    assert (await merge_documents(sides, [mark])).cleared == ()
+    assert mark in await sides.new.journal.marks_of("u")
+
+
+async def written(store, text):
+    await write(store, text)
+    return await store.changes([(await store.list_documents("u")).items[0].key])
