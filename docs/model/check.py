@@ -66,6 +66,15 @@ RUNS = [
     *mutants("chat", "-DW=2 -DREADS=1", "NO_MERGE_ON_FLIP"),
     *mutants("chat", "-DW=2 -DRUNS=2 -DM=1", "OPEN_AFTER_READ", "CHECKPOINT_BEFORE_DATA", "END_BEFORE_DATA"),
     *mutants("chat", "-DW=2 -DRUNS=1 -DM=1", "SKEW_LONGER_THAN_MIGRATION"),
+    Run("documents", "writers", "-DW=2"),
+    Run("documents", "repair", "-DW=2 -DREPAIRS=1 -DAHEAD=0"),
+    Run("documents", "two repairs", "-DW=1 -DREPAIRS=2 -DAHEAD=0"),
+    Run("documents", "backfill", "-DW=2 -DRUNS=1 -DAHEAD=0"),
+    Run("documents", "witness of writers", "-DW=2 -DWITNESS", fails=True),
+    *mutants("documents", "-DW=2", "NO_COMPARISON", "NO_LOOK", "NO_EXCLUSION", "SAME_MICROSECOND"),
+    *mutants("documents", "-DW=3", "ONE_TOMBSTONE"),
+    *mutants("documents", "-DW=2 -DREPAIRS=1 -DAHEAD=0", "NO_ANNOUNCEMENT", "NO_LEASE", "LEASE_AT_THE_END"),
+    *mutants("documents", "-DW=2 -DREPAIRS=1 -DAHEAD=0", "ONE_JOURNAL"),
 ]
 
 
