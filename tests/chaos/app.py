@@ -21,6 +21,7 @@ from openfeature import api
 import chatstore
 from chatstore.app import DOMAIN
 from chatstore.backends import Backends
+from chatstore.chroma import exclusion
 from chatstore.cli import main
 from chatstore.cli.output import Status
 from chatstore.errors import ChatStoreError
@@ -35,9 +36,11 @@ from tests.chaos.users import Actor
 
 logger = logging.getLogger(__name__)
 
+# Each longer than what it is the lease of takes on a busy machine, and short enough to wait for after many kills.
 LEASE = timedelta(seconds=6)
+JOIN_LEASE = timedelta(seconds=3)
 TASKS = 2
-READY, DONE = "ready", "done"
+READY, MOVED, DONE = "ready", "moved", "done"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def _process(place, name):
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, force=True, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     documents.LEASE = merge.ANNOUNCEMENT = LEASE
+    exclusion.LEASE = JOIN_LEASE
     try:
         yield
     except BaseException:
@@ -116,7 +120,8 @@ def migrate(place, name, pipe):
         pipe.send(READY)
         while True:
             try:
-                asyncio.run(backfill(load_settings(_env_file=None), Patience(first=0.1, longest=0.5)))
+                patience = Patience(first=0.1, longest=0.5)
+                asyncio.run(backfill(load_settings(_env_file=None), patience, lambda _: pipe.send(MOVED)))
             except ChatStoreError:  # what an operator does then: look at the server, and call it again
                 logger.exception("the migrator ends, and is called again")
                 time.sleep(0.3)
@@ -125,7 +130,7 @@ def migrate(place, name, pipe):
         pipe.send(DONE)
 
 
-async def backfill(settings, patience):
+async def backfill(settings, patience, on_progress=None):
     options = BackfillOptions(batch=20, lease_seconds=1.0, patience=patience)
     async with Backends(settings) as backends:
         for kind, sides, copy, repairer in (
@@ -133,7 +138,8 @@ async def backfill(settings, patience):
             (Kind.DOCUMENTS, await backends.document_sides(), backfill_documents, document_repairer),
         ):
             repair = repairer(sides).run
-            await copy(sides.old, sides.new, backends.progress(kind), repair=repair, options=options)
+            progress = backends.progress(kind)
+            await copy(sides.old, sides.new, progress, repair=repair, on_progress=on_progress, options=options)
 
 
 def repair(place, name, pipe):

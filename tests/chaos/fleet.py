@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+from collections import Counter
 from itertools import count
 
 from tests.chaos import app
@@ -19,17 +20,17 @@ class Running:
     """One process, and the pipe on which it says how far it is."""
 
     def __init__(self, work, *arguments):
-        self._said = None
+        self._said = Counter()
         self.pipe, theirs = _FORKS.Pipe()
         self.process = _FORKS.Process(target=work, args=(*arguments, theirs), daemon=True)
         self.process.start()
         theirs.close()
 
-    def heard(self, word, seconds):
-        """Wait until it has said a word."""
-        while self._said != word:
+    def heard(self, word, seconds, times=1):
+        """Wait until it has said a word, so many times, or is done."""
+        while self._said[word] < times and not self._said[app.DONE]:
             assert self.pipe.poll(seconds), f"not {word} within {seconds} s"
-            self._said = self.pipe.recv()
+            self._said[self.pipe.recv()] += 1
 
     def kill(self):
         """End it in the middle of whatever it does."""
@@ -78,8 +79,8 @@ class Fleet:
     async def kill(self, slot):
         running = self._slots.pop(slot)
         assert not running.has_failed, f"the process in slot {slot} had ended by itself: see its log"
+        self.kills += running.process.is_alive()
         await asyncio.to_thread(running.kill)
-        self.kills += 1
 
     async def finish(self, slots):
         """Tell the app's processes to finish, and return when they have ended in order."""

@@ -59,10 +59,10 @@ def outages(seed, part):
     """One outage of each server, in any order."""
     random = Random(f"{seed} servers {part}")
     for server in random.sample(SERVERS, len(SERVERS)):
-        yield Outage(random.uniform(0.3, 1.2), server, random.choice([0.0, random.uniform(0.0, 1.5)]))
+        yield Outage(random.uniform(0.2, 0.8), server, random.choice([0.0, random.uniform(0.0, 1.2)]))
 
 
-def pauses(seed, part, count):
-    """For how long a migrator runs, each time, before it is killed."""
+def moves(seed, part, count):
+    """How often a migrator tells that it has moved on, each time, before it is killed."""
     random = Random(f"{seed} migrator {part}")
-    return [random.uniform(0.05, 0.8) for _ in range(count)]
+    return [random.randint(1, 4) for _ in range(count)]

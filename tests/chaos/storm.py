@@ -4,8 +4,9 @@ that are killed as well; and what must have come of it.
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
+from itertools import count
 from random import Random
 
 from redis import Redis
@@ -27,7 +28,7 @@ from tests.chaos.users import WRITES
 
 CHAT = frozenset({What.SESSION, What.MESSAGE})
 DOCUMENTS = frozenset({What.DOCUMENT})
-SESSIONS_BEFORE = 40
+SESSIONS_BEFORE = 400  # several pages for a migrator, so that a kill finds it between two
 MIGRATED_WITHIN = 120.0
 REPAIRED_WITHIN = 120.0
 
@@ -69,11 +70,10 @@ class Storm:
 
     def fill(self):
         """Leave in Redis what an app leaves there that has never heard of chatstore."""
-        random = Random(self._seed)
-        users = list(plan.USERS)
-        sessions = legacy.make_sessions(users, SESSIONS_BEFORE, random)
-        sessions += [legacy.LegacySession(f"{user}-stack", user, "stack", "", 1, ()) for user in users]
-        documents = legacy.make_documents(users[:1], random)
+        users = plan.USERS
+        stacks = [legacy.LegacySession(f"{user}-stack", user, "stack", "", 1, ()) for user in users]
+        sessions = [_before(number, users[number % len(users)]) for number in range(SESSIONS_BEFORE)] + stacks
+        documents = legacy.make_documents(list(users), Random(self._seed))
         with Redis.from_url(self._stack.redis.url) as redis:
             legacy.write(redis, sessions, documents)
         for record in (*sessions, *documents):
@@ -118,9 +118,9 @@ class Storm:
             await asyncio.sleep(flip.after)
             self.set_stages(flip.stage, flip.slot, flip.user)
 
-    async def kill(self, part, count):
+    async def kill(self, part, times):
         """Kill processes and start them again."""
-        for kill in plan.kills(self._seed, part, count):
+        for kill in plan.kills(self._seed, part, times):
             await asyncio.sleep(kill.after)
             self.say(f"killed: {kill.slot}")
             await self.fleet.kill(kill.slot)
@@ -143,16 +143,15 @@ class Storm:
                 await asyncio.to_thread(dead.start)
 
     async def migrate(self, part, kills):
-        """Run a migrator, kill it again and again, and let the last one come to its end."""
-        for number, pause in enumerate([*plan.pauses(self._seed, part, kills), None]):
+        """Run a migrator, kill it again and again in the middle, and let the last one come to its end."""
+        for number, moves in enumerate([*plan.moves(self._seed, part, kills), None]):
             name = f"migrator-{part}-{number}"
             running = await self.fleet.start_other(name, app.migrate)
-            await asyncio.to_thread(running.heard, app.READY, MIGRATED_WITHIN)
-            if pause is None:
+            if moves is None:
                 await asyncio.to_thread(running.heard, app.DONE, MIGRATED_WITHIN)
                 self.say(f"migrated: {part}")
             else:
-                await asyncio.sleep(pause)
+                await asyncio.to_thread(running.heard, app.MOVED, MIGRATED_WITHIN, moves)
                 await self.fleet.kill(name)
 
     async def finish(self):
@@ -211,16 +210,20 @@ class Storm:
         return too_little(self.calls(), WRITES, least)
 
 
-def _unlike(old, new):
-    """Return what one side holds and the other one does not, or in another order."""
-    old, new = (
-        {(seen.what, seen.id): (seen, place) for place, seen in enumerate(sorted(side, key=_place))}
-        for side in (old, new)
+def _before(number, user):
+    turns = (legacy.LegacyMessage(f"before{number}-{place}", "user", f"turn {place}") for place in range(2))
+    return legacy.LegacySession(
+        f"before{number}", user, f"title {number}", "", 1_700_000_000_000 + number, tuple(turns)
     )
+
+
+def _unlike(old, new):
+    """Return what one side holds and the other one does not, or not at the same place of its session."""
+    old, new = (_placed(side) for side in (old, new))
     differing = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
     return [f"{what} {name} differs: {old.get((what, name))}, {new.get((what, name))}" for what, name in differing]
 
 
-def _place(seen):
-    """Sorts records into one order on both sides, and leaves the messages of a session in theirs."""
-    return (seen.what, seen.session_id, "" if seen.what is What.MESSAGE else seen.id)
+def _placed(side):
+    places = defaultdict(count)
+    return {(seen.what, seen.id): (seen, seen.session_id and next(places[seen.session_id])) for seen in side}

@@ -20,11 +20,11 @@ async def test_processes_that_are_killed_at_any_stage_lose_nothing(durable_stack
     with storm.fleet:
         await storm.start()
         async with storm.flipping("early", BEFORE_VERIFIED):
-            await asyncio.gather(storm.kill("early", KILLS // 3), storm.migrate("first", 3))
+            await asyncio.gather(storm.kill("early", KILLS // 3), storm.migrate("first", 4))
         storm.set_stages(Stage.DUALWRITE)
         assert await storm.verify() == []
         async with storm.flipping("late", tuple(Stage)):
-            await asyncio.gather(storm.kill("late", KILLS - KILLS // 3), storm.migrate("second", 3))
+            await asyncio.gather(storm.kill("late", KILLS - KILLS // 3), storm.migrate("second", 2))
         await storm.finish()
     await storm.settle()
     assert storm.judge() == []

@@ -13,7 +13,7 @@ from demo.check import POP
 from demo.digest import digest
 from demo.ledger import ALL, ONE, Effect, StaleReadError, What
 
-PAUSE = 0.03
+PAUSE = 0.05
 DOCUMENTS = 6
 RETURNING = ("pool1", "pool2")
 DIMENSION = 256  # as those that were there before: a collection takes one only
