@@ -248,6 +248,17 @@ async def test_a_deletion_that_stopped_halfway_is_finished_by_a_merge(documents)
         await documents.get("u", "d")
 
 
+async def test_a_slow_deletion_does_not_take_the_place_of_a_newer_one(documents):
+    [stored] = await documents.upsert("u", new(name="d"))
+    key, tombstones = stored.key, documents._holdings.tombstones
+    await documents.delete("u", ["d"])
+    newest = (await tombstones.of([key]))[key]
+    await tombstones.keep({key: stored.version})
+    await documents.put(put_of(replace(stored, version=newest - 1)))
+    with pytest.raises(NotFoundError):
+        await documents.get("u", "d")
+
+
 async def test_two_writers_at_once_leave_one_whole_document(documents):
     await documents.upsert("u", new(name="d"))
     written = await asyncio.gather(
@@ -272,7 +283,7 @@ async def test_the_tombstones_can_be_read_by_a_person(documents, plain):
     await documents.upsert("u|1", new(name="d/1"))
     await documents.delete("u|1", ["d/1"])
     found = plain.get_collection("chatstore_tombstones", embedding_function=None).get()
-    assert found["ids"] == ["u%7C1/d/1"]
+    assert found["ids"] == [f"u%7C1/d/1/{found['metadatas'][0]['version']}"]
     assert json.dumps(found["metadatas"][0])
     assert found["metadatas"][0]["user_id"] == "u|1"
 
