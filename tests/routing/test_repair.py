@@ -1,8 +1,10 @@
 """The repairer: several share the work, no key holds up another, and what is left can be seen."""
 
 import asyncio
+import itertools
 import logging
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -148,3 +150,26 @@ async def test_a_watch_waits_for_a_side_that_is_away(caplog):
                 break
     assert "repair waits: away" in caplog.text
     assert await state_of(sides.old) == await state_of(sides.new)
+
+
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [(None, 1.0), (ValueError("a defect"), 20.0), (UnavailableError("away"), 1.0)],
+    ids=["after work", "when nothing can be merged", "while a side is away"],
+)
+async def test_a_watch_rests_longer_only_where_looking_is_all_it_does(monkeypatch, error, pause):
+    sides = await missed_sessions(1)
+    failing(sides.new, "s0" if error else "", error)
+    paused, sleep = asyncio.Queue(), asyncio.sleep
+    clock = itertools.count(step=2)  # each repair takes two seconds
+
+    async def noted(seconds):
+        paused.put_nowait(seconds)
+        await sleep(3600)
+
+    monkeypatch.setattr("chatstore.routing.repair.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("chatstore.routing.repair.asyncio.sleep", noted)
+    watch = asyncio.create_task(chat_repairer(sides).watch(1.0))
+    async with asyncio.timeout(5):
+        assert await paused.get() == pause
+    watch.cancel()

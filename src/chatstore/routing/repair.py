@@ -118,7 +118,8 @@ class Repairer(Generic[S]):
                 self._complaints.say(f"{self._kind}: {report.quarantined} marked keys cannot be merged", kind="stuck")
             if failure is not None:
                 self._complaints.say(f"{self._kind}: repair waits: {failure}", kind="waits")
-            idle = 0.0 if report.merged else min(_REST * report.seconds, _LONGEST_PAUSE)
+            in_vain = not report.merged and failure is None
+            idle = min(_REST * report.seconds, _LONGEST_PAUSE) if in_vain else 0.0
             await asyncio.sleep(max(pause, idle))
 
     async def _run(self) -> tuple[RepairReport, ChatStoreError | None]:
