@@ -53,17 +53,25 @@ async def test_a_side_that_holds_as_much_is_not_written(sides):
     assert await texts(sides) == ["final", "final"]
 
 
-async def test_what_the_marks_ask_for_comes_over_though_somebody_still_writes(sides):
-    await write(sides.old, "newer on the old side")
-    mark = await write(sides.new, "being written", lease=60, name="e")
-    also = await write(sides.new, "older", lease=60)
+async def test_what_somebody_still_writes_is_left_out_and_all_else_is_merged(sides):
+    marks = [await write(sides.new, "being written", lease=60), await write(sides.new, "older", name="e")]
+    marks.append(await write(sides.new, "being written", name="f", lease=60))
+    await write(sides.old, "newest")
+    await write(sides.old, "newest", name="e")
+    sides.new.busy = {"d"}
+    merged = await merge_documents(sides, marks)
+    assert await texts(sides) == ["newest", "being written"]
+    assert await texts(sides, "e") == ["newest", "newest"]
+    assert await texts(sides, "f") == ["being written", "being written"]
+    assert {mark.key for mark in merged.left} == {"d", "f"}
+
+
+async def test_what_the_marks_ask_for_comes_over_though_somebody_begins_to_write_meanwhile(sides):
+    marks = [await write(sides.new, "older"), await write(sides.new, "only here", name="e")]
     await write(sides.old, "newest")
     sides.new.busy = {"d"}
-    merged = await merge_documents(sides, [mark, also])
-    assert await texts(sides, "e") == ["being written", "being written"]
-    assert await texts(sides) == ["newest", "older"]
-    assert merged.cleared == ()
-    assert {mark, also} <= set(merged.left)
+    assert (await merge_documents(sides, marks)).cleared == ()
+    assert await texts(sides, "e") == ["only here", "only here"]
 
 
 async def test_what_was_left_out_keeps_its_mark_though_the_lease_ended_meanwhile(sides, monkeypatch):
