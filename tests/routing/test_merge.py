@@ -74,9 +74,10 @@ async def test_what_the_marks_ask_for_comes_over_though_somebody_begins_to_write
     assert await texts(sides, "e") == ["only here", "only here"]
 
 
-async def test_what_was_left_out_keeps_its_mark_though_the_lease_ended_meanwhile(sides, monkeypatch):
-    mark = await write(sides.new, "older", lease=60)
-    await write(sides.old, "newest")
+@pytest.mark.parametrize("side", Side)
+async def test_what_somebody_wrote_beside_keeps_its_mark_though_the_lease_ended_meanwhile(sides, monkeypatch, side):
+    mark = await write(sides[side], "older", lease=60)
+    await write(sides[side.other], "newest")
     changes = sides.new.changes
 
     async def late(keys):
@@ -85,4 +86,4 @@ async def test_what_was_left_out_keeps_its_mark_though_the_lease_ended_meanwhile
 
     sides.new.changes = late
     assert (await merge_documents(sides, [mark])).cleared == ()
-    assert mark in await sides.new.journal.marks_of("u")
+    assert mark in await sides[side].journal.marks_of("u")

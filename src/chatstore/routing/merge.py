@@ -68,17 +68,20 @@ async def merge_documents(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> 
     keys = list(dict.fromkeys(_key(mark) for mark in marks))
     if sides.old.atomic and sides.new.atomic:
         bad = await _join_documents(sides, marks[0].side, keys)
-        return await _cleared(sides, marks, (), bad)
+        return await _cleared(sides, marks, (), bad, _leased(marks))
     own = announcements(keys, marks[0].side)
     await sides[marks[0].side].journal.add(own)
     known = await _all_marks(sides, keys, marks)
-    written = _at_work(sides, known)
+    # Asked before the join: one whose lease ends during it may have written beside it until then.
+    busy = _leased(known)
+    # A side that is not atomic would have a join wait for its writers.
+    written = _leased([mark for mark in known if not sides[mark.side].atomic])
     try:
         bad = await _join_documents(sides, marks[0].side, keys, written=written)
     except BusyError:
         await withdraw(sides, own)
         return Merged(left=tuple(marks))
-    return await _cleared(sides, known, own, bad, written)
+    return await _cleared(sides, known, own, bad, busy)
 
 
 async def _cleared(
@@ -86,12 +89,9 @@ async def _cleared(
     marks: Sequence[Mark],
     own: Sequence[Mark],
     bad: Mapping[DocumentKey, Sequence[Quarantined]],
-    written: Collection[DocumentKey] = (),
+    busy: Collection[DocumentKey],
 ) -> Merged:
-    """Clear the marks of merged keys and our own, but for keys on which somebody else may still be at work."""
-    now = utc_now()
-    # What was left out is not merged, also when its lease has ended since.
-    busy = {*written, *(_key(mark) for mark in marks if mark.is_leased(now))}
+    """Clear the marks of merged keys and our own, but for `busy` keys: somebody else may be at work on them."""
     merged = [mark for mark in marks if _key(mark) not in busy and _key(mark) not in bad]
     ripe = [*merged, *(mark for mark in own if _key(mark) not in busy and _key(mark) not in bad)]
     left = {mark.token for mark in await settle(sides, ripe, exclusive=bool(own))}
@@ -159,10 +159,10 @@ async def _join_documents(
     return {**first, **await _join_documents(sides, side, keys[middle:], written=written)}
 
 
-def _at_work(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> set[DocumentKey]:
-    """Return the keys to which somebody may be writing, on a side that has joins wait for that."""
+def _leased(marks: Sequence[Mark]) -> set[DocumentKey]:
+    """Return the keys on which somebody may be at work."""
     now = utc_now()
-    return {_key(mark) for mark in marks if mark.is_leased(now) and not sides[mark.side].atomic}
+    return {_key(mark) for mark in marks if mark.is_leased(now)}
 
 
 def _unknown(found: Sequence[DocumentChange], there: Sequence[DocumentChange]) -> list[DocumentChange]:
