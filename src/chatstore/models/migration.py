@@ -22,8 +22,8 @@ class MigrationState:
         verified_at: When a verify last found both sides equal after a backfill.
         differed_at: When a verify last found a difference.
         stage: The furthest stage that was served or set; the floor when the flag provider fails.
-        way_back_closed: The old side is no longer kept whole, so no stage may read from it, until a backfill from the new
-            side and a verify have opened the way back again.
+        way_back_closed: The old side is no longer kept whole, so no stage may read from it until a backfill from the
+            new side and a verify have opened the way back again.
     """
 
     journal_open: bool = False
