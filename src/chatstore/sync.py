@@ -2,14 +2,17 @@
 
 There is no second copy of any protocol here: every call drives the very coroutine that an async caller would await, on
 an event loop in a thread of its own, which starts at the first call. Threads may share a store. After a fork the child
-opens stores of its own at its first call, and the parent's go on undisturbed.
+opens stores of its own at its first call, and the parent's go on undisturbed. A program that ends without closing its
+stores has them closed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import atexit
+import concurrent.futures.thread
 import functools
+import logging
 import os
 import selectors
 import threading
@@ -27,6 +30,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _ENDS_WITHIN = 10.0
+
+logger = logging.getLogger("chatstore")
 
 
 class LoopThread:
@@ -267,6 +272,18 @@ def _forget_the_parents() -> None:
     for stores in list(_in_this_process):
         stores.forget()
 
+
+def _close_all() -> None:
+    for stores in list(_in_this_process):
+        try:
+            stores.close()
+        except Exception as error:  # noqa: BLE001 - nobody is there any more to whom it could be raised
+            logger.warning("the stores could not be closed in order: %s", error)
+
+
+# Not by `atexit`, where there is the other: until then every executor has been shut down, without which nothing goes on
+# (no host name is looked up, Chroma is not asked), and a loop that still runs can hang the end of the interpreter.
+getattr(threading, "_register_atexit", atexit.register)(_close_all)
 
 if hasattr(os, "register_at_fork"):  # not where there is no fork
     os.register_at_fork(after_in_child=_forget_the_parents)

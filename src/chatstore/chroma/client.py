@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +19,16 @@ import orjson
 from httpx import codes
 
 from chatstore.chroma.failures import no_such_database, refused_credentials, translated
-from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError
+from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError, UnsupportedError
 
 _THREADS = 8
 _TIMEOUT_SECONDS = 10.0
+_ATTEMPT = 3
+"""After how many times its timeout an attempt to connect is given up: chromadb makes some requests in it."""
 _CLOUD = "https://api.trychroma.com"
+
+_engine_user: int | None = None
+"""The process that first used an embedded database here: this one, or the one that this one was forked from."""
 
 
 class ChromaClient:
@@ -44,7 +51,8 @@ class ChromaClient:
         self._timeout = timeout
         self._client: Any = None
         self._limit: int | None = None
-        self._connecting = asyncio.Lock()
+        self._connecting: Future[Any] | None = None
+        self._connecting_since = 0.0
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="chatstore-chroma")
 
     @classmethod
@@ -92,6 +100,7 @@ class ChromaClient:
         def connect() -> Any:
             import chromadb  # noqa: PLC0415 - it takes a while
 
+            _engine_is_ours()
             return chromadb.PersistentClient(str(path), settings=_settings())
 
         return cls(connect, address=str(path), owned=True, timeout=None)
@@ -177,9 +186,8 @@ class ChromaClient:
     async def _connected(self) -> Any:
         if self._client is None:
             try:
-                async with asyncio.timeout(self._timeout), self._connecting:
-                    if self._client is None:
-                        self._client = await self._in_thread(self._connect)
+                async with asyncio.timeout(self._timeout):
+                    self._client = await asyncio.shield(asyncio.wrap_future(self._connection()))
             except ChatStoreError:
                 raise
             except ValueError as error:
@@ -191,8 +199,32 @@ class ChromaClient:
                 raise translated(error, self.address) from error
         return self._client
 
+    def _connection(self) -> Future[Any]:
+        """Return the one attempt to connect that is under way, whoever began it; chromadb takes no two at once."""
+        now = time.monotonic()
+        hangs = self._timeout is not None and now - self._connecting_since > _ATTEMPT * self._timeout
+        if self._connecting is None or self._connecting.done() or hangs:
+            self._connecting, self._connecting_since = self._threads.submit(self._connect), now
+        return self._connecting
+
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _engine_is_ours() -> None:
+    """Note that this process uses chromadb's engine.
+
+    Raises:
+        UnsupportedError: Its parent did before the fork: the engine has lost its threads then, and would never answer.
+    """
+    global _engine_user  # noqa: PLW0603 - there is one engine a process
+    if _engine_user is None:
+        _engine_user = os.getpid()
+    if _engine_user != os.getpid():
+        raise UnsupportedError(
+            "an embedded Chroma cannot be used in a process that was forked after its parent had used one: "
+            "fork before the first call, or use a Chroma server (CHROMA_URL)"
+        )
 
 
 def _settings(headers: dict[str, str] | None = None) -> Any:
