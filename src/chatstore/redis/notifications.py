@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as NoAnswerError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as NoTimelyAnswerError
 
 from chatstore.errors import ConfigurationError, UnavailableError, UnsupportedError
 from chatstore.redis.client import Client, our_error
@@ -140,6 +142,7 @@ async def _enable(client: Client) -> None:
 
     Raises:
         UnsupportedError: The server does not let itself be asked.
+        UnavailableError: It did not answer.
     """
     try:
         answer = await client.ask("CONFIG GET", SETTING)
@@ -149,5 +152,7 @@ async def _enable(client: Client) -> None:
         missing = [letter for letter in NEEDED if letter not in letters and not (letter != "K" and "A" in letters)]
         if missing:
             await client.ask("CONFIG SET", SETTING, letters + "".join(missing))
-    except (ConfigurationError, UnavailableError) as error:
+    except (ConfigurationError, UnavailableError, ValueError) as error:
+        if isinstance(error.__cause__, NoAnswerError | NoTimelyAnswerError):
+            raise
         raise UnsupportedError(f"the Redis server's {SETTING} cannot be changed from here: {error}") from error
