@@ -4,10 +4,12 @@ import asyncio
 import inspect
 import multiprocessing
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
 
+from chatstore.errors import UnavailableError
 from chatstore.models import NewMessage, Side
 from chatstore.sync import BlockingStores
 from chatstore.testing import MemoryChat, MemoryDocuments
@@ -110,3 +112,51 @@ def test_it_can_be_closed_and_opened_again(opened):
     session = blocking.chat.create_session("u")
     blocking.close()
     assert blocking.chat.get_session("u", session.id) == session
+
+
+def test_a_call_under_way_when_the_stores_are_closed_ends(opened):
+    blocking, stores = opened
+    begun = threading.Event()
+
+    async def never(user_id, session_id):
+        begun.set()
+        await asyncio.Event().wait()
+
+    stores.chat.get_session = never
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(blocking.chat.get_session, "u", "s")
+        assert begun.wait(10)
+        blocking.close()
+        with pytest.raises(UnavailableError, match="closed while this call was under way"):
+            call.result(10)
+
+
+def test_threads_may_call_while_another_closes_again_and_again(opened):
+    blocking, _ = opened
+    session = blocking.chat.create_session("u")
+
+    def read(_):
+        try:
+            return blocking.chat.get_session("u", session.id)
+        except UnavailableError:
+            return session
+
+    with ThreadPoolExecutor(4) as threads:
+        reads = [threads.submit(read, i) for i in range(200)]
+        for _ in range(20):
+            blocking.close()
+        assert [one.result(10) for one in reads] == [session] * 200
+    assert sum(thread.name == "chatstore" for thread in threading.enumerate()) <= 1
+
+
+def test_stores_that_cannot_be_opened_leave_no_thread():
+    @asynccontextmanager
+    async def failing():
+        raise UnavailableError("nobody is there (by the test's order)")
+        yield
+
+    before = threading.active_count()
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            BlockingStores(failing).chat.create_session("u")
+    assert threading.active_count() == before

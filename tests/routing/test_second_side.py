@@ -1,10 +1,11 @@
 """The second side never fails or slows the app, and what it missed is repaired."""
 
 import asyncio
+import logging
 
 import pytest
 
-from chatstore.errors import NotFoundError
+from chatstore.errors import InvalidRecordError, NotFoundError, UnavailableError
 from chatstore.models import NewDocument, NewMessage, Stage
 from chatstore.routing import chat_repairer, document_repairer
 from chatstore.testing import MemoryProgress
@@ -106,3 +107,76 @@ async def test_a_closed_router_starts_nothing_more():
     await chat.append("u", session.id, NewMessage("user", "late"))
     assert chat.replicator.counts.dropped == 1
     assert await marks_of(chat.sides) == 1
+
+
+async def test_a_journal_that_fails_is_not_taken_for_a_second_side_that_is_down():
+    chat, _ = await chat_pair(Stage.DUALWRITE)
+    session = await chat.create_session("u")
+    journal = chat.sides.old.journal
+    clear = journal.clear
+
+    async def away(marks):
+        raise UnavailableError("the journal is away (by the test's order)")
+
+    journal.clear = away
+    for text in ("one", "two", "three", "four"):
+        await chat.append("u", session.id, NewMessage("user", text))
+    assert (chat.replicator.counts.written, chat.replicator.counts.left) == (5, 0)
+    assert await marks_of(chat.sides) == chat.replicator.counts.contested == 4
+    journal.clear = clear
+    await chat.append("u", session.id, NewMessage("user", "five"))
+    assert await marks_of(chat.sides) == 0, "what could not be cleared was not tried again"
+
+
+async def test_it_is_told_when_the_second_side_has_all_writes_again(caplog):
+    caplog.set_level(logging.INFO, "chatstore.routing")
+    chat, _ = await chat_pair(Stage.DUALWRITE)
+    missed = chat.replicator._missed[chat.sides.new.side]
+    missed._pause = 0.0
+    chat.sides.new.broken = True
+    sessions = [await chat.create_session("u") for _ in range(3)]
+    for session in sessions:
+        await chat.append("u", session.id, NewMessage("user", "hello"))
+    counts = chat.replicator.counts
+    assert (counts.left + counts.dropped, counts.missed, counts.recovered) == (6, 3, 0)
+    looking = missed._looking
+    chat.sides.new.broken = False
+    await chat_repairer(chat.sides).run()
+    async with asyncio.timeout(5):
+        await looking
+    assert (chat.replicator.counts.missed, chat.replicator.counts.recovered) == (0, 1)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.INFO] == [
+        "the new side has all writes again"
+    ]
+
+
+async def test_a_router_that_closes_says_what_it_leaves(caplog):
+    chat, _ = await chat_pair(Stage.DUALWRITE, inline=False)
+    chat.sides.new.broken = True
+    await chat.create_session("u")
+    await chat.close()
+    assert "1 writes of the second side are left to the repairer" in caplog.text
+    assert await marks_of(chat.sides) == 1
+
+
+async def test_a_refused_record_does_not_hold_a_batch_up_on_a_side_that_hangs():
+    chat, _ = await chat_pair(Stage.DUALWRITE, inline=False)
+    chat.replicator._deadline = 0.05
+    put, tried = chat.sides.new.put, []
+
+    async def refuse_together_and_hang_alone(changes):
+        if len(changes) > 1:
+            raise InvalidRecordError("one of them is too great (by the test's order)")
+        tried.append(changes)
+        await asyncio.Event().wait()
+
+    chat.sides.new.put = refuse_together_and_hang_alone
+    chat.replicator._workers = 1
+    for _ in range(20):
+        await chat.create_session("u")
+    async with asyncio.timeout(10):
+        await chat.replicator.drain()
+    counts = chat.replicator.counts
+    assert len(tried) <= 4, "each of them was waited for"
+    assert counts.left + counts.dropped == 20
+    chat.sides.new.put = put
