@@ -109,6 +109,22 @@ async def test_a_write_is_never_lost(document_sides, name, stage):
     assert any(trial.acked for trial in failed)
 
 
+async def test_a_deletion_of_what_only_the_new_side_has_is_finished_by_a_repair(document_sides):
+    """Chroma keeps the deletion and then removes the document: between the two it must not be seen for ever."""
+    write = await writer_at(Stage.COMPLETE, document_sides)
+    await document_sides.new.put([held(number) for number in range(MANY)])
+    command, _ = WRITES["delete"]
+    trials = await every_request(
+        lambda number: write(command(number)), kinds=(Break.REPLY_LOST, Break.DIES, Break.DIES_SENT)
+    )
+    await repair(document_sides)
+    for number, trial in enumerate(trials):
+        [change] = (await document_sides.new.changes([held(number).key])).changes
+        text = await text_of(document_sides.new, number)
+        assert text == (change.document and change.document.text), "deleted and back"
+        assert text in ([None] if trial.acked else [None, "first"]), f"lost, back or half: {text}"
+
+
 async def test_a_merge_that_is_stopped_anywhere_is_finished_by_a_repair(document_sides):
     await both_hold_all(document_sides)
     marked = {number: [] for number in range(MANY)}

@@ -148,6 +148,8 @@ async def _join_documents(
         news = _unknown(pages[source].changes, pages[source.other].changes)
         if source is not side:
             news = [change for change in news if change.key not in written]
+        if not sides[source.other].atomic:
+            news += [change for change in _deletions(pages[source.other].changes) if change.key not in written]
         records += [refusal.entry for refusal in await put_documents(sides[source.other].put, news)]
     if not records:
         return {}
@@ -173,6 +175,14 @@ def _unknown(found: Sequence[DocumentChange], there: Sequence[DocumentChange]) -
         for change in found
         if change.version > held.get(change.key, (-1, 0))[0] or change.deleted > held.get(change.key, (-1, 0))[1]
     ]
+
+
+def _deletions(changes: Sequence[DocumentChange]) -> list[DocumentChange]:
+    """Return the deletions: a side that is not atomic may have kept one and not removed the document yet.
+
+    Joined into it again, each is finished. Whoever began it may have died.
+    """
+    return [change for change in changes if change.document is None]
 
 
 def _key(mark: Mark) -> DocumentKey:
