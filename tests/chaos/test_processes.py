@@ -9,7 +9,7 @@ from chatstore.models import Stage
 from tests.chaos.plan import BEFORE_VERIFIED
 from tests.chaos.storm import Storm
 
-KILLS = int(os.environ.get("CHATSTORE_KILLS", "56"))
+KILLS = int(os.environ.get("CHATSTORE_KILLS", "50"))
 LEAST = 5
 
 
