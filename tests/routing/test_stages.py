@@ -108,6 +108,13 @@ async def test_a_difference_found_later_moves_nobody_who_is_there(stage, caplog)
     assert await stages.resolve("another", "s", "append") is stage
 
 
+@pytest.mark.parametrize("stage", [Stage.LIVE, Stage.RAMPDOWN, Stage.COMPLETE])
+async def test_a_difference_from_an_old_side_that_is_let_fall_behind_keeps_nobody_from_the_new_one(stage):
+    stages, journals = await resolver(Flags(stage), way_back_closed=True)
+    await journals[0].remember(differed_at=utc_now())
+    assert await stages.resolve("u", "s", "append") is stage
+
+
 async def test_while_neither_side_says_how_far_the_migration_is_no_stage_is_guessed():
     class Away(MemoryJournal):
         away = True

@@ -54,7 +54,9 @@ def refusal(stage: Stage, state: MigrationState, *, entering: bool = True) -> st
     and the old one may not.
     """
     reads = ROUTES[stage].first
-    if reads is Side.NEW and not (state.verified if entering else state.verified_at):
+    # With the way back closed the old side is let fall behind, so a difference says nothing against the new one.
+    counts = entering and not state.way_back_closed
+    if reads is Side.NEW and not (state.verified if counts else state.verified_at):
         why = "differed from the old one when it was last verified" if state.differed_at else "is not verified yet"
         return f"stage {stage} reads from the new side, which {why}: run `chatstore migrate`, then `chatstore verify`"
     if reads is Side.OLD and state.way_back_closed:
