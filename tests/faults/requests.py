@@ -147,7 +147,7 @@ async def every_request(operation, given=None, kinds=tuple(Break)):
     Args:
         operation: Makes the operation of trial number so-and-so.
         given: Is awaited with the number before each, if there is one.
-        kinds: Of faults.
+        kinds: Of faults. To die before a request is to die after the one before it, where they follow one another.
     """
     trials = []
 
