@@ -73,7 +73,8 @@ local function join_messages(state)
     local known = redis.call('HGET', keys.entries, message.id)
     local listed = redis.call('ZSCORE', keys.order, message.id)
     local buried = redis.call('HEXISTS', keys.tombstones, message.id) == 1
-    local newer = not (known and listed) or read_entry(state, known).version < placed[i].version
+    local held = known and listed and layout.present(keys, message.id)
+    local newer = not held or read_entry(state, known).version < placed[i].version
     if not buried and placed[i].version >= state.cleared and newer then
       store_message(message.id, text(place.position), placed[i].version, message)
       stored[#stored + 1] = message.id
@@ -142,6 +143,8 @@ if state.born < deleted then
   end_life(state)
 end
 local anew = sweep(state)
+-- Where another program removed the header, the list of what the ledger still knows went with it.
+anew = anew or not state.header
 local added = {}
 if arrives and join_session(state) then
   anew = bury_all(state) or anew
