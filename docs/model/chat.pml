@@ -60,7 +60,7 @@ byte deletes, sweeps, headers, puts[M], burials[M];
 byte lifted[W]; /* deletions of messages whose lives had ended before this effect */
 bool quiet;
 
-hidden byte k, v, e;
+byte k, v, e;
 
 #define BIT(x) (1 << (x))
 #define covers(a, b) (((a) & (b)) == (b))
@@ -174,7 +174,7 @@ inline any_mark(result) {
   each(e, W, result = result || mark[e])
 }
 
-hidden byte different, some;
+byte different, some;
 
 /* What holds after every step. */
 inline check() {
@@ -421,7 +421,9 @@ proctype End() {
   atomic {
     stop = true;
     if
-    :: RUNS && !backfilled && side[OLD].here && !(checkpoint && open[OLD] && open[NEW]) -> fetch(side[OLD], c, ALL); join(side[NEW], c)
+    :: RUNS && !backfilled && side[OLD].here && !(checkpoint && open[OLD] && open[NEW]) ->
+      fetch(side[OLD], c, ALL);
+      join(side[NEW], c)
     :: else
     fi;
     do

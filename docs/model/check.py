@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the models of the protocol with Spin, and that each mechanism is needed: without it, Spin finds a failure.
 
-`make model` runs all; `docs/model/check.py chat` runs those whose names begin so. `--trace NAME` prints the shortest
+`make model` runs all; `docs/model/check.py chat` runs those whose names begin so. `--trace NAME` prints the
 schedule that breaks one.
 """
 # ruff: noqa: S603, T201 - a script that runs two programs by their full paths, and prints
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,7 @@ RUNS = [
 ]
 
 
-def build(run: Run, folder: Path, *options: str) -> Path:
+def build(run: Run, folder: Path) -> Path:
     """Make the program that searches."""
     shutil.copy(HERE / f"{run.model}.pml", folder)
     subprocess.run(
@@ -86,15 +87,15 @@ def build(run: Run, folder: Path, *options: str) -> Path:
     )
     pan = folder / "pan"
     # A failure is found so soon that compiling takes longer; -O2 compiles longer than it saves.
-    flags = ["-O0" if run.fails else "-O1", "-w", "-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={MEGABYTES}", *options]
+    flags = ["-O0" if run.fails else "-O1", "-w", "-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={MEGABYTES}"]
     subprocess.run([_tool("gcc"), *flags, "-o", pan, "pan.c"], cwd=folder, check=True)
     return pan
 
 
-def search(run: Run, folder: Path, *options: str) -> str:
+def search(run: Run, folder: Path) -> str:
     """Search, and return what the search has to say."""
     # -E: a process that waits for ever is one that crashed, and no error.
-    command = [build(run, folder, *options), "-E", f"-m{DEPTH}"]
+    command = [build(run, folder), "-E", f"-m{DEPTH}"]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True).stdout
 
 
@@ -112,25 +113,24 @@ def verdict(run: Run, output: str) -> str | None:
     return None
 
 
-def check(run: Run) -> bool:
-    """Search, print a line, and return whether the outcome is as it must be."""
+def check(run: Run) -> tuple[str, str | None]:
+    """Search; return a line about the outcome and, when it is not as it must be, all that the search had to say."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         output = search(run, Path(folder))
     wrong = verdict(run, output)
     states = re.search(r"(\d+) states, stored", output)
     said = wrong or ("fails, as it must" if run.fails else "holds")
-    print(f"{run.label:34} {said:18} {int(states[1]) if states else 0:>12,} states {time.monotonic() - begun:6.1f} s")
-    if wrong:
-        print(output, file=sys.stderr)
-    return wrong is None
+    seconds = time.monotonic() - begun
+    line = f"{run.label:34} {said:18} {int(states[1]) if states else 0:>12,} states {seconds:6.1f} s"
+    return line, output if wrong else None
 
 
 def trace(run: Run) -> None:
-    """Print the shortest schedule that breaks a run."""
+    """Print the schedule that breaks a run."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        search(run, folder, "-DBFS")
+        search(run, folder)
         command = [_tool("spin"), *run.defines.split(), "-T", "-t", f"{run.model}.pml"]
         print(subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True).stdout)
 
@@ -146,7 +146,7 @@ def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="?", default="", help="only the runs whose names begin so")
-    parser.add_argument("--trace", metavar="NAME", help="print the shortest schedule that breaks this run")
+    parser.add_argument("--trace", metavar="NAME", help="print the schedule that breaks this run")
     chosen = parser.parse_args()
     for name in ("spin", "gcc"):
         _tool(name)
@@ -154,9 +154,15 @@ def main() -> None:
         for run in (run for run in RUNS if run.label == chosen.trace):
             trace(run)
         return
-    outcomes = [check(run) for run in RUNS if run.label.startswith(chosen.prefix)]
-    if not outcomes or not all(outcomes):
-        sys.exit(1)
+    runs = [run for run in RUNS if run.label.startswith(chosen.prefix)]
+    failed = not runs
+    with ThreadPoolExecutor(max_workers=2) as pool:  # each search takes up to 600 MB
+        for line, output in pool.map(check, runs):
+            print(line, flush=True)
+            if output:
+                print(output, file=sys.stderr)
+            failed = failed or output is not None
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

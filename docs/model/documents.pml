@@ -44,7 +44,7 @@ bool backfilled, ended;
 /* The ledger. No process decides by it. */
 byte done, deletes, settled, own[2], gave[W], known[W];
 
-hidden byte e, f, last, beaten;
+byte e, f, last, beaten;
 
 #define alive(x) (ver[x] > deleted[x])
 #define shown(x) (alive(x) -> ver[x] : 0)
@@ -271,7 +271,13 @@ new_first:
   :: else
   fi;
   if :: one_sided -> goto over :: else fi;
-  atomic { !(late & BIT(w)); join_old(c_ver, c_deleted); c_ver = 0; c_deleted = 0; printf("writer %d: put into old\n", w); check() }
+  atomic {
+    !(late & BIT(w));
+    join_old(c_ver, c_deleted);
+    c_ver = 0; c_deleted = 0;
+    printf("writer %d: put into old\n", w);
+    check()
+  }
 nothing:
   settle(w, 0, BIT(w));
 over:
