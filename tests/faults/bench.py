@@ -195,14 +195,7 @@ class Bench(World):
 
     def end(self):
         self.patches.close()
-        self.over = True
-        while tasks := [task for task in self.loop._kept if not task.done()]:
-            for task in tasks:
-                task.cancel()
-            self.loop.run_until_complete(self._quiet())
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.close()
-        self.loop._kept.clear()
+        super().end()
 
     # What both sides hold
 

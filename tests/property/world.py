@@ -163,14 +163,13 @@ class World:
 
     def end(self):
         self.over = True
-        for _ in range(10):
-            tasks = asyncio.all_tasks(self.loop)
+        while tasks := [task for task in self.loop._kept if not task.done()]:
             for task in tasks:
                 task.cancel()
-            if tasks:
-                self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self.loop.run_until_complete(self._quiet())
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
+        self.loop._kept.clear()
 
     # What the servers do
 
