@@ -60,6 +60,21 @@ async def test_a_process_that_never_saw_the_user_looks_for_marks_first():
     assert await contents(another_process, "u", session.id) == ["hello"]
 
 
+async def test_so_does_one_that_has_not_seen_him_for_a_while():
+    here, flags = await chat_pair(Stage.LIVE)
+    session = await here.create_session("u")
+    flags.set(Stage.DUALWRITE)
+    here.stages._absence = 0.01
+    assert await contents(here, "u", session.id) == []
+    here.stages._seen["u"].unsettled_until = 0.0  # The flip that it saw is long ago.
+    elsewhere = router_over(here.sides, Flags(Stage.LIVE))
+    here.sides.old.broken = True
+    await elsewhere.append("u", session.id, NewMessage("user", "said elsewhere"))
+    here.sides.old.broken = False
+    await asyncio.sleep(0.02)
+    assert await contents(here, "u", session.id) == ["said elsewhere"]
+
+
 async def test_so_does_the_first_process_at_all_that_serves_the_new_side():
     chat, flags = await chat_pair(Stage.DUALWRITE)
     chat.sides.new.broken = True

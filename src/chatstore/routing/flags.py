@@ -28,10 +28,11 @@ _UNSET = ""
 
 @dataclass(slots=True)
 class _Seen:
-    """What this process knows of a user: the last stage, and until when marks must be looked for."""
+    """What this process knows of a user: the last stage, when it was, and until when marks must be looked for."""
 
     stage: Stage
-    unsettled_until: float
+    at: float
+    unsettled_until: float = 0.0
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class StageResolver:
         client: An OpenFeature client; the default one of the domain `chatstore` when left out.
         refresh: How old, in seconds, the known state of the migration may grow.
         settle: For how long after a flip, in seconds, reads look for marks first.
+        absence: After how many seconds without a call another process may have served a user, at another stage.
         users: Of how many users the last stage is kept.
     """
 
@@ -69,6 +71,7 @@ class StageResolver:
         client: OpenFeatureClient | None = None,
         refresh: float = 5.0,
         settle: float = 60.0,
+        absence: float = 10.0,
         users: int = 100_000,
     ) -> None:
         self.recorded = RecordedState(journals, refresh=refresh)
@@ -76,6 +79,7 @@ class StageResolver:
         self._configured = configured
         self._client = client or api.get_client(domain="chatstore")
         self._settle = settle
+        self._absence = absence
         self._users = users
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._complaints = Complaints()
@@ -156,19 +160,26 @@ class StageResolver:
         return Stage.COMPLETE if state.way_back_closed else Stage.DUALWRITE
 
     def _note(self, user_id: str, stage: Stage, state: MigrationState) -> None:
-        seen = self._seen.get(user_id)
         now = time.monotonic()
+        seen = self._seen.get(user_id)
         if seen is None:
-            # Another process may have served this user at another stage until just now.
-            elsewhere = reaches(further(stage, state.stage), Stage.LIVE) or self.recorded.left_on_new
-            news = elsewhere and not state.way_back_closed
-            self._seen[user_id] = _Seen(stage, now + self._settle if news else 0.0)
+            seen = self._seen[user_id] = _Seen(stage, now)
+            unsettled = self._settle if self._may_move(stage, state) else 0.0
             if len(self._seen) > self._users:
                 self._seen.popitem(last=False)
-        elif seen.stage is not stage:
-            if _reads(seen.stage) is not _reads(stage):
-                seen.unsettled_until = now + self._settle
-            seen.stage = stage
+        elif _reads(seen.stage) is not _reads(stage):
+            unsettled = self._settle
+        elif now - seen.at > self._absence and self._may_move(stage, state):
+            unsettled = self._absence
+        else:
+            unsettled = 0.0
+        seen.stage, seen.at = stage, now
+        seen.unsettled_until = max(seen.unsettled_until, now + unsettled if unsettled else 0.0)
+
+    def _may_move(self, stage: Stage, state: MigrationState) -> bool:
+        """Return whether another process may just have served a user from the other side."""
+        elsewhere = reaches(further(stage, state.stage), Stage.LIVE) or self.recorded.left_on_new
+        return elsewhere and not state.way_back_closed
 
 
 def _reads(stage: Stage) -> Side:
