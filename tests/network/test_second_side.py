@@ -31,7 +31,7 @@ async def test_the_app_does_not_notice_and_the_backlog_drains_by_itself(servers,
             both.append(await timed(made.write(ann, key, f"text {i}")))
             alone.append(await timed(made.write(ben, plain, f"text {i}")))
         assert statistics.median(both) < 3 * statistics.median(alone) + SHORT / 50
-        assert percentile_99(both) < 3 * percentile_99(alone) + SHORT / 5
+        assert percentile_99(both) < 3 * percentile_99(alone) + SHORT / 2  # who waits for the second side waits longer
         assert len(await made.read(ann, key)) == 1 + CALLS
         await made.router.replicator.drain()
         counts = made.counts
