@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from chatstore.redis.client import Client
+from redis.exceptions import RedisError
+
+from chatstore.errors import UnavailableError
+from chatstore.redis.client import Client, our_error
 
 _COUNT = 100
+_PLACES = 2**64
+"""More than the server's own cursors can be: above them, a cursor of ours says in which run of the server it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +34,50 @@ class Step:
 async def scan_keys(client: Client, prefix: bytes, cursor: int, *, wanted: int) -> AsyncIterator[Step]:
     """Yield the keys with a prefix, of any type; `cursor` 0 begins.
 
-    The last part is always yielded, even when it is empty. A key that is there all the time comes at least once.
+    The last part is always yielded, even when it is empty. A key that is there all the time comes at least once. A
+    cursor of a server that was started again since means nothing any more, as its keys lie in another order: then all
+    keys come again.
 
     Args:
         client: The connection.
         prefix: What the keys begin with.
         cursor: Where to begin: a `Step.following`.
         wanted: How many keys make a part; it may have twice as many, and the last one fewer.
+
+    Raises:
+        UnavailableError: The server did not answer, or was started again in the middle: begin again.
     """
     pattern = escaped(prefix) + b"*"
+    run, place = divmod(cursor, _PLACES)
     start, keys = cursor, dict[bytes, None]()
     while True:
-        cursor, found = await client.ask("SCAN", cursor, "MATCH", pattern, "COUNT", max(wanted, _COUNT))
+        command = ("SCAN", place, "MATCH", pattern, "COUNT", max(wanted, _COUNT))
+        # In one round trip, on one connection, so that it is this server's run.
+        answer, about = await client.ask_all([command, ("INFO", "server")])
+        if isinstance(answer, RedisError):
+            raise our_error(answer, client) from answer
+        present = _run(about)
+        if place and run != present:
+            if keys or start != cursor:
+                raise UnavailableError("the Redis server was started again in the middle of a scan: begin it again")
+            start = place = 0
+            continue
+        run, (following, found) = present, answer
+        place = int(following)
         keys.update(dict.fromkeys(found))
         # The cursor is 0 at the end, though it was 0 at the beginning.
-        ended = int(cursor) == 0
-        if ended or len(keys) >= wanted:
-            yield Step(list(keys), start, int(cursor))
-            start, keys = int(cursor), {}
-        if ended:
+        if not place or len(keys) >= wanted:
+            reached = run * _PLACES + place if place else 0
+            yield Step(list(keys), start, reached)
+            start, keys = reached, {}
+        if not place:
             return
+
+
+def _run(about: object) -> int:
+    """Return the number of a server's run, which is another one after each start; 0 where the server does not say."""
+    told = about.get("run_id") if isinstance(about, Mapping) else None
+    return int(told, 16) if isinstance(told, str) else 0
 
 
 def escaped(prefix: bytes) -> bytes:
