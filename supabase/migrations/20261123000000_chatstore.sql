@@ -612,7 +612,7 @@ $$;
 
 -- Joins states into this side: of each record the newer version stays, and what was deleted stays deleted. A session
 -- comes once in `sessions`, with the newest of what is handed over; likewise each message and each tombstone.
-create or replace function public.chatstore_put(request text) returns void
+create or replace function public.chatstore_put(request text) returns text
 language plpgsql volatile set search_path = '' as $$
 declare
   given jsonb := request::jsonb;
@@ -742,6 +742,7 @@ begin
     version = excluded.version,
     extra = excluded.extra
   where m.version < excluded.version;
+  return 'done';
 end;
 $$;
 
@@ -842,7 +843,8 @@ begin atomic
   )::text;
 end;
 
--- The journal. An app's user reaches `add_marks` only, from inside a write; the rest is for the service key.
+-- The journal. An app's user reaches `add_marks` only, from inside a write; the rest is for the service key. What has
+-- nothing to tell answers `done`, which nobody else's server would by chance.
 
 create or replace function chatstore.add_marks(marks jsonb) returns void
 language sql volatile set search_path = ''
@@ -857,17 +859,19 @@ begin atomic
   on conflict do nothing;
 end;
 
-create or replace function public.chatstore_add_marks(request text) returns void
+create or replace function public.chatstore_add_marks(request text) returns text
 language sql volatile set search_path = ''
 begin atomic
   select chatstore.add_marks(request::jsonb -> 'marks');
+  select 'done';
 end;
 
-create or replace function public.chatstore_clear_marks(request text) returns void
+create or replace function public.chatstore_clear_marks(request text) returns text
 language sql volatile set search_path = ''
 begin atomic
   delete from chatstore.marks m
   where m.token = any (array(select jsonb_array_elements_text(request::jsonb -> 'tokens')));
+  select 'done';
 end;
 
 -- Clears the marks on whose keys none stands that is not known; returns the tokens of the others.
@@ -935,7 +939,7 @@ begin atomic
 end;
 
 -- Remembers what is given and leaves the rest as it is.
-create or replace function public.chatstore_remember(request text) returns void
+create or replace function public.chatstore_remember(request text) returns text
 language sql volatile set search_path = ''
 begin atomic
   insert into chatstore.migration as m (
@@ -955,12 +959,14 @@ begin atomic
     differed_at = coalesce(excluded.differed_at, m.differed_at),
     stage = coalesce(excluded.stage, m.stage),
     way_back_closed = coalesce((request::jsonb ->> 'way_back_closed')::boolean, m.way_back_closed);
+  select 'done';
 end;
 
-create or replace function public.chatstore_forget(request text) returns void
+create or replace function public.chatstore_forget(request text) returns text
 language sql volatile set search_path = ''
 begin atomic
   delete from chatstore.migration where true;
+  select 'done';
 end;
 
 -- Nobody may call what is not granted here. Supabase grants every new function in `public` to all roles by default.

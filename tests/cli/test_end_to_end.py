@@ -154,6 +154,18 @@ def test_a_watch_repairs_what_other_programs_write_and_tells_of_each_round(progr
     assert rows(own, "select id from public.sessions where id = 's'") == [("s",)]
 
 
+def test_a_watch_waits_for_a_server_that_is_away_when_it_starts(program, own, own_stack):
+    own_stack.redis.kill()
+    process = program.started("repair", "--chat", "--watch")
+    assert process.stderr.readline() == "repairs until Ctrl-C\n"
+    assert process.stderr.readline().startswith("waits: ")
+    own_stack.redis.start()
+    process.stderr.readline()  # whether it notices other programs' writes
+    process.send_signal(signal.SIGINT)
+    done = ended(process)
+    assert (done.status, done.err) == (0, "stopped\n")
+
+
 def test_a_project_without_the_schema_is_told_which_command_applies_it(program, new_data_folder):
     bare = LocalStack(new_data_folder())
     bare.start("select 1;")

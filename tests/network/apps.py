@@ -1,7 +1,6 @@
 """Routers over real servers, with a proxy before each side, and what tests ask of both kinds alike."""
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +25,7 @@ from chatstore.routing import (
 from chatstore.supabase import SupabaseChat, SupabaseClient
 from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
+from tests.log import told
 from tests.network.proxy import Fault, Proxy, proxied
 
 PATIENCE = 5.0
@@ -91,7 +91,7 @@ class App:
         return sorted(document.text for document in (await store.list_documents(user)).items)
 
     async def marks(self):
-        return sum([(await self.direct[side].journal.backlog()).marks for side in Side])
+        return (await self.direct.backlog()).marks
 
     async def repair(self):
         """Merge all that is marked, as `chatstore repair` does."""
@@ -203,37 +203,6 @@ async def refuses_and_leaves_nothing_half(made, illness, refusal):
         assert await made.read_from(side, ann, key) == ["before"]
     await made.write(ann, key, "meanwhile")
     assert sorted(await made.read(ann, key)) == ["before", "meanwhile"]
-
-
-class Told(logging.Handler):
-    """Waits for a line of the log: `async with told("… again"): …` ends when it was said."""
-
-    def __init__(self, text):
-        super().__init__(logging.INFO)
-        self._text = text
-        self._loop = asyncio.get_running_loop()
-        self.said = asyncio.Event()
-
-    def emit(self, record):
-        if self._text in record.getMessage():
-            self._loop.call_soon_threadsafe(self.said.set)
-
-
-@asynccontextmanager
-async def told(text, within=30.0):
-    """Do what is inside, and wait until the log says `text`."""
-    logger = logging.getLogger("chatstore.routing")
-    level = logger.level
-    handler = Told(text)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-        async with asyncio.timeout(within):
-            await handler.said.wait()
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 def user():

@@ -31,7 +31,6 @@ class Proxy:
     Attributes:
         port: Where it listens; the same for as long as it lives.
         fault: What it does to connections now.
-        requests: How many requests (pieces of data from a client) it has passed on.
     """
 
     def __init__(self, url):
@@ -44,7 +43,6 @@ class Proxy:
         self._links = set()
         self.port = None
         self.fault = None
-        self.requests = 0
 
     @property
     def url(self):
@@ -105,7 +103,6 @@ class Proxy:
         while data := await reader.read(65536):
             if self.fault is Fault.SILENCE:
                 continue
-            self.requests += 1
             upstream.write(data)
             await upstream.drain()
         upstream.write_eof()

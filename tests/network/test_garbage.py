@@ -69,8 +69,6 @@ SERVERS = {
     "supabase": (Kind.CHAT, Side.NEW, ANSWERS),
     "chroma": (Kind.DOCUMENTS, Side.NEW, ANSWERS),
 }
-# To Supabase's client library this is what an answer without a body is, too: that of a function with nothing to say.
-BELIEVABLE = ("supabase", "empty list")
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -82,20 +80,17 @@ async def test_as_the_second_side_it_is_never_believed(servers, server):
         await made.write(ann, key, "before")
         await made.router.replicator.drain()
         made.router.replicator._patience = len(answers) + 1  # each answer is to be heard
-        believed = []
         for name, answer in answers.items():
             async with speaking(made.network[side], answer):
                 left = made.counts.left
                 await made.write(ann, key, name)
                 await made.router.replicator.drain()
-                if made.counts.left == left:
-                    believed.append(name)
-        assert believed == [name for at, name in [BELIEVABLE] if at == server]
+                assert made.counts.left > left, f"believed: {name}"
         async with told(f"the {side} side has all writes again"):
             made.repair_in_the_background()
         read = [await made.read_from(store, ann, key) for store in (made.direct.old, made.direct.new)]
         assert sorted(read[0]) == sorted(["before", *answers])
-        assert [name for name in read[0] if name not in read[1]] == believed
+        assert read[0] == read[1]
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from chatstore.models import Stage
-from tests.network.apps import SHORT, app, every_fault, first_of, told, user
+from tests.log import told
+from tests.network.apps import SHORT, app, every_fault, first_of, user
 
 CALLS = 25
 ONE_SIDED = {Stage.DUALWRITE: Stage.OFF, Stage.LIVE: Stage.COMPLETE}

@@ -14,7 +14,8 @@ from chatstore.local import ports
 from chatstore.local.extra import installed
 from chatstore.models import Kind, Stage
 from chatstore.redis import RedisChat, chat_layout, connect
-from tests.network.apps import app, falls_behind_and_catches_up, refuses_and_leaves_nothing_half, told, user
+from tests.log import told
+from tests.network.apps import app, falls_behind_and_catches_up, refuses_and_leaves_nothing_half, user
 
 ILLNESSES = {
     "out of memory": ("config set maxmemory 1", "config set maxmemory 0", UnavailableError, "maxmemory"),
@@ -27,6 +28,12 @@ ILLNESSES = {
     ),
     "without rights": (
         "acl setuser default -hset",
+        "acl setuser default +@all",
+        ConfigurationError,
+        "REDIS_URL's user",
+    ),
+    "without the right to mark": (
+        "acl setuser default -zadd",
         "acl setuser default +@all",
         ConfigurationError,
         "REDIS_URL's user",

@@ -12,12 +12,15 @@ import typer
 from chatstore.cli.kinds import Chat, Documents, Opened, named, open_kinds
 from chatstore.cli.output import AsJson, Status, answer, end, number, say
 from chatstore.cli.running import Stopped, run
-from chatstore.errors import UnsupportedError
+from chatstore.errors import UnavailableError, UnsupportedError
 from chatstore.models import Kind
 
 if TYPE_CHECKING:
+    from chatstore.backends import Backends
     from chatstore.redis import ForeignWrites
     from chatstore.routing import RepairReport, Round
+
+_LOOK_AGAIN_SECONDS = 2.0
 
 _Watch = Annotated[
     bool, typer.Option("--watch", help="Go on repairing until Ctrl-C, and wait for a server that is away.")
@@ -86,11 +89,23 @@ async def _watch(kinds: Sequence[Kind], *, enable: bool, as_json: bool) -> None:
     from chatstore.settings import load_settings
 
     async with Backends(load_settings()) as backends, asyncio.TaskGroup() as group:
-        kinds_opened = await open_kinds(backends, kinds, "repair --watch")
+        kinds_opened = await _opened_at_last(backends, kinds)
         for opened in kinds_opened:
             group.create_task(_tell(opened, as_json=as_json))
         watches = [backends.foreign_writes(opened.kind, enable=enable) for opened in kinds_opened]
         group.create_task(_notice([writes for writes in watches if writes is not None]))
+
+
+async def _opened_at_last(backends: Backends, kinds: Sequence[Kind]) -> Sequence[Opened]:
+    complaint = ""
+    while True:
+        try:
+            return await open_kinds(backends, kinds, "repair --watch")
+        except UnavailableError as error:
+            if str(error) != complaint:
+                complaint = str(error)
+                say(f"waits: {complaint}")
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 async def _notice(watches: Sequence[ForeignWrites]) -> None:

@@ -109,13 +109,12 @@ class SupabaseClient:
             raise self._not_ours() from error
 
     async def do(self, function: str, request: Mapping[str, object] | None = None) -> None:
-        """Call one of chatstore's functions that answer nothing, as `call` does.
+        """Call one of chatstore's functions that have nothing to tell, as `call` does.
 
         Raises:
-            ChatStoreError: The request failed, or something was answered, so that it was not our function that ran.
+            ChatStoreError: The request failed, or it was not our function that ran.
         """
-        # An answer without a body is an empty list to the client library, and so is the JSON text "[]".
-        if await self._asked(function, request) not in (None, []):
+        if await self._asked(function, request) != "done":
             raise self._not_ours()
 
     async def schema_version(self) -> int:

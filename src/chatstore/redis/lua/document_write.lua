@@ -13,6 +13,7 @@ elseif state.held and not mine then
   return { 'conflict' }
 end
 
+set_mark(keys, mark)
 local version = give_version(state)
 if op == 'delete' then
   drop(state)
@@ -29,5 +30,4 @@ else
   end
 end
 save(state)
-set_mark(keys, mark)
 return reply('changed', state)

@@ -37,10 +37,17 @@ local function clear_mark(marks, bodies, user_marks, key, token)
   redis.call('ZREM', user_marks, entry_of(key, token))
 end
 
+local function unset_mark(keys, mark)
+  if mark then
+    clear_mark(keys.marks, keys.bodies, keys.user_marks, mark.key, mark.token)
+  end
+end
+
+-- To be called before the first write: what a script did that is stopped in the middle, for want of a right, is marked.
 local function set_mark(keys, mark)
   if mark and (not mark.while_open or redis.call('HGET', keys.migration, 'journal_open') == '1') then
-    redis.call('ZADD', keys.marks, mark.at, mark.token)
     redis.call('HSET', keys.bodies, mark.token, mark.body)
     redis.call('ZADD', keys.user_marks, 0, entry_of(mark.key, mark.token))
+    redis.call('ZADD', keys.marks, mark.at, mark.token)
   end
 end

@@ -20,7 +20,6 @@ end
 local function changed(state, messages, tombstones)
   save(state)
   save_in_index(state)
-  set_mark(keys, mark)
   local buried = state.gone
   for _, tombstone in ipairs(tombstones or {}) do
     buried[#buried + 1] = tombstone
@@ -232,17 +231,26 @@ local function create(state)
   return changed(state)
 end
 
-local state, wrong = open()
-if wrong then
-  return scoped(wrong, user) or (op == 'create' and conflict('taken')) or missing()
-elseif op == 'create' then
-  return create(state)
-elseif not state.header or state.user ~= user then
-  return op == 'delete' and { 'unchanged', false, {}, {} } or missing()
+local function execute()
+  local state, wrong = open()
+  if wrong then
+    return scoped(wrong, user) or (op == 'create' and conflict('taken')) or missing()
+  elseif op == 'create' then
+    return create(state)
+  elseif not state.header or state.user ~= user then
+    return op == 'delete' and { 'unchanged', false, {}, {} } or missing()
+  end
+  wrong = adopt(state)
+  if wrong then
+    return wrong
+  end
+  save(state)
+  return commands[op](state)
 end
-wrong = adopt(state)
-if wrong then
-  return wrong
+
+set_mark(keys, mark)
+local answer = execute()
+if answer[1] ~= 'changed' then
+  unset_mark(keys, mark)
 end
-save(state)
-return commands[op](state)
+return answer

@@ -2,7 +2,7 @@
 
 -- Joins states into this side: of each record the newer version stays, and what was deleted stays deleted. A session
 -- comes once in `sessions`, with the newest of what is handed over; likewise each message and each tombstone.
-create or replace function public.chatstore_put(request text) returns void
+create or replace function public.chatstore_put(request text) returns text
 language plpgsql volatile set search_path = '' as $$
 declare
   given jsonb := request::jsonb;
@@ -132,6 +132,7 @@ begin
     version = excluded.version,
     extra = excluded.extra
   where m.version < excluded.version;
+  return 'done';
 end;
 $$;
 
