@@ -7,7 +7,8 @@ import pytest
 
 from chatstore.errors import ConfigurationError, UnavailableError
 from chatstore.models import Kind, Side, Stage
-from tests.network.apps import app, told, user
+from tests.log import told
+from tests.network.apps import app, user
 
 HTML = "<!doctype html><title>Welcome</title><p>It works!</p>"
 

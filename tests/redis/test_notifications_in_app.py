@@ -1,7 +1,5 @@
 """An app that notices by itself what other programs write, and says how far its sides are apart."""
 
-import asyncio
-import logging
 from datetime import timedelta
 
 import pytest
@@ -12,8 +10,7 @@ from chatstore.models import Embedding, Kind, NewDocument, Side, Stage
 from chatstore.redis.notifications import SETTING
 from chatstore.settings import load_settings
 from tests.flags import Flags
-
-SOON = 20
+from tests.log import lines_of_the_log
 
 
 @pytest.fixture
@@ -36,32 +33,10 @@ def chat_only(redis_database, settings, monkeypatch):
     )
 
 
-class Lines(logging.Handler):
-    """The log, line by line as it is written."""
-
-    def __init__(self):
-        super().__init__(logging.INFO)
-        self._lines = asyncio.Queue()
-
-    def emit(self, record):
-        self._lines.put_nowait(record.getMessage())
-
-    async def until(self, text):
-        async with asyncio.timeout(SOON):
-            while text not in (line := await self._lines.get()):
-                pass
-        return line
-
-
 @pytest.fixture
-def log():
-    logger, lines = logging.getLogger("chatstore"), Lines()
-    before = logger.level
-    logger.addHandler(lines)
-    logger.setLevel(logging.INFO)
-    yield lines
-    logger.removeHandler(lines)
-    logger.setLevel(before)
+async def log():
+    with lines_of_the_log() as lines:
+        yield lines
 
 
 async def dual_writing(store, stage=Stage.DUALWRITE):
