@@ -121,6 +121,7 @@ def test_after_a_fork_both_processes_go_on_and_share_no_connection(stores, app_s
 def test_a_fork_beside_the_calls_of_other_threads_is_safe_in_both(stores):
     user = new_id()
     session = stores.chat.create_session(user)
+    stores.chat.append(user, session.id, chatstore.NewMessage("user", "x"))
     stop = threading.Event()
 
     def write():
@@ -132,17 +133,18 @@ def test_a_fork_beside_the_calls_of_other_threads_is_safe_in_both(stores):
 
     def child():
         with ThreadPoolExecutor(4) as threads:
-            return list(threads.map(lambda _: len(stores.chat.messages(user, session.id)) >= 0, range(8)))
+            reads = threads.map(lambda _: stores.chat.messages(user, session.id), range(8))
+            return [{message.content for message in messages} for messages in reads]
 
     with ThreadPoolExecutor(3) as threads:
         writers = [threads.submit(write) for _ in range(3)]
         try:
             for _ in range(3):
-                assert in_a_child(child) == [True] * 8
+                assert in_a_child(child) == [{"x"}] * 8
         finally:
             stop.set()
         written = sum(writer.result(20) for writer in writers)
-    assert stores.chat.count_messages(user, session.id) == written
+    assert stores.chat.count_messages(user, session.id) == 1 + written
 
 
 def test_threads_open_the_stores_once(app_settings):

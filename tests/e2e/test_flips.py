@@ -20,6 +20,7 @@ from chatstore.routing import (
 from chatstore.settings import load_settings
 from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
+from tests.leases import let_leases_run_out
 
 ROUNDS = 4
 FIRST_FLIPS, SECOND_FLIPS = 1, 2
@@ -48,23 +49,43 @@ async def nothing_but_verified(sides):
 
 
 @dataclass
-class ChatProcess:
-    """A process that serves one user's chats."""
+class Process:
+    """A process that serves one user.
 
-    router: ChatRouter
+    Attributes:
+        said: The ids of what it wrote, in this order.
+    """
+
+    router: ChatRouter | DocumentRouter
     flags: Flags
     user: str
     said: list = field(default_factory=list)
 
     @classmethod
     def start(cls, sides, stage, user, *, busy):
-        flags = Flags(stage)
-        replicator = chat_replicator(sides)
+        flags, replicator = Flags(stage), cls.replicator(sides)
         if busy:
             # Its queue is full at all times, so that its marks stay and only merges bring its writes over.
             replicator._capacity = 0
-        stages = StageResolver(Kind.CHAT, [sides[side].journal for side in Side], client=flags.client)
-        return cls(ChatRouter(sides, stages, replicator=replicator), flags, user)
+        stages = StageResolver(cls.kind, [sides[side].journal for side in Side], client=flags.client)
+        return cls(cls.routing(sides, stages, replicator=replicator), flags, user)
+
+    def flip(self, stage):
+        self.flags._stage = stage
+
+    async def flip_meanwhile(self, stage):
+        """Flip when it is between the stage of its write and the write itself."""
+        await asyncio.sleep(0)
+        self.flip(stage)
+
+    async def stop(self):
+        await self.router.replicator.close()
+        await self.router.shadow.close()
+        await self.router.stages.close()
+
+
+class ChatProcess(Process):
+    kind, routing, replicator = Kind.CHAT, ChatRouter, staticmethod(chat_replicator)
 
     async def say(self, session_id, text):
         """Write, and read what was written here, in this order."""
@@ -74,14 +95,6 @@ class ChatProcess:
 
     async def reads(self, session_id):
         return [message.id for message in await self.router.messages(self.user, session_id)]
-
-    def flip(self, stage):
-        self.flags._stage = stage
-
-    async def stop(self):
-        await self.router.replicator.close()
-        await self.router.shadow.close()
-        await self.router.stages.close()
 
 
 async def flip_chats(two_processes, before, after):
@@ -99,7 +112,7 @@ async def flip_chats(two_processes, before, after):
             other.flip(after)
         turns = [one.say(session, f"one {number}"), other.say(session, f"other {number}")]
         if number == FIRST_FLIPS:
-            turns.append(_flip_meanwhile(one, after))
+            turns.append(one.flip_meanwhile(after))
         await asyncio.gather(*turns)
         if number == FIRST_FLIPS:
             await one.router.delete_messages(user, session, [unwanted.id])
@@ -122,12 +135,6 @@ async def flip_chats(two_processes, before, after):
     assert {message.id for change in old for message in change.messages} == everything
 
 
-async def _flip_meanwhile(process, stage):
-    """Flip when the process is between the stage of its write and the write itself."""
-    await asyncio.sleep(0)
-    process.flip(stage)
-
-
 async def _state_of(side, session_ids):
     return sorted([change async for page in side.fetch(session_ids) for change in page.changes], key=repr)
 
@@ -138,35 +145,18 @@ async def test_chats_through_every_flip(two_processes, before):
         await flip_chats(two_processes, before, after)
 
 
-@dataclass
-class DocumentProcess:
-    """A process that serves one user's documents."""
-
-    router: DocumentRouter
-    flags: Flags
-    user: str
-    written: list = field(default_factory=list)
-
-    @classmethod
-    def start(cls, sides, stage, user, *, busy):
-        flags = Flags(stage)
-        replicator = document_replicator(sides)
-        if busy:
-            replicator._capacity = 0
-        stages = StageResolver(Kind.DOCUMENTS, [sides[side].journal for side in Side], client=flags.client)
-        return cls(DocumentRouter(sides, stages, replicator=replicator), flags, user)
+class DocumentProcess(Process):
+    kind, routing, replicator = Kind.DOCUMENTS, DocumentRouter, staticmethod(document_replicator)
 
     async def save(self, number):
         """Write a document, and find what was written here."""
-        vector = Embedding.of([1, number, len(self.written)])
+        vector = Embedding.of([1, number, len(self.said)])
         [document] = await self.router.upsert(self.user, NewDocument(f"text {number}", embedding=vector))
-        self.written.append(document.id)
-        assert set(self.written) <= await self.found()
+        self.said.append(document.id)
+        assert set(self.said) <= await self.found()
 
     async def found(self):
         return {match.document.id for match in await self.router.search(self.user, Embedding.of([1, 0, 0]), k=50)}
-
-    flip, stop = ChatProcess.flip, ChatProcess.stop
 
 
 async def flip_documents(two_processes, before, after):
@@ -176,30 +166,23 @@ async def flip_documents(two_processes, before, after):
     one, other = (DocumentProcess.start(both, before, user, busy=n == 0) for n, both in enumerate(sides))
     edited, doomed = [NewDocument(text, embedding=Embedding.of([1, 1, 1])) for text in ("draft", "doomed")]
     await one.router.upsert(user, [edited, doomed])
-    await asyncio.gather(one.save(1), other.save(1), _flip_meanwhile(one, after))
+    await asyncio.gather(one.save(1), other.save(1), one.flip_meanwhile(after))
     await one.router.upsert(user, replace(edited, text="final"))
     await one.router.delete(user, [doomed.id])
     other.flip(after)
     await asyncio.gather(one.save(2), other.save(2))
 
-    everything = {*one.written, *other.written, edited.id}
+    everything = {*one.said, *other.said, edited.id}
     for process in (one, other):
         assert await process.found() == everything
         assert (await process.router.get(user, edited.id)).text == "final"
         await process.stop()
-    await _let_leases_run_out(sides[0])
+    await let_leases_run_out(sides[0])
     assert (await document_repairer(sides[0]).run()).left == 0
     keys = [DocumentKey(user, name) for name in (*everything, doomed.id)]
     old, new = [sorted((await sides[0][side].changes(keys)).changes, key=lambda change: change.key) for side in Side]
     assert old == new
     assert {change.key.id for change in old if change.document is not None} == everything
-
-
-async def _let_leases_run_out(sides):
-    """Do at once what time does: a mark that is made anew by its token takes the other one's place."""
-    for side in Side:
-        journal = sides[side].journal
-        await journal.add([replace(mark, lease_until=None) for mark in await journal.marks(limit=1000)])
 
 
 @pytest.mark.parametrize("before", list(Stage))

@@ -23,9 +23,9 @@ from chatstore.models import (
 )
 from chatstore.redis import RedisProgress
 from chatstore.redis.keys import JournalKeys
-from chatstore.routing import ChatRouter, StageResolver, chat_repairer, chat_replicator, merge_chat
+from chatstore.routing import chat_repairer, merge_chat
+from tests.faults.apps import writer_at
 from tests.faults.requests import MANY, Break, Operation, every_request
-from tests.flags import Flags
 
 USER = "u"
 SAID = ["one", "two", "three"]
@@ -73,20 +73,6 @@ async def both_hold_all(sides):
         await sides[side].put([held(number) for number in range(MANY)])
 
 
-async def writer_at(stage, sides):
-    """A function that lets a process write; all have asked for the stage already."""
-    stages = StageResolver(
-        Kind.CHAT, [sides[side].journal for side in Side], client=Flags(stage).client, refresh=3600.0
-    )
-    await stages.resolve(USER, "", "warm up")
-
-    def write(command):
-        router = ChatRouter(sides, stages, replicator=chat_replicator(sides, inline=True))
-        return Operation(router.write(command), router._writes.finish)
-
-    return write
-
-
 async def contents(side, number):
     try:
         messages = await side.messages(USER, session_of(number))
@@ -103,19 +89,15 @@ async def check(sides, number, *allowed):
     assert said in allowed, f"lost, back or half: {said}"
 
 
-async def marks(sides):
-    return sum([(await sides[side].journal.backlog()).marks for side in Side])
-
-
 @pytest.mark.parametrize("stage", [Stage.DUALWRITE, Stage.LIVE])
 @pytest.mark.parametrize("name", WRITES)
 async def test_a_write_is_never_lost(chat_sides, name, stage):
     command, after = WRITES[name]
-    write = await writer_at(stage, chat_sides)
+    write = await writer_at(stage, Kind.CHAT, chat_sides, USER)
     await both_hold_all(chat_sides)
     trials = await every_request(lambda number: write(command(number)))
     await chat_repairer(chat_sides).run()
-    assert await marks(chat_sides) == 0
+    assert (await chat_sides.backlog()).marks == 0
     for number, trial in enumerate(trials):
         await check(chat_sides, number, *([after] if trial.acked else [SAID, after]))
     failed = [trial for trial in trials if trial.how in {Break.NEVER_SENT, Break.REPLY_LOST}]
@@ -139,7 +121,7 @@ async def test_a_merge_that_is_stopped_anywhere_is_finished_by_a_repair(chat_sid
 
     trials = await every_request(merge, given)
     await chat_repairer(chat_sides).run()
-    assert await marks(chat_sides) == 0
+    assert (await chat_sides.backlog()).marks == 0
     for number, _ in enumerate(trials):
         await check(chat_sides, number, ["one", "edited", "three", "four"])
 
@@ -156,7 +138,7 @@ async def test_a_backfill_that_dies_anywhere_goes_on(chat_sides, source, redis, 
     async def put_right():
         await redis.ask("DEL", JournalKeys(Kind.CHAT).lease)  # It ran out.
         await copy()
-        assert await marks(chat_sides) == 0
+        assert (await chat_sides.backlog()).marks == 0
         for number, said in lengths.items():
             await check(chat_sides, number, said)
 

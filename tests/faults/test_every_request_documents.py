@@ -1,7 +1,5 @@
 """The same on Redis and Chroma, where one write takes several requests."""
 
-from dataclasses import replace
-
 import pytest
 
 from chatstore.errors import NotFoundError
@@ -20,10 +18,11 @@ from chatstore.models import (
 )
 from chatstore.redis import RedisProgress
 from chatstore.redis.keys import JournalKeys
-from chatstore.routing import DocumentRouter, StageResolver, document_repairer, document_replicator, merge_documents
+from chatstore.routing import document_repairer, merge_documents
 from chatstore.testing.samples import EAST, NORTH
+from tests.faults.apps import writer_at
 from tests.faults.requests import MANY, Break, Operation, every_request
-from tests.flags import Flags
+from tests.leases import let_leases_run_out
 
 USER = "u"
 _VERSION = 1_700_000_000_000_000
@@ -56,20 +55,6 @@ async def both_hold_all(sides):
         await sides[side].put([held(number) for number in range(MANY)])
 
 
-async def writer_at(stage, sides):
-    """A function that lets a process write; all have asked how far the migration is already."""
-    stages = StageResolver(
-        Kind.DOCUMENTS, [sides[side].journal for side in Side], client=Flags(stage).client, refresh=3600.0
-    )
-    await stages.resolve("somebody", "", "warm up")
-
-    def write(command):
-        router = DocumentRouter(sides, stages, replicator=document_replicator(sides, inline=True))
-        return Operation(router.write(command), router._writes.finish)
-
-    return write
-
-
 async def text_of(side, number):
     try:
         return (await side.get(USER, name_of(number))).text
@@ -88,18 +73,16 @@ async def repair(sides):
     """Repair, and again when all leases have run out."""
     repairer = document_repairer(sides)
     await repairer.run()
-    for side in Side:
-        journal = sides[side].journal
-        await journal.add([replace(mark, lease_until=None) for mark in await journal.marks(limit=10_000)])
+    await let_leases_run_out(sides)
     await repairer.run()
-    assert sum([(await sides[side].journal.backlog()).marks for side in Side]) == 0, "marks are left"
+    assert (await sides.backlog()).marks == 0, "marks are left"
 
 
 @pytest.mark.parametrize("stage", [Stage.DUALWRITE, Stage.LIVE])
 @pytest.mark.parametrize("name", WRITES)
 async def test_a_write_is_never_lost(document_sides, name, stage):
     command, after = WRITES[name]
-    write = await writer_at(stage, document_sides)
+    write = await writer_at(stage, Kind.DOCUMENTS, document_sides, USER)
     await both_hold_all(document_sides)
     trials = await every_request(lambda number: write(command(number)))
     await repair(document_sides)
@@ -111,7 +94,7 @@ async def test_a_write_is_never_lost(document_sides, name, stage):
 
 async def test_a_deletion_of_what_only_the_new_side_has_is_finished_by_a_repair(document_sides):
     """Chroma keeps the deletion and then removes the document: between the two it must not be seen for ever."""
-    write = await writer_at(Stage.COMPLETE, document_sides)
+    write = await writer_at(Stage.COMPLETE, Kind.DOCUMENTS, document_sides, USER)
     await document_sides.new.put([held(number) for number in range(MANY)])
     command, _ = WRITES["delete"]
     trials = await every_request(lambda number: write(command(number)), kinds=(Break.REPLY_LOST, Break.DIES_SENT))
