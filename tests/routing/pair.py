@@ -1,5 +1,7 @@
 """A router over two stores in memory, and ways to break one of them."""
 
+import asyncio
+
 from chatstore.errors import UnavailableError
 from chatstore.models import Kind, Side, Stage, utc_now
 from chatstore.routing import (
@@ -15,13 +17,21 @@ from tests.flags import Flags
 
 
 class Breakable:
-    """Mixed into a store: while `broken`, every put fails; while `hold` is set, puts wait for it."""
+    """Mixed into a store: while `broken`, every put fails; while `hold` is set, puts wait for it.
+
+    `held` is set when one does.
+    """
 
     broken = False
     hold = None
 
+    def __init__(self, side):
+        super().__init__(side)
+        self.held = asyncio.Event()
+
     async def put(self, changes):
         if self.hold is not None:
+            self.held.set()
             await self.hold.wait()
         if self.broken:
             raise UnavailableError("the server is away (by the test's order)")

@@ -73,12 +73,12 @@ async def test_a_cancelled_call_leaves_no_half():
     session = await chat.create_session("u")
     chat.sides.new.hold = asyncio.Event()
     call = asyncio.create_task(chat.append("u", session.id, NewMessage("user", "hello")))
-    await asyncio.sleep(0.01)
+    await chat.sides.new.held.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     chat.sides.new.hold.set()
-    await asyncio.sleep(0.01)
+    await chat._writes.finish()
     assert await contents(chat.sides.new, "u", session.id) == ["hello"]
     assert await marks_of(chat.sides) == 0
 
