@@ -14,7 +14,7 @@ class Edit:
     """A piece of one function's source, and what stands there instead.
 
     Attributes:
-        where: The function, as `module:name` or `module:Class.name`.
+        where: The function, as `module:name` or `module:Class.name`; the module's name without `chatstore`.
         was: What stands there, once.
         becomes: What stands there in the mutant; further lines are indented as the first one.
     """
@@ -61,7 +61,7 @@ def planted(mutant):
 
 def _function(where):
     module, _, path = where.partition(":")
-    found = importlib.import_module(module)
+    found = importlib.import_module(f"chatstore.{module}")
     for name in path.split("."):
         found = getattr(found, name)
     return found

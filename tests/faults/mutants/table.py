@@ -40,7 +40,7 @@ MUTANTS = [
         "a mark is durable in the step that writes the first side",
         (
             Edit(
-                "chatstore.routing.chat:ChatRouter._write",
+                "routing.chat:ChatRouter._write",
                 "written = await self.sides[route.first].write(command, mark)",
                 "written = await self.sides[route.first].write(command)\n"
                 "await self.sides[route.first].journal.add([mark])",
@@ -55,7 +55,7 @@ MUTANTS = [
         "a mark stands until both sides have answered",
         (
             Edit(
-                "chatstore.routing.replication:Replicator._do_on",
+                "routing.replication:Replicator._do_on",
                 "await self._put(side, [",
                 "await self._settle([mark for handover in part for mark in handover.marks])\nawait self._put(side, [",
             ),
@@ -67,7 +67,7 @@ MUTANTS = [
     Mutant(
         "no-look-before-clearing",
         "on a side that compares and writes in two steps, only a mark that stands alone is cleared",
-        (Edit("chatstore.routing.settle:settle", "if not exclusive:", "if True:"),),
+        (Edit("routing.settle:settle", "if not exclusive:", "if True:"),),
         _documents("backfill-from-old", Fault.BESIDE, 5),
         UNMARKED,
     ),
@@ -76,7 +76,7 @@ MUTANTS = [
         "what only the new side is given is not overwritten by a join that has looked before it",
         (
             Edit(
-                "chatstore.chroma.exclusion:Exclusion._joins_ended",
+                "chroma.exclusion:Exclusion._joins_ended",
                 "is not None and until > self._now()",
                 "is not None and False",
             ),
@@ -87,7 +87,7 @@ MUTANTS = [
     Mutant(
         "the-lease-is-ignored",
         "nobody clears a mark whose writer may still be at work",
-        (Edit("chatstore.models.marks:Mark.is_leased", "return ", "return False and "),),
+        (Edit("models.marks:Mark.is_leased", "return ", "return False and "),),
         _documents("insert-at-live", Fault.DIES_LATE),
         UNMARKED,
     ),
@@ -96,7 +96,7 @@ MUTANTS = [
         "the deletion of a message is kept, and joined",
         (
             Edit(
-                "chatstore.testing.memory_session:SessionState.bury",
+                "testing.memory_session:SessionState.bury",
                 "self.tombstones[tombstone.id] =",
                 "self.messages.pop(tombstone.id, None)\n_ =",
             ),
@@ -108,26 +108,14 @@ MUTANTS = [
     Mutant(
         "no-tombstone-for-a-document",
         "the deletion of a document is a version, kept and joined",
-        (
-            Edit(
-                "chatstore.testing.memory_documents:MemoryDocuments._deleted",
-                "deleted=self._next(key)",
-                "deleted=0",
-            ),
-        ),
+        (Edit("testing.memory_documents:MemoryDocuments._deleted", "deleted=self._next(key)", "deleted=0"),),
         _documents("delete-at-dualwrite", Fault.DIES),
         f"{UNMARKED}|{OTHERWISE}",
     ),
     Mutant(
         "cleared-is-ignored",
         "what was there when a session was cleared stays gone",
-        (
-            Edit(
-                "chatstore.testing.memory_session:SessionState.sweep",
-                "message.version < self.cleared or ",
-                "",
-            ),
-        ),
+        (Edit("testing.memory_session:SessionState.sweep", "message.version < self.cleared or ", ""),),
         _chats("clear-at-dualwrite", Fault.DIES),
         BACK,
         drawn=True,
@@ -137,7 +125,7 @@ MUTANTS = [
         "of two states of a record the newer one stays, whichever arrives last",
         (
             Edit(
-                "chatstore.testing.memory_session:SessionState.join",
+                "testing.memory_session:SessionState.join",
                 "held.version < message.version",
                 "held.version > message.version",
             ),
@@ -151,7 +139,7 @@ MUTANTS = [
         "the side that is written first gives the position, and the other takes it",
         (
             Edit(
-                "chatstore.testing.memory_session:SessionState.join",
+                "testing.memory_session:SessionState.join",
                 "self.messages[message.id] = message",
                 "self.messages[message.id] = replace(message, position=len(self.messages))",
             ),
@@ -165,7 +153,7 @@ MUTANTS = [
         "a merge joins both sides into each other",
         (
             Edit(
-                "chatstore.routing.merge:merge_chat",
+                "routing.merge:merge_chat",
                 "((sides.old, sides.new), (sides.new, sides.old))",
                 "((sides.old, sides.new),)",
             ),
@@ -179,7 +167,7 @@ MUTANTS = [
         "a repairer clears the marks that it saw before it read",
         (
             Edit(
-                "chatstore.routing.merge:merge_chat",
+                "routing.merge:merge_chat",
                 "await settle(sides, marks,",
                 "for side in (sides.old, sides.new):\n"
                 "    marks = [*marks, *await side.journal.marks_of(marks[0].user_id, [marks[0].key])]\n"
@@ -195,7 +183,7 @@ MUTANTS = [
         "the checkpoint moves only behind what was written",
         (
             Edit(
-                "chatstore.migration.backfill:_Backfill._take",
+                "migration.backfill:_Backfill._take",
                 "refused = await",
                 "early = replace(checkpoint, cursor=batch.cursor or checkpoint.cursor).encode()\n"
                 "await self._progress.save_checkpoint(self._name, early, lease.holder)\n"
@@ -208,13 +196,7 @@ MUTANTS = [
     Mutant(
         "the-checkpoint-is-not-fenced",
         "a runner that lost its lease cannot move the checkpoint",
-        (
-            Edit(
-                "chatstore.testing.memory_journal:MemoryProgress.save_checkpoint",
-                "if self._holder() != holder:",
-                "if False:",
-            ),
-        ),
+        (Edit("testing.memory_journal:MemoryProgress.save_checkpoint", "if self._holder() != holder:", "if False:"),),
         _chats("backfill-from-old", Fault.DIES_LATE),
         "a checkpoint is left",
     ),
@@ -223,12 +205,12 @@ MUTANTS = [
         "the journals are open before the first page is read",
         (
             Edit(
-                "chatstore.migration.backfill:_Backfill._begin",
+                "migration.backfill:_Backfill._begin",
                 "await journal.remember(journal_open=True)",
                 "await journal.state()",
             ),
             Edit(
-                "chatstore.migration.backfill:_Backfill._take",
+                "migration.backfill:_Backfill._take",
                 "await self._patience.until_done(lease.confirm)",
                 "for journal in self._copy.journals:\n    await journal.remember(journal_open=True)",
             ),
@@ -239,7 +221,7 @@ MUTANTS = [
     Mutant(
         "no-catching-up-after-a-flip",
         "a call soon after a flip sees what its user wrote before it",
-        (Edit("chatstore.routing.reads:RoutedReads.catch_up", "if self._stages.unsettled(user_id):", "if False:"),),
+        (Edit("routing.reads:RoutedReads.catch_up", "if self._stages.unsettled(user_id):", "if False:"),),
         _chats("read-after-dualwrite-rampdown", Fault.FAILS),
         "not its own writes",
         drawn=True,
@@ -247,7 +229,7 @@ MUTANTS = [
     Mutant(
         "the-caller-takes-the-write-along",
         "a cancelled call cancels the waiting, and no part of the write",
-        (Edit("chatstore.routing.protect:WritesUnderWay.run", "await asyncio.shield(task)", "await task"),),
+        (Edit("routing.protect:WritesUnderWay.run", "await asyncio.shield(task)", "await task"),),
         partial(check_no_half, _named(chats, "append-at-dualwrite"), ChatBench),
         "half: ",
     ),
