@@ -1,6 +1,7 @@
 """A router over two stores in memory, and ways to break one of them."""
 
 import asyncio
+from contextlib import contextmanager
 
 from chatstore.errors import UnavailableError
 from chatstore.models import Kind, Side, Stage, utc_now
@@ -44,6 +45,14 @@ class BreakableChat(Breakable, MemoryChat):
 
 class BreakableDocuments(Breakable, MemoryDocuments):
     pass
+
+
+@contextmanager
+def neither_side_takes_puts(sides):
+    """Whichever side comes second misses what is written meanwhile."""
+    sides.old.broken = sides.new.broken = True
+    yield
+    sides.old.broken = sides.new.broken = False
 
 
 async def verified(sides):

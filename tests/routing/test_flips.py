@@ -10,18 +10,25 @@ from chatstore.models import NewDocument, NewMessage, Stage
 from chatstore.routing import ROUTES, chat_repairer
 from chatstore.testing.samples import EAST
 from tests.flags import Flags
-from tests.routing.pair import chat_pair, contents, document_pair, router_over
+from tests.routing.pair import chat_pair, contents, document_pair, neither_side_takes_puts, router_over
 
 PAIRS = list(itertools.permutations(Stage, 2))
+
+
+async def hello_on_one_side(chat):
+    """Have a session with a message that the second side missed."""
+    with neither_side_takes_puts(chat.sides):
+        session = await chat.create_session("u")
+        await chat.append("u", session.id, NewMessage("user", "hello"))
+    return session
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 async def test_a_write_is_read_after_any_flip(before, after):
     chat, flags = await chat_pair(before)
-    chat.sides.old.broken = chat.sides.new.broken = True
-    session = await chat.create_session("u", title="before")
-    [message] = await chat.append("u", session.id, NewMessage("user", "before"))
-    chat.sides.old.broken = chat.sides.new.broken = False
+    with neither_side_takes_puts(chat.sides):
+        session = await chat.create_session("u", title="before")
+        [message] = await chat.append("u", session.id, NewMessage("user", "before"))
     flags.set(after)
     assert await contents(chat, "u", session.id) == ["before"]
     await chat.append("u", session.id, NewMessage("assistant", "after"))
@@ -38,10 +45,9 @@ async def test_a_write_is_read_after_any_flip(before, after):
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 async def test_a_document_is_read_after_any_flip(before, after):
     documents, flags = await document_pair(before)
-    documents.sides.old.broken = documents.sides.new.broken = True
     new = NewDocument("before", embedding=EAST)
-    await documents.upsert("u", new)
-    documents.sides.old.broken = documents.sides.new.broken = False
+    with neither_side_takes_puts(documents.sides):
+        await documents.upsert("u", new)
     flags.set(after)
     assert (await documents.get("u", new.id)).text == "before"
     await documents.delete("u", [new.id])
@@ -51,10 +57,7 @@ async def test_a_document_is_read_after_any_flip(before, after):
 
 async def test_a_process_that_never_saw_the_user_looks_for_marks_first():
     chat, flags = await chat_pair(Stage.LIVE)
-    chat.sides.old.broken = True
-    session = await chat.create_session("u")
-    await chat.append("u", session.id, NewMessage("user", "hello"))
-    chat.sides.old.broken = False
+    session = await hello_on_one_side(chat)
     flags.set(Stage.DUALWRITE)
     another_process = router_over(chat.sides, flags)
     assert await contents(another_process, "u", session.id) == ["hello"]
@@ -68,19 +71,15 @@ async def test_so_does_one_that_has_not_seen_him_for_a_while():
     assert await contents(here, "u", session.id) == []
     here.stages._seen["u"].unsettled_until = 0.0  # The flip that it saw is long ago.
     elsewhere = router_over(here.sides, Flags(Stage.LIVE))
-    here.sides.old.broken = True
-    await elsewhere.append("u", session.id, NewMessage("user", "said elsewhere"))
-    here.sides.old.broken = False
+    with neither_side_takes_puts(here.sides):
+        await elsewhere.append("u", session.id, NewMessage("user", "said elsewhere"))
     await asyncio.sleep(0.02)
     assert await contents(here, "u", session.id) == ["said elsewhere"]
 
 
 async def test_so_does_the_first_process_at_all_that_serves_the_new_side():
     chat, flags = await chat_pair(Stage.DUALWRITE)
-    chat.sides.new.broken = True
-    session = await chat.create_session("u")
-    await chat.append("u", session.id, NewMessage("user", "hello"))
-    chat.sides.new.broken = False
+    session = await hello_on_one_side(chat)
     flags.set(Stage.LIVE)
     another_process = router_over(chat.sides, flags)
     assert await contents(another_process, "u", session.id) == ["hello"]
@@ -88,10 +87,7 @@ async def test_so_does_the_first_process_at_all_that_serves_the_new_side():
 
 async def test_so_does_one_that_starts_after_an_earlier_stage_was_recorded():
     chat, flags = await chat_pair(Stage.LIVE)
-    chat.sides.old.broken = True
-    session = await chat.create_session("u")
-    await chat.append("u", session.id, NewMessage("user", "hello"))
-    chat.sides.old.broken = False
+    session = await hello_on_one_side(chat)
     for side in (chat.sides.old, chat.sides.new):
         await side.journal.remember(stage=Stage.DUALWRITE)
     flags.set(Stage.DUALWRITE)
@@ -120,11 +116,10 @@ async def test_a_side_that_hangs_after_a_flip_holds_nobody_up():
 
 async def test_one_users_backlog_does_not_switch_catching_up_off_for_others():
     chat, flags = await chat_pair(Stage.LIVE)
-    chat.sides.old.broken = True
-    slow = await chat.create_session("big")
-    session = await chat.create_session("small")
-    await chat.append("small", session.id, NewMessage("user", "mine"))
-    chat.sides.old.broken = False
+    with neither_side_takes_puts(chat.sides):
+        slow = await chat.create_session("big")
+        session = await chat.create_session("small")
+        await chat.append("small", session.id, NewMessage("user", "mine"))
     another = router_over(chat.sides, flags)
     await another.get_session("big", slow.id)
     await another.get_session("small", session.id)
@@ -162,9 +157,8 @@ async def test_a_users_documents_are_caught_up_with_a_hundred_at_a_time():
 
 async def test_the_recorded_stage_is_caught_up_with_when_the_flags_fail():
     chat, _ = await chat_pair(Stage.DUALWRITE)
-    chat.sides.new.broken = True
-    session = await chat.create_session("u")
-    chat.sides.new.broken = False
+    with neither_side_takes_puts(chat.sides):
+        session = await chat.create_session("u")
     for side in (chat.sides.old, chat.sides.new):
         await side.journal.remember(stage=Stage.LIVE)
     failing = Flags(Stage.OFF)

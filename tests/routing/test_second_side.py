@@ -10,23 +10,22 @@ from chatstore.models import NewDocument, NewMessage, Stage
 from chatstore.routing import chat_repairer, document_repairer
 from chatstore.testing import MemoryProgress
 from chatstore.testing.samples import EAST
-from tests.routing.pair import chat_pair, contents, document_pair, marks_of, state_of
+from tests.routing.pair import chat_pair, contents, document_pair, marks_of, neither_side_takes_puts, state_of
 
 
 @pytest.mark.parametrize("stage", list(Stage))
 async def test_what_one_side_missed_is_marked_and_repaired(stage):
     chat, _ = await chat_pair(stage)
-    chat.sides.old.broken = chat.sides.new.broken = True
-    session = await chat.create_session("u", title="kept")
-    [one, two, _] = await chat.append("u", session.id, [NewMessage("user", c) for c in ("one", "two", "three")])
-    await chat.edit_message("u", session.id, two.id, content="2")
-    await chat.delete_messages("u", session.id, [one.id])
-    await chat.pop_message("u", session.id)
-    gone = await chat.create_session("u")
-    await chat.delete_session("u", gone.id)
+    with neither_side_takes_puts(chat.sides):
+        session = await chat.create_session("u", title="kept")
+        [one, two, _] = await chat.append("u", session.id, [NewMessage("user", c) for c in ("one", "two", "three")])
+        await chat.edit_message("u", session.id, two.id, content="2")
+        await chat.delete_messages("u", session.id, [one.id])
+        await chat.pop_message("u", session.id)
+        gone = await chat.create_session("u")
+        await chat.delete_session("u", gone.id)
     assert await marks_of(chat.sides) == 7
     assert await state_of(chat.sides.old) != await state_of(chat.sides.new)
-    chat.sides.old.broken = chat.sides.new.broken = False
     report = await chat_repairer(chat.sides).run()
     assert (report.merged, report.left) == (7, 0)
     assert await marks_of(chat.sides) == 0
@@ -40,11 +39,10 @@ async def test_what_one_side_missed_is_marked_and_repaired(stage):
 @pytest.mark.parametrize("stage", list(Stage))
 async def test_documents_that_one_side_missed_are_repaired(stage):
     documents, _ = await document_pair(stage)
-    documents.sides.old.broken = documents.sides.new.broken = True
-    [kept, gone] = await documents.upsert("u", [NewDocument(t, embedding=EAST) for t in ("kept", "gone")])
-    await documents.delete("u", [gone.id, "nobody"])
+    with neither_side_takes_puts(documents.sides):
+        [kept, gone] = await documents.upsert("u", [NewDocument(t, embedding=EAST) for t in ("kept", "gone")])
+        await documents.delete("u", [gone.id, "nobody"])
     assert await marks_of(documents.sides) == 3
-    documents.sides.old.broken = documents.sides.new.broken = False
     await document_repairer(documents.sides).run()
     assert await marks_of(documents.sides) == 0
     assert await state_of(documents.sides.old) == await state_of(documents.sides.new)
