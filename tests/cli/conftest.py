@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from chatstore.cli import app
 from chatstore.errors import UnavailableError
-from chatstore.models import Kind, Side
+from chatstore.models import Kind, Side, utc_now
 from chatstore.routing import Sides
 from chatstore.settings import Settings
 from chatstore.testing import MemoryChat, MemoryDocuments, MemoryProgress
@@ -155,3 +155,16 @@ def memory(monkeypatch):
     backends = MemoryBackends()
     monkeypatch.setattr("chatstore.backends.Backends", backends)
     return backends
+
+
+@pytest.fixture
+def flag_file(program):
+    path = program.folder / "flags.json"
+    program.set(CHATSTORE_FLAG_FILE=path)
+    return path
+
+
+@pytest.fixture
+def verified(memory, flag_file):
+    memory.remember(journal_open=True, backfilled_at=utc_now(), verified_at=utc_now())
+    return memory

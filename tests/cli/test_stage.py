@@ -2,31 +2,13 @@
 
 import asyncio
 import json
-import subprocess
 from dataclasses import replace
 
 import pytest
 
-from chatstore.cli.flags import flag_file_held, read_flag, write_flag
-from chatstore.models import Kind, Mark, Side, Stage, utc_now
-from chatstore.routing import FLAGS
+from chatstore.models import Kind, Mark, Side, Stage
 from chatstore.routing.flagfile import Share, StageFlag, parse_flags
-from chatstore.settings import load_settings
 from chatstore.testing import MemoryChat
-from tests.cli.conftest import ended
-
-
-@pytest.fixture
-def flag_file(program):
-    path = program.folder / "flags.json"
-    program.set(CHATSTORE_FLAG_FILE=path)
-    return path
-
-
-@pytest.fixture
-def verified(memory, flag_file):
-    memory.remember(journal_open=True, backfilled_at=utc_now(), verified_at=utc_now())
-    return memory
 
 
 def chat_flag(path):
@@ -219,41 +201,3 @@ def test_closing_the_way_back_is_asked_about(program, verified, flag_file, answe
 def test_wrong_use_is_refused(program, verified, flag_file, arguments):
     assert program("stage", *arguments).status == 2
     assert not flag_file.exists()
-
-
-def test_the_file_keeps_its_mode_and_what_others_wrote_and_a_link_stays_a_link(program, verified, flag_file):
-    real = program.folder / "real.json"
-    real.write_text(json.dumps({"flags": {"theirs": {"state": "ENABLED"}}}))
-    real.chmod(0o640)
-    flag_file.symlink_to(real)
-    assert program("stage", "chat", "shadow").status == 0
-    assert flag_file.is_symlink()
-    assert real.stat().st_mode & 0o777 == 0o640
-    assert set(json.loads(real.read_text())["flags"]) == {"theirs", FLAGS[Kind.CHAT]}
-    assert {path.name for path in program.folder.iterdir()} == {"real.json", "flags.json", ".real.json.lock"}
-
-
-def test_two_at_once_lose_neither_change(program, stack, redis_database, flag_file):
-    program.set(**{**stack.settings.environment(), "REDIS_URL": redis_database, "CHATSTORE_FLAG_FILE": flag_file})
-    settings = load_settings()
-    with flag_file_held(settings):
-        before = read_flag(settings, Kind.CHAT) or StageFlag(default=Stage.OFF)
-        other = program.started("stage", "chat", "dualwrite", "--user", "theirs")
-        assert other.stderr.readline() == "waits for another `chatstore stage` to end\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            other.wait(1)
-        write_flag(settings, Kind.CHAT, before.for_users(Stage.DUALWRITE, ["mine"]))
-    assert ended(other).status == 0
-    assert chat_flag(flag_file).users == {"mine": Stage.DUALWRITE, "theirs": Stage.DUALWRITE}
-
-
-def test_a_file_that_cannot_be_written_or_understood_is_named(program, verified):
-    program.set(CHATSTORE_FLAG_FILE=program.folder / "nowhere" / "flags.json")
-    assert "cannot be written" in program("stage", "chat", "shadow").err
-    program.set(CHATSTORE_FLAG_FILE=program.folder)
-    assert "cannot be read" in program("stage").err
-    bad = program.folder / "bad.json"
-    bad.write_text("{")
-    program.set(CHATSTORE_FLAG_FILE=bad)
-    assert "the flag file is not JSON" in program("stage", "chat", "shadow").err
-    assert bad.read_text() == "{"
