@@ -12,6 +12,7 @@ from chatstore.errors import UnavailableError
 from chatstore.models import Backlog, Mark, NewDocument, Side, Stage, utc_now
 from chatstore.routing import chat_repairer, document_repairer
 from chatstore.testing import MemoryProgress
+from tests.leases import let_leases_run_out
 from tests.routing.pair import chat_pair, document_pair, marks_of, state_of
 
 
@@ -173,3 +174,24 @@ async def test_a_watch_rests_longer_only_where_looking_is_all_it_does(monkeypatc
     async with asyncio.timeout(5):
         assert await paused.get() == pause
     watch.cancel()
+
+
+async def test_marks_of_a_key_that_lie_far_apart_are_merged_as_one():
+    documents, _ = await document_pair(Stage.OFF)
+    documents.sides.new.atomic = False
+    for text in ("first", "second"):
+        await documents.upsert("u", [NewDocument(id=str(i), text=text, embedding=[1.0]) for i in range(1500)])
+    assert (await document_repairer(documents.sides).run()).merged == 3000
+    assert await marks_of(documents.sides) == 0
+
+
+async def test_a_mark_of_one_side_on_purpose_is_merged_with_another_on_its_key():
+    documents, flags = await document_pair(Stage.OFF)
+    await documents.upsert("u", NewDocument(id="d", text="first", embedding=[1.0]))
+    flags.set(Stage.DUALWRITE)
+    documents.sides.new.broken = True
+    await documents.upsert("u", NewDocument(id="d", text="second", embedding=[1.0]))
+    documents.sides.new.broken = False
+    await let_leases_run_out(documents.sides)
+    await document_repairer(documents.sides, one_sided=False).run()
+    assert await marks_of(documents.sides) == 0

@@ -200,7 +200,8 @@ class ChatChange:
 
     - `deleted` is the greater of both, and final: what belongs to a life that was born before it is gone, header and
       messages, also what was written on the other side after the deletion and unaware of it. A session that is created
-      again is another life, which nothing of an earlier one can reach;
+      again is another life, which nothing of an earlier one can reach. A life that has expired ends when it meets one
+      that was born later;
     - the session is the newer of both by `version`; `updated_at` and `born` are the greater of both, whichever won;
     - `cleared` is the greater of both: messages with a smaller version are gone, and stay gone;
     - a message is the newer of its states by `version`; one that has a tombstone is gone, whatever its version.

@@ -48,7 +48,7 @@ class GroupMerger(Generic[S]):
 
         Args:
             side: Whose journal holds the marks.
-            group: All marks of some keys.
+            group: Marks of some keys. All that stand on these are merged: those of a key may lie far apart.
             now: What time it is, for the leases of those who are at work.
 
         Raises:
@@ -67,7 +67,8 @@ class GroupMerger(Generic[S]):
         found = await asyncio.gather(*(journal.marks_of(user_id, keys) for user_id, keys in names.items()))
         standing = {mark.token: mark for marks in found for mark in marks}
         leased = {key_of(mark) for mark in standing.values() if mark.is_leased(now)}
-        still = [mark for mark in group if mark.token in standing]
+        due = {key_of(mark) for mark in group if mark.token in standing}
+        still = [mark for mark in standing.values() if key_of(mark) in due]
         ripe = [mark for mark in still if key_of(mark) not in leased]
         return ripe, [mark for mark in still if key_of(mark) in leased]
 

@@ -13,6 +13,7 @@ from chatstore.interfaces import ChatSide
 from chatstore.models import (
     AppendMessages,
     ChatChange,
+    CreateSession,
     DeleteMessages,
     DeleteSession,
     JsonObject,
@@ -211,19 +212,49 @@ class ChatSideSuite:
         assert await chat_side.get_session(user, here.id) == there
         assert [message.id for message in await chat_side.messages(user, here.id)] == [mine.id, "there"]
 
-    async def test_an_id_passes_to_another_user_with_the_deletion_that_freed_it(self, chat_side: ChatSide) -> None:
+    async def test_an_id_passes_to_another_user_after_the_deletion_that_freed_it(self, chat_side: ChatSide) -> None:
         user, first = await self._session(chat_side)
         deleted = first.version + 10
+        gone = ChatChange(session_id=first.id, user_id=user, session=None, deleted=deleted, cleared=deleted)
         theirs = replace(first, user_id=new_id(), version=deleted + 2, born=deleted + 2)
-        await chat_side.put(
-            [ChatChange(session_id=first.id, user_id=theirs.user_id, session=theirs, deleted=deleted, cleared=deleted)]
-        )
-        await chat_side.put(
-            [ChatChange(session_id=first.id, user_id=user, session=None, deleted=deleted, cleared=deleted)]
-        )
+        await chat_side.put([gone])
+        await chat_side.put([replace(gone, user_id=theirs.user_id, session=theirs)])
+        await chat_side.put([gone])
         assert await chat_side.get_session(theirs.user_id, first.id) == theirs
         with pytest.raises(NotFoundError):
             await chat_side.get_session(user, first.id)
+
+    async def test_a_deletion_by_another_user_takes_nothing(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        [kept] = await chat_side.append(user, session.id, turns("kept"))
+        deleted = kept.version + 10
+        theirs = ChatChange(session_id=session.id, user_id=new_id(), session=None, deleted=deleted, cleared=deleted)
+        with pytest.raises(ConflictError):
+            await chat_side.put([theirs])
+        assert await chat_side.messages(user, session.id) == [kept]
+
+    async def test_a_life_that_expired_is_not_met_again_in_the_next_one(self, chat_side: ChatSide) -> None:
+        user, name = new_id(), new_id()
+        soon = utc_now() + timedelta(seconds=0.3)
+        first = replace(self._foreign(user, name, version=11), expires_at=soon, born=11)
+        late = self._foreign_message(first, id="late", version=1_000_000)
+        expiring = ChatChange(session_id=name, user_id=user, session=first, messages=(late,))
+        await chat_side.put([expiring])
+        assert len(await chat_side.messages(user, name)) == 1
+        await asyncio.sleep(0.4)
+        second = self._foreign(user, name, title="second", version=21)
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=replace(second, born=21))])
+        await chat_side.put([expiring])
+        assert (await chat_side.get_session(user, name)).title == "second"
+        assert await chat_side.messages(user, name) == []
+
+    async def test_the_end_of_a_life_that_expired_elsewhere_is_written_down(self, chat_side: ChatSide) -> None:
+        user, name = new_id(), new_id()
+        past = replace(self._foreign(user, name, version=11), expires_at=EARLY, born=11)
+        await chat_side.put([ChatChange(session_id=name, user_id=user, session=past)])
+        written = await chat_side.write(CreateSession(user_id=user, session_id=name))
+        assert written.change is not None
+        assert written.change.deleted > 11
 
     async def test_versions_grow_though_the_clock_of_the_other_side_is_ahead(self, chat_side: ChatSide) -> None:
         user, name = new_id(), new_id()

@@ -210,9 +210,9 @@ class MemoryChat(ChatSide):
     async def put(self, changes: Sequence[ChatChange]) -> None:
         for change in changes:
             state = self._state(change.session_id, change.user_id)
-            if _is_taken(state, change):
+            if self._is_taken(state, change):
                 raise ConflictError(f"the session id {change.session_id!r} is taken by another user")
-            state.join(change)
+            state.join(change, self._now())
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
         return self._state_of(user_id, session_id).alive()
@@ -273,6 +273,13 @@ class MemoryChat(ChatSide):
     async def close(self) -> None:
         pass
 
+    def _is_taken(self, state: SessionState, change: ChatChange) -> bool:
+        """Return whether a change would touch another user's session: replace it, or delete it."""
+        held, now = state.session, self._now()
+        if held is None or held.user_id == change.user_id or state.has_expired_before(change, now):
+            return False
+        return held.born < change.deleted or state.is_reached_by(change, now)
+
     def _visible(self, state: SessionState) -> Session | None:
         session = state.session
         expired = session is not None and session.expires_at is not None and session.expires_at <= self._now()
@@ -291,16 +298,6 @@ class MemoryChat(ChatSide):
     def _next(self, state: SessionState) -> int:
         state.last = next_version(state.last, to_micros(self._now()), self.side)
         return state.last
-
-
-def _is_taken(state: SessionState, change: ChatChange) -> bool:
-    held, given, deleted = state.session, change.session, max(state.deleted, change.deleted)
-    return (
-        held is not None
-        and given is not None
-        and min(held.born, given.born) >= deleted
-        and held.user_id != given.user_id
-    )
 
 
 def _is_there(state: SessionState, message: NewMessage) -> bool:

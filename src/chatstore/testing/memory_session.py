@@ -44,11 +44,13 @@ class SessionState:
         session = self.alive()
         self.session = replace(session, updated_at=max(session.updated_at, at))
 
-    def join(self, change: ChatChange) -> None:
+    def join(self, change: ChatChange, now: datetime) -> None:
         """Join a change into the state."""
         self.end_lives_before(change.deleted)
         self.cleared = max(self.cleared, change.cleared)
-        if change.session is not None and change.session.born >= self.deleted:
+        if change.session is not None and self.is_reached_by(change, now):
+            if self.has_expired_before(change, now):
+                self._end()
             self._join_session(change.session)
             self.bury(change.tombstones)
             for message in change.messages:
@@ -73,9 +75,24 @@ class SessionState:
         """Note a deletion of the session: what was born before it is gone."""
         self.deleted = max(self.deleted, deleted)
         if self.session is not None and self.session.born < self.deleted:
-            self.session = None
-            self.messages.clear()
-            self.tombstones.clear()
+            self._end()
+
+    def is_reached_by(self, change: ChatChange, now: datetime) -> bool:
+        """Return whether a change is of a life that is neither deleted nor expired before the one that is here."""
+        given, held = change.session, self.session
+        if given is None or given.born < max(self.deleted, change.deleted):
+            return False
+        return held is None or given.born >= held.born or not _has_expired(given, now)
+
+    def has_expired_before(self, change: ChatChange, now: datetime) -> bool:
+        """Return whether the life that is here has expired, and a change is of a later one."""
+        given, held = change.session, self.session
+        return given is not None and held is not None and held.born < given.born and _has_expired(held, now)
+
+    def _end(self) -> None:
+        self.session = None
+        self.messages.clear()
+        self.tombstones.clear()
 
     def bury(self, tombstones: Iterable[MessageTombstone]) -> None:
         """Note that messages were deleted; `sweep` takes them away."""
@@ -113,3 +130,7 @@ class SessionState:
             self.change(messages[:_PART], tombstones),
             *(self.change(messages[start : start + _PART]) for start in rest),
         ]
+
+
+def _has_expired(session: Session, now: datetime) -> bool:
+    return session.expires_at is not None and session.expires_at <= now

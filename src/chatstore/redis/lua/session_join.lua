@@ -22,12 +22,18 @@ for i = 1, #messages do
   placed[i] = { position = tonumber(take()), version = tonumber(take()) }
 end
 
+local function has_expired()
+  return incoming.expires ~= '' and tonumber(incoming.expires) <= clock()
+end
+
 -- Joins the header of a life that no deletion reaches; returns whether the session is there afterwards.
 local function join_session(state)
   local held = state.header and state.version or nil
   local wins = incoming.version > (held or 0)
-  if wins and incoming.expires ~= '' and tonumber(incoming.expires) <= clock() then
+  if wins and has_expired() then
     end_life(state)
+    -- Known, so that the deletion is written down when the id is used again.
+    state.version, state.born = incoming.version, incoming.born
     return false
   end
   local updated = held and later(state.updated, incoming.updated) or incoming.updated
@@ -117,12 +123,14 @@ local state, wrong = open()
 if wrong then
   return wrong
 end
-deleted = math.max(state.deleted, deleted)
-local lives = state.header and state.born >= deleted
-local arrives = incoming and incoming.born >= deleted
-if lives and arrives and state.user ~= user then
+local arrives = incoming
+  and incoming.born >= math.max(state.deleted, deleted)
+  and (incoming.born >= state.born or not has_expired())
+-- What would replace or delete another user's session must not.
+if state.header and state.user ~= user and (arrives or state.born < deleted) then
   return { 'conflict', 'taken', '' }
 end
+deleted = math.max(state.deleted, deleted)
 local taken = arrives and taken_by_another()
 if taken then
   return { 'conflict', 'other content', taken }
@@ -139,7 +147,9 @@ for _, place in ipairs(placed) do
   state.last = math.max(state.last, place.version)
 end
 state.last = math.max(state.last, deleted, cleared, incoming and incoming.version or 0)
-if state.born < deleted then
+-- A life that expired, or whose header another program removed, ends when it meets one that was born later.
+local vanished = not state.header and arrives and state.born < incoming.born
+if state.born < deleted or vanished then
   end_life(state)
 end
 local anew = sweep(state)

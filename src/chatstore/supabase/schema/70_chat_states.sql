@@ -9,6 +9,7 @@ declare
   ids text[];
   swept text[];
   ended text[];
+  expired text[];
   arriving text[];
   taken text;
 begin
@@ -23,15 +24,42 @@ begin
   on conflict do nothing;
   perform from chatstore.session_states state where state.session_id = any (ids) order by state.session_id for update;
 
+  -- What belongs to a life that was born before the newest deletion is passed over, and so is one that has expired before
+  -- the one that is here was born.
+  arriving := array(
+    select new.id
+    from jsonb_to_recordset(given -> 'sessions')
+      as new (id text, born bigint, deleted bigint, expires_at timestamptz)
+    join chatstore.session_states state
+      on state.session_id = new.id and new.born >= greatest(state.deleted, new.deleted)
+    left join public.sessions s on s.id = new.id
+    where s.id is null or new.born >= s.born or new.expires_at is null or new.expires_at > now()
+  );
+  expired := array(
+    select s.id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, born bigint)
+    join public.sessions s on s.id = new.id and s.born < new.born and s.expires_at <= now()
+    where new.id = any (arriving)
+  );
+  -- What would replace or delete another user's session must not.
+  select s.id into taken
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, user_id text, deleted bigint)
+  join public.sessions s on s.id = new.id and s.user_id <> new.user_id
+  where (new.id = any (arriving) or s.born < new.deleted) and s.id <> all (expired)
+  limit 1;
+  if taken is not null then
+    raise exception 'the session id is taken by another user' using errcode = 'PT409', detail = taken;
+  end if;
+
   swept := array(
     select state.session_id
     from jsonb_to_recordset(given -> 'sessions') as new (id text, cleared bigint)
     join chatstore.session_states state on state.session_id = new.id and state.cleared < new.cleared
   );
   ended := array(
-    select state.session_id
+    select s.id
     from jsonb_to_recordset(given -> 'sessions') as new (id text, deleted bigint)
-    join chatstore.session_states state on state.session_id = new.id and state.deleted < new.deleted
+    join public.sessions s on s.id = new.id and s.born < new.deleted
   );
   update chatstore.session_states state
   set
@@ -40,26 +68,8 @@ begin
     cleared = greatest(state.cleared, new.cleared)
   from jsonb_to_recordset(given -> 'sessions') as new (id text, last bigint, deleted bigint, cleared bigint)
   where state.session_id = new.id;
-  delete from public.sessions s
-  using chatstore.session_states state
-  where s.id = any (ended) and state.session_id = s.id and s.born < state.deleted;
-  delete from chatstore.tombstones t
-  where t.session_id = any (ended) and not exists (select from public.sessions s where s.id = t.session_id);
-
-  -- What belongs to a life that was born before the newest deletion is passed over.
-  arriving := array(
-    select new.id
-    from jsonb_to_recordset(given -> 'sessions') as new (id text, born bigint)
-    join chatstore.session_states state on state.session_id = new.id and new.born >= state.deleted
-  );
-  select s.id into taken
-  from jsonb_to_recordset(given -> 'sessions') as new (id text, user_id text)
-  join public.sessions s on s.id = new.id and s.user_id <> new.user_id
-  where new.id = any (arriving)
-  limit 1;
-  if taken is not null then
-    raise exception 'the session id is taken by another user' using errcode = 'PT409', detail = taken;
-  end if;
+  delete from public.sessions s where s.id = any (ended || expired);
+  delete from chatstore.tombstones t where t.session_id = any (ended || expired);
 
   insert into public.sessions as s (
     id, user_id, title, metadata, created_at, updated_at, expires_at, version, born, extra
