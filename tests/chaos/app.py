@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 from openfeature import api
 
@@ -53,16 +54,26 @@ class Place:
 
 
 @contextmanager
+def short_leases():
+    """Leases that a test can wait for."""
+    with (
+        patch.object(documents, "LEASE", LEASE),
+        patch.object(merge, "ANNOUNCEMENT", LEASE),
+        patch.object(exclusion, "LEASE", JOIN_LEASE),
+    ):
+        yield
+
+
+@contextmanager
 def _process(place, name):
     """What every process begins with: its settings, its log, and leases that a test can wait for."""
     os.environ.update(place.environment)
     sys.stdout = sys.stderr = (place.folder / f"{name}.log").open("w", buffering=1)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, force=True, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    documents.LEASE = merge.ANNOUNCEMENT = LEASE
-    exclusion.LEASE = JOIN_LEASE
     try:
-        yield
+        with short_leases():
+            yield
     except BaseException:
         logger.exception("the process ends")
         sys.stderr.flush()

@@ -14,15 +14,15 @@ from redis import Redis
 from chatstore.backends import Backends
 from chatstore.migration import verify_chat, verify_documents
 from chatstore.migration.patience import Patience
-from chatstore.models import Kind, Side, Stage
+from chatstore.models import Kind, Stage
 from chatstore.routing import chat_repairer, document_repairer
-from chatstore.settings import load_settings
 from demo import legacy
 from demo.check import BEFORE, judge, too_little
 from demo.ledger import Call, Outcome, What, read_ledger
 from demo.readings import read_chroma, read_postgres, read_redis
 from tests.chaos import app, plan
 from tests.chaos.fleet import Fleet
+from tests.chaos.stacks import settings_for
 from tests.chaos.stages import StageFile
 from tests.chaos.users import WRITES
 
@@ -55,16 +55,6 @@ class Storm:
     def say(self, what):
         """Tell the run's story: it is shown when a test fails."""
         print(f"{time.monotonic() - self._began:6.1f} s  {what}")
-
-    def settings(self):
-        given = self._stack.settings
-        return load_settings(
-            _env_file=None,
-            redis_url=given.redis_url,
-            supabase_url=given.supabase_url,
-            supabase_secret_key=given.supabase_secret_key,
-            chroma_url=given.chroma_url,
-        )
 
     # What was there before
 
@@ -160,10 +150,15 @@ class Storm:
 
     # What must have come of it
 
+    async def problems(self, least):
+        """Copy and merge what is left, and return what is wrong then, or was done less often than `least`."""
+        await self.settle()
+        return [*self.judge(), *await self.verify(), *self.too_little(least)]
+
     async def verify(self):
         """Return the differences that chatstore itself finds."""
         self.say("verify")
-        async with Backends(self.settings()) as backends:
+        async with Backends(settings_for(self._stack)) as backends:
             found = []
             for kind, sides, check, repairer in (
                 (Kind.CHAT, await backends.chat_sides(), verify_chat, chat_repairer),
@@ -177,12 +172,17 @@ class Storm:
     async def settle(self):
         """Copy and merge until no mark is left."""
         self.say("settle")
-        await app.backfill(self.settings(), Patience(first=0.1, longest=0.5, limit=30))
-        async with Backends(self.settings()) as backends:
+        with app.short_leases():
+            await app.backfill(settings_for(self._stack), Patience(first=0.1, longest=0.5, limit=30))
+            await self._repair()
+        self.say("settled")
+
+    async def _repair(self):
+        async with Backends(settings_for(self._stack)) as backends:
             chat, documents = await backends.chat_sides(), await backends.document_sides()
             async with asyncio.timeout(REPAIRED_WITHIN):
                 for sides, repairer in ((chat, chat_repairer), (documents, document_repairer)):
-                    while any([(await sides[side].journal.backlog()).marks for side in Side]):
+                    while (await sides.backlog()).marks:
                         await repairer(sides).run()
                         await asyncio.sleep(0.2)  # for leases to end, which nobody announces
 

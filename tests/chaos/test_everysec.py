@@ -8,18 +8,15 @@ synced. So the append-only file is cut where it was synced last.
 import asyncio
 import os
 
-import pytest
 from redis.asyncio import Redis
 
 import chatstore
 from chatstore.backends import Backends
 from chatstore.cli.kinds import open_kinds
-from chatstore.local import LocalStack
 from chatstore.models import Embedding, NewDocument, NewMessage, Side, Stage, utc_now
-from chatstore.settings import load_settings
-from chatstore.supabase.schema import schema_sql
 from demo.digest import digest
 from demo.readings import read_chroma, read_postgres, read_redis
+from tests.chaos.stacks import settings_for
 from tests.flags import Flags
 
 USER = "u"
@@ -58,28 +55,12 @@ DIFFERENT = {
 """What `verify` names, after all of it is forgotten; a session that is missing stands for its messages."""
 
 
-@pytest.fixture
-def stack(new_data_folder):
-    """A stack of the test's own, with Valkey as most have it."""
-    with_everysec = LocalStack(new_data_folder())
-    with_everysec.start(schema_sql())
-    yield with_everysec
-    with_everysec.stop()
-
-
 class Scene:
     """An app at one stage, what it writes, and an operator."""
 
     def __init__(self, stack):
-        given = stack.settings
         self._stack = stack
-        self._settings = load_settings(
-            _env_file=None,
-            redis_url=given.redis_url,
-            supabase_url=given.supabase_url,
-            supabase_secret_key=given.supabase_secret_key,
-            chroma_url=given.chroma_url,
-        )
+        self._settings = settings_for(stack)
 
     async def app(self, stage, *writes):
         """Open the app, let it write, and close it in order."""
@@ -161,8 +142,8 @@ def document(name, text):
     return NewDocument(text, id=name, title=text, embedding=VECTOR)
 
 
-async def test_what_redis_forgot_at_dualwrite_is_found_and_brought_back(stack):
-    scene = Scene(stack)
+async def test_what_redis_forgot_at_dualwrite_is_found_and_brought_back(own_stack):
+    scene = Scene(own_stack)
     await scene.app(Stage.DUALWRITE, before)
     size = await scene.synced()
     await scene.app(Stage.DUALWRITE, after)
@@ -176,8 +157,8 @@ async def test_what_redis_forgot_at_dualwrite_is_found_and_brought_back(stack):
     assert await scene.differences() == set()
 
 
-async def test_what_a_repair_brought_to_redis_and_redis_forgot_is_found_and_brought_back(stack):
-    scene = Scene(stack)
+async def test_what_a_repair_brought_to_redis_and_redis_forgot_is_found_and_brought_back(own_stack):
+    scene = Scene(own_stack)
     await scene.app(Stage.DUALWRITE, before)
     await scene.app(Stage.COMPLETE, after)
     size = await scene.synced()
@@ -191,8 +172,8 @@ async def test_what_a_repair_brought_to_redis_and_redis_forgot_is_found_and_brou
     assert scene.old() == scene.new() == AFTER
 
 
-async def test_what_only_redis_had_and_forgot_is_lost_and_both_sides_agree_on_that(stack):
-    scene = Scene(stack)
+async def test_what_only_redis_had_and_forgot_is_lost_and_both_sides_agree_on_that(own_stack):
+    scene = Scene(own_stack)
     await scene.app(Stage.DUALWRITE, before)
     size = await scene.synced()
     await scene.app(Stage.OFF, after)
