@@ -2,15 +2,26 @@
 
 import asyncio
 import logging
+from datetime import timedelta
 
 import pytest
 
-from chatstore.errors import InvalidRecordError, NotFoundError, UnavailableError
-from chatstore.models import NewDocument, NewMessage, Stage
-from chatstore.routing import chat_repairer, document_repairer
-from chatstore.testing import MemoryProgress
+from chatstore.errors import BusyError, InvalidRecordError, NotFoundError, UnavailableError
+from chatstore.models import DocumentChange, DocumentKey, Mark, NewDocument, NewMessage, Side, Stage, utc_now
+from chatstore.routing import Sides, chat_repairer, document_repairer, document_replicator
+from chatstore.routing.documents import LEASE
+from chatstore.routing.replication import Handover
+from chatstore.testing import MemoryDocuments, MemoryProgress
 from chatstore.testing.samples import EAST
-from tests.routing.pair import chat_pair, contents, document_pair, marks_of, neither_side_takes_puts, state_of
+from tests.routing.pair import (
+    BreakableDocuments,
+    chat_pair,
+    contents,
+    document_pair,
+    marks_of,
+    neither_side_takes_puts,
+    state_of,
+)
 
 
 @pytest.mark.parametrize("stage", list(Stage))
@@ -178,3 +189,97 @@ async def test_a_refused_record_does_not_hold_a_batch_up_on_a_side_that_hangs():
     assert len(tried) <= 4, "each of them was waited for"
     assert counts.left + counts.dropped == 20
     chat.sides.new.put = put
+
+
+def two_step_sides():
+    """The new one compares and writes in two steps."""
+    sides = Sides(MemoryDocuments(Side.OLD), BreakableDocuments(Side.NEW))
+    sides.new.atomic = False
+    return sides
+
+
+async def written(sides, name, lease=LEASE):
+    """Mark a deletion in the old side's journal; return what is left to do on the new one."""
+    now = utc_now()
+    mark = Mark(key=name, user_id="u", side=Side.OLD, op="upsert", at=now, lease_until=now + lease)
+    await sides.old.journal.add([mark])
+    key = DocumentKey("u", name)
+    return Handover(Side.NEW, (DocumentChange(key=key, document=None, deleted=2),), (mark,))
+
+
+async def held_of(side, *names):
+    """Those of some documents of which a side knows that they were deleted."""
+    page = await side.changes([DocumentKey("u", name) for name in names])
+    return {change.key.id for change in page.changes}
+
+
+async def marked(sides):
+    return {mark.key for mark in await sides.old.journal.marks(limit=100)}
+
+
+@pytest.mark.parametrize("inline", [False, True])
+async def test_what_might_arrive_after_its_lease_is_left_to_the_repairer(inline):
+    sides = two_step_sides()
+    replicator = document_replicator(sides, inline=inline)
+    await replicator.hand_over(await written(sides, "soon over", lease=timedelta(seconds=12)))
+    await replicator.hand_over(await written(sides, "in time"))
+    await replicator.drain()
+    assert await held_of(sides.new, "soon over", "in time") == {"in time"}
+    assert await marked(sides) == {"soon over"}
+    assert (replicator.counts.written, replicator.counts.dropped, replicator.counts.missed) == (1, 1, 1)
+    await replicator.close()
+
+
+async def test_what_waited_for_too_long_is_left_to_the_repairer(monkeypatch):
+    sides = two_step_sides()
+    replicator = document_replicator(sides)
+    sides.new.hold = asyncio.Event()
+    await replicator.hand_over(await written(sides, "first"))
+    await sides.new.held.wait()
+    await replicator.hand_over(await written(sides, "waits"))
+    monkeypatch.setattr("chatstore.routing.replication.utc_now", lambda: utc_now() + timedelta(seconds=31))
+    sides.new.hold.set()
+    await replicator.drain()
+    assert await held_of(sides.new, "first", "waits") == {"first"}
+    assert await marked(sides) == {"waits"}
+    await replicator.close()
+
+
+def busy_with(side, *names):
+    """Have a side's puts find others at work on some documents, and join the rest."""
+    put, tried = side.put, []
+
+    async def join_the_idle(changes):
+        tried.append([change.key.id for change in changes])
+        await put([change for change in changes if change.key.id not in names])
+        if any(change.key.id in names for change in changes):
+            raise BusyError("others are at work on it (by the test's order)")
+
+    side.put = join_the_idle
+    return tried
+
+
+async def test_a_busy_document_is_not_taken_for_a_second_side_that_is_down():
+    sides = two_step_sides()
+    replicator = document_replicator(sides, inline=True)
+    busy_with(sides.new, "busy")
+    for _ in range(replicator._patience):
+        await replicator.hand_over(await written(sides, "busy"))
+    await replicator.hand_over(await written(sides, "idle"))
+    counts = replicator.counts
+    assert (counts.written, counts.left, counts.dropped) == (1, replicator._patience, 0)
+    assert await marked(sides) == {"busy"}
+    await replicator.close()
+
+
+async def test_a_busy_document_leaves_no_other_of_its_batch_behind():
+    sides = two_step_sides()
+    replicator = document_replicator(sides)
+    tried = busy_with(sides.new, "busy")
+    for name in ("one", "busy", "two"):
+        await replicator.hand_over(await written(sides, name))
+    await replicator.drain()
+    assert tried == [["one", "busy", "two"], ["one"], ["busy"], ["two"]]
+    assert await marked(sides) == {"busy"}
+    assert (replicator.counts.written, replicator.counts.left) == (2, 1)
+    await replicator.close()

@@ -11,10 +11,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Generic, TypeVar
 
-from chatstore.errors import ChatStoreError, ConflictError, InvalidRecordError
-from chatstore.models import ChatChange, DocumentChange, Mark, Side
+from chatstore.errors import BusyError, ChatStoreError, ConflictError, InvalidRecordError
+from chatstore.models import ChatChange, DocumentChange, Mark, Side, utc_now
 from chatstore.routing.missed import Missed, Standing
 
 logger = logging.getLogger("chatstore.routing")
@@ -41,7 +42,8 @@ class ReplicationCounts:
         written: Written.
         left: Not written, because of an error or the deadline: marked.
         contested: How many marks of what was written are still there, because others were at work on their keys.
-        dropped: Not even tried, because the queue was full or the second side is down: marked.
+        dropped: Not even tried, because the queue was full, the second side is down, or a lease would have ended before
+            the put: marked.
         waiting: Still to be done.
         missed: How many keys of what was left or dropped are not known to be merged yet; at 0 the second side has all
             that this process wrote.
@@ -71,6 +73,8 @@ class Replicator(Generic[C]):
         inline: Do each handover before `hand_over` returns: slower for the app, and never behind.
         patience: After this many failures in a row the second side counts as down and is left alone for `rest` seconds.
         rest: See `patience`.
+        put_takes: What one put may take at the most, with all that arrives of it: a handover is dropped if the lease of
+            one of its marks, where they have any, ends sooner.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Replicator(Generic[C]):
         inline: bool = False,
         patience: int = 3,
         rest: float = 2.0,
+        put_takes: timedelta = timedelta(0),
     ) -> None:
         self._counts = ReplicationCounts()
         self._put = put
@@ -97,6 +102,7 @@ class Replicator(Generic[C]):
         self._inline = inline
         self._patience = patience
         self._rest = rest
+        self._put_takes = put_takes
         self._queue: asyncio.Queue[Handover[C]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._failures = dict.fromkeys(Side, 0)
@@ -167,14 +173,22 @@ class Replicator(Generic[C]):
             part = [handover for handover in batch if handover.target is side]
             if part and self._is_down(side):
                 self._drop(side, part)
-            elif part:
-                await self._do_on(side, part)
+            elif due := self._in_time(side, part):
+                await self._do_on(side, due)
+
+    def _in_time(self, side: Side, part: Sequence[Handover[C]]) -> list[Handover[C]]:
+        """Drop what may arrive after its lease: by then others may have merged it, and cleared its mark."""
+        end = utc_now() + self._put_takes
+        late = [any(mark.lease_until and not mark.is_leased(end) for mark in handover.marks) for handover in part]
+        if any(late):
+            self._drop(side, [handover for handover, is_late in zip(part, late, strict=True) if is_late])
+        return [handover for handover, is_late in zip(part, late, strict=True) if not is_late]
 
     async def _do_on(self, side: Side, part: Sequence[Handover[C]]) -> None:
         try:
             async with asyncio.timeout(self._deadline):
                 await self._put(side, [change for handover in part for change in handover.changes])
-        except (ConflictError, InvalidRecordError) as error:
+        except (BusyError, ConflictError, InvalidRecordError) as error:
             await self._singly(side, part, error)
         except (ChatStoreError, TimeoutError) as error:
             self._failed(side, part, error)
@@ -198,10 +212,11 @@ class Replicator(Generic[C]):
         self._contested = list(left)[-_CONTESTED:]
 
     async def _singly(self, side: Side, part: Sequence[Handover[C]], error: ChatStoreError) -> None:
-        """One record of a batch was refused: the others must not wait for the repairer because of it."""
+        """Some of a batch were refused, or are busy: the others must not wait for the repairer because of them."""
         if len(part) == 1:
             self._leave(side, part)
-            logger.warning("the %s side refused %s: %s", side, part[0].marks[0].op, error)
+            level = logging.INFO if isinstance(error, BusyError) else logging.WARNING
+            logger.log(level, "the %s side did not take %s: %s", side, part[0].marks[0].op, error)
             return
         for handover in part:
             await self._do([handover])
