@@ -233,7 +233,12 @@ proctype Writer(byte w) {
 
 new_first:
 #ifndef NO_EXCLUSION
-  atomic { !(late & BIT(w)) && !(joining & ~late) }
+  if
+  :: atomic { !(late & BIT(w)) && !(joining & ~late) }
+  :: atomic { !(late & BIT(w)) && joining & ~late; printf("writer %d: waits in vain\n", w) }
+    atomic { !(late & BIT(w)); clear(w, NEW, BIT(w)) }
+    goto over
+  fi;
 #endif
   atomic {
     !(late & BIT(w));

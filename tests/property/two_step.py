@@ -4,7 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from chatstore.chroma.exclusion import Exclusion, WorkUnderWay
-from chatstore.models import Side, new_token
+from chatstore.errors import BusyError
+from chatstore.models import Side, UpsertDocuments, new_token
 from chatstore.testing import MemoryDocuments, MemoryJournal
 
 
@@ -43,11 +44,11 @@ class SteppingWork(WorkUnderWay):
         await asyncio.sleep(0)
         return found
 
-    async def announce(self, user_ids, until):
+    async def announce(self, documents, until):
         await asyncio.sleep(0)
-        [user_id] = user_ids
+        [(user_id, ids)] = documents.items()
         name = new_token()
-        self._until[name] = (user_id, until)
+        self._until[name] = (user_id, set(ids), until)
         await asyncio.sleep(0)
         return [name]
 
@@ -57,11 +58,11 @@ class SteppingWork(WorkUnderWay):
             del self._until[name]
         await asyncio.sleep(0)
 
-    async def joins_until(self, user_id):
+    async def joins_until(self, user_id, *ids):
         await asyncio.sleep(0)
-        found = max((until for owner, until in self._until.values() if owner == user_id), default=None)
+        times = [until for owner, named, until in self._until.values() if owner == user_id and named & set(ids)]
         await asyncio.sleep(0)
-        return found
+        return max(times, default=None)
 
 
 class TwoStepDocuments(MemoryDocuments):
@@ -80,10 +81,15 @@ class TwoStepDocuments(MemoryDocuments):
 
     async def write(self, command, marks=()):
         await self.journal.add(marks)
-        async with self.exclusion().writing(command.user_id, (), marked=bool(marks)):
-            before = dict(self._states)
-            await asyncio.sleep(0)
-            written = await self._apart(before, lambda apart: apart.write(command))
+        ids = [new.id for new in command.documents] if isinstance(command, UpsertDocuments) else command.ids
+        try:
+            async with self.exclusion().writing(command.user_id, ids, marked=bool(marks)):
+                before = dict(self._states)
+                await asyncio.sleep(0)
+                written = await self._apart(before, lambda apart: apart.write(command))
+        except BusyError:
+            await self.journal.clear(marks)
+            raise
         await asyncio.sleep(0)
         return written
 

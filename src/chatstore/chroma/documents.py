@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from chatstore.chroma.client import ChromaClient
@@ -18,7 +19,7 @@ from chatstore.chroma.scan import collection_names, scan
 from chatstore.chroma.versions import Clock
 from chatstore.chroma.walk import Place
 from chatstore.chroma.work import ChromaWork
-from chatstore.errors import UnavailableError
+from chatstore.errors import BusyError, ChatStoreError, UnavailableError
 from chatstore.interfaces import DocumentSide, Embedder
 from chatstore.models import (
     DeleteDocuments,
@@ -48,9 +49,9 @@ class ChromaDocuments(DocumentSide):
     """A `DocumentSide` in Chroma.
 
     Chroma has no transactions and no conditional write: `atomic` is False, and all marks are made before the write that
-    they are for. A write with marks and a `put` of the same document are kept apart (see `exclusion`). A deletion is
-    kept in the collection `chatstore_tombstones`. Documents past their `expires_at` are seen by the migration only;
-    nothing removes them.
+    they are for. A write with marks and a `put` of the same document are kept apart (see `exclusion`): a write that
+    waits for puts in vain ends with `BusyError`, without an effect. A deletion is kept in the collection
+    `chatstore_tombstones`. Documents past their `expires_at` are seen by the migration only; nothing removes them.
 
     Args:
         client: The database. It stays open when this is closed.
@@ -80,8 +81,14 @@ class ChromaDocuments(DocumentSide):
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
         await self.journal.add(marks)
         ids = [new.id for new in command.documents] if isinstance(command, UpsertDocuments) else command.ids
-        async with self._exclusion.writing(command.user_id, ids, marked=bool(marks)):
-            return await (self._upsert(command) if isinstance(command, UpsertDocuments) else self._delete(command))
+        try:
+            async with self._exclusion.writing(command.user_id, ids, marked=bool(marks)):
+                return await (self._upsert(command) if isinstance(command, UpsertDocuments) else self._delete(command))
+        except BusyError:
+            # Nothing was written. A mark that cannot be cleared costs a merge, and does no harm.
+            with suppress(ChatStoreError):
+                await self.journal.clear(marks)
+            raise
 
     async def _upsert(self, command: UpsertDocuments) -> DocumentsWritten:
         held = await self._holdings.held([DocumentKey(command.user_id, new.id) for new in command.documents])

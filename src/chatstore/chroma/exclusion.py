@@ -4,8 +4,8 @@ Both are a look and then a write. A join that looked before a write would put an
 write went to this side alone, nobody could bring it back. So nobody joins while somebody writes: a writer makes his
 marks and then waits for the joins that are announced; a join is announced and then keeps away from what a writer at
 work has marked. Whichever of the two comes second sees the first (Dekker's argument), and it is always the join that
-gives way, so nobody waits in a circle. Marks and announcements of the dead end with their leases. Within one process,
-whoever is at work on a document has its turn besides.
+gives way, so nobody waits in a circle. Marks and announcements of the dead end with their leases, and a writer does not
+wait that long: his own lease runs meanwhile. Within one process, whoever is at work on a document has its turn besides.
 
 Two writers at once are not kept apart: the later one overwrites the other, as in any store. Nor are two joins: what one
 of them undoes is still on the side that it came from, and marked there.
@@ -15,21 +15,28 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from chatstore.chroma.turns import Turns
-from chatstore.errors import BusyError, ConflictError, InvalidRecordError
+from chatstore.errors import BusyError, ChatStoreError, ConflictError, InvalidRecordError
 from chatstore.models import DeleteDocuments, DocumentChange, DocumentKey, Mark, UpsertDocuments, utc_now
 
 Join: TypeAlias = Callable[[Sequence[DocumentChange]], Awaitable[None]]
 
 LEASE = timedelta(seconds=20)
-"""For how long an announced join keeps writers waiting at the most, should it never end."""
+"""For how long an announced join keeps writers away at the most, should it never end."""
+
+PATIENCE = timedelta(seconds=5)
+"""How long a writer waits for the joins of his documents."""
+
+CHUNK = 500
+"""How many documents are joined under one announcement, which names each of them."""
 
 _PAUSE_SECONDS = 0.05
+_TAKE_BACK_SECONDS = 1.0
 _ATTEMPTS = 40
 _WRITES = frozenset({UpsertDocuments.op, DeleteDocuments.op})
 
@@ -42,16 +49,25 @@ class WorkUnderWay(ABC):
         """Return this side's marks on some documents; perhaps more."""
 
     @abstractmethod
-    async def announce(self, user_ids: Collection[str], until: datetime) -> Sequence[str]:
-        """Announce a join into some users' documents; return its names, for `withdraw`."""
+    async def announce(self, documents: Mapping[str, Collection[str]], until: datetime) -> Sequence[str]:
+        """Announce a join into documents, given as each user's ids; return its names, for `withdraw`."""
 
     @abstractmethod
     async def withdraw(self, names: Sequence[str]) -> None:
         """End an announcement."""
 
     @abstractmethod
-    async def joins_until(self, user_id: str) -> datetime | None:
-        """Return when the last announced join into a user's documents ends at the latest; None when there is none."""
+    async def joins_until(self, user_id: str, *ids: str) -> datetime | None:
+        """Return when the last join announced into any of a user's documents ends at the latest; None: there is none.
+
+        Without ids all of the user's documents are meant. Joins of others may be counted, too, if that is rare.
+        """
+
+    async def take_back(self, names: Sequence[str]) -> None:
+        """End an announcement under which nothing is done, in a second at most; if that fails, it ends by itself."""
+        with suppress(ChatStoreError, TimeoutError):
+            async with asyncio.timeout(_TAKE_BACK_SECONDS):
+                await self.withdraw(names)
 
 
 async def _pause() -> None:
@@ -81,14 +97,24 @@ class Exclusion:
 
     @asynccontextmanager
     async def writing(self, user_id: str, ids: Sequence[str], *, marked: bool) -> AsyncIterator[None]:
-        """Write some documents inside. With `marked`, the marks are made already; joins see no write without."""
+        """Write some documents inside. With `marked`, the marks are made already; joins see no write without.
+
+        Raises:
+            BusyError: They were being joined all the time. Nothing was written inside.
+        """
         async with self._turns.of(DocumentKey(user_id, document_id) for document_id in ids):
             if marked:
-                await self._joins_ended(user_id)
+                await self._joins_ended(user_id, ids)
             yield
 
-    async def _joins_ended(self, user_id: str) -> None:
-        while (until := await self._work.joins_until(user_id)) is not None and until > self._now():
+    async def _joins_ended(self, user_id: str, ids: Sequence[str]) -> None:
+        end = self._now() + PATIENCE
+        while (until := await self._work.joins_until(user_id, *ids)) is not None and until > self._now():
+            if self._now() >= end:
+                raise BusyError(
+                    f"documents of user {user_id!r} are being copied by others, for more than "
+                    f"{PATIENCE.total_seconds():.0f} s: nothing was written, write a little later"
+                )
             await self._pause()
 
     async def join(self, changes: Sequence[DocumentChange], join: Join) -> None:
@@ -105,7 +131,8 @@ class Exclusion:
             if attempts:
                 await self._pause()
             attempts += 1
-            rest = await self._in_turn(rest, join)
+            chunks = [rest[start : start + CHUNK] for start in range(0, len(rest), CHUNK)]
+            rest = [change for chunk in chunks for change in await self._in_turn(chunk, join)]
 
     async def _in_turn(self, changes: Sequence[DocumentChange], join: Join) -> list[DocumentChange]:
         # The turn comes first: a writer of this process, who has it, may be waiting for what is announced.
@@ -114,8 +141,12 @@ class Exclusion:
 
     async def _join_idle(self, changes: Sequence[DocumentChange], join: Join) -> list[DocumentChange]:
         """Join what nobody writes now; return the rest."""
-        names = await self._work.announce({change.key.user_id for change in changes}, self._now() + LEASE)
-        busy = await self._written_now([change.key for change in changes])
+        names = await self._work.announce(_by_user(changes), self._now() + LEASE)
+        try:
+            busy = await self._written_now([change.key for change in changes])
+        except (Exception, asyncio.CancelledError):
+            await self._work.take_back(names)
+            raise
         if idle := [change for change in changes if change.key not in busy]:
             try:
                 await join(idle)
@@ -133,3 +164,10 @@ class Exclusion:
             for mark in await self._work.marks_on(keys)
             if mark.op in _WRITES and mark.is_leased(now)
         }
+
+
+def _by_user(changes: Sequence[DocumentChange]) -> dict[str, list[str]]:
+    ids: dict[str, list[str]] = {}
+    for change in changes:
+        ids.setdefault(change.key.user_id, []).append(change.key.id)
+    return ids

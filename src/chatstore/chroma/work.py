@@ -2,45 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import blake2b
 
 from chatstore.chroma.collection import Collections
 from chatstore.chroma.exclusion import WorkUnderWay
 from chatstore.chroma.journal import NAME, ChromaJournal
 from chatstore.chroma.records import Record
 from chatstore.chroma.tombstones import NO_VECTOR
-from chatstore.models import DocumentKey, Mark, from_micros, new_token, to_micros
+from chatstore.models import DocumentKey, Mark, from_micros, new_token, to_micros, utc_now
 
 _JOIN = "join"
+_LONG_OVER = timedelta(hours=1)
 
 
 class ChromaWork(WorkUnderWay):
-    """One record for each join and user: few, because a batch has few users, and gone when the join has ended."""
+    """One record for each join and user: few, because a batch has few users, and gone when the join has ended.
 
-    def __init__(self, collections: Collections, journal: ChromaJournal) -> None:
+    It names the documents by four hexadecimal digits each, so that 500 stay below the 4 KB that Chroma Cloud allows
+    metadata; who writes another document with the same digits waits for nothing, which is rare. A join that died leaves
+    its record, until somebody who writes the user's documents meets it an hour later.
+    """
+
+    def __init__(
+        self, collections: Collections, journal: ChromaJournal, *, now: Callable[[], datetime] = utc_now
+    ) -> None:
         self._collection = collections.named(NAME)
         self._journal = journal
+        self._now = now
 
     async def marks_on(self, keys: Collection[DocumentKey]) -> Collection[Mark]:
         return await self._journal.standing({key.user_id for key in keys}, {key.id for key in keys})
 
-    async def announce(self, user_ids: Collection[str], until: datetime) -> Sequence[str]:
+    async def announce(self, documents: Mapping[str, Collection[str]], until: datetime) -> Sequence[str]:
         records = [
             Record(
                 id=f"{_JOIN}:{new_token()}",
-                metadata={"kind": _JOIN, "user_id": user_id, "until": to_micros(until)},
+                metadata={
+                    "kind": _JOIN,
+                    "user_id": user_id,
+                    "documents": " ".join(sorted({_digits(document_id) for document_id in ids})),
+                    "until": to_micros(until),
+                },
                 embedding=NO_VECTOR,
             )
-            for user_id in user_ids
+            for user_id, ids in documents.items()
         ]
-        await self._collection.upsert(records)
-        return [record.id for record in records]
+        names = [record.id for record in records]
+        try:
+            await self._collection.upsert(records)
+        except (Exception, asyncio.CancelledError):
+            await self.take_back(names)
+            raise
+        return names
 
     async def withdraw(self, names: Sequence[str]) -> None:
         await self._collection.delete(names)
 
-    async def joins_until(self, user_id: str) -> datetime | None:
-        announced = await self._collection.get(where={"$and": [{"kind": _JOIN}, {"user_id": user_id}]})
-        times = [until for record in announced if isinstance(until := record.metadata["until"], int)]
+    async def joins_until(self, user_id: str, *ids: str) -> datetime | None:
+        now = to_micros(self._now())
+        long_over = to_micros(self._now() - _LONG_OVER)
+        of_interest = {"$or": [{"until": {"$gt": now}}, {"until": {"$lt": long_over}}]}
+        announced = await self._collection.get(where={"$and": [{"kind": _JOIN}, {"user_id": user_id}, of_interest]})
+        if dead := [record.id for record in announced if _until(record) < long_over]:
+            await self.take_back(dead)
+        digits = {_digits(document_id) for document_id in ids}
+        times = [_until(record) for record in announced if _until(record) > now and _concerns(record, digits)]
         return from_micros(max(times)) if times else None
+
+
+def _until(record: Record) -> int:
+    until = record.metadata["until"]
+    return until if isinstance(until, int) else 0
+
+
+def _concerns(record: Record, digits: Collection[str]) -> bool:
+    named = record.metadata.get("documents")
+    # A chatstore that is older than this file announces a user's documents without naming them.
+    return not digits or not isinstance(named, str) or any(name in digits for name in named.split())
+
+
+def _digits(document_id: str) -> str:
+    return blake2b(document_id.encode(), digest_size=2).hexdigest()
