@@ -78,6 +78,12 @@ def test_the_way_back_that_was_closed_is_opened_by_two_commands_and_leads_to_off
     assert refused.status == 2
     assert "To open it again, run `chatstore migrate --back`, then `chatstore verify`" in refused.err
 
+    for arguments in (["--chat"], []):
+        behind = program("migrate", *arguments)
+        assert behind.status == 2
+        assert "Redis may be behind since the way back was closed" in behind.err
+        assert "run `chatstore migrate --back --chat`, then `chatstore verify --chat`" in behind.err
+
     differing = program("verify", "--chat")
     assert (differing.status, "next: chatstore migrate --back --chat" in differing.err) == (1, True)
     assert program("migrate", "--back", "--chat").status == 0

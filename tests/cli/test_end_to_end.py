@@ -105,8 +105,6 @@ def test_three_commands_are_the_whole_migration(program, own, client):
     assert all(status.json[kind]["state"]["verified_at"] for kind in ("chat", "documents"))
     assert program("stage", "chat", "live", "--percent", 10).status == 0
     assert program("stage", "chat", "complete").status == 0
-    assert program("stage", "chat", "complete", "--close-way-back", "--yes").status == 0
-    assert program("stage", "chat", "off").status == 2
 
     client.hset("session:bad", mapping={"userId": "u", "createdAt": b"\xff\x1b[2J"})
     client.set("document:bad", "no hash")
@@ -115,6 +113,10 @@ def test_three_commands_are_the_whole_migration(program, own, client):
     listed = program.apart("quarantine", "list")
     assert (listed.status, "session:bad" in listed.out, "\x1b" in listed.out) == (1, True, False)
     assert program.apart("verify").status == 1
+
+    assert program("stage", "chat", "complete", "--close-way-back", "--yes").status == 0
+    assert program("stage", "chat", "off").status == 2
+    assert program.apart("migrate", "--chat").status == 2
 
 
 @pytest.mark.timeout(300)

@@ -1,13 +1,15 @@
 """A backfill of documents, onto a side that joins in one step and onto one that does not."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from chatstore.migration.backfill import BackfillOptions, backfill_documents
+from chatstore.migration.checkpoint import Checkpoint
 from chatstore.migration.patience import Patience
 from chatstore.migration.reports import BackfillReport, Tally
-from chatstore.models import DeleteDocuments, DocumentKey, Mark, Side
+from chatstore.models import DeleteDocuments, DocumentKey, Mark, Side, utc_now
 from chatstore.routing import Sides, document_repairer, settle
 from tests.migration.doubles import (
     DocumentWorld,
@@ -22,7 +24,7 @@ from tests.migration.doubles import (
     upsert,
 )
 
-QUICK = BackfillOptions(batch=3, settle_seconds=0, patience=Patience(first=0.001, longest=0.01, limit=0.5))
+QUICK = BackfillOptions(batch=3, settle_seconds=0.0125, patience=Patience(first=0.001, longest=0.01, limit=0.5))
 
 
 async def filled(new: Any = None) -> DocumentWorld:
@@ -53,6 +55,40 @@ async def test_it_works_in_the_other_direction() -> None:
     await world.write(world.new, upsert("d99", "from the new side"))
     await backfill(world, source=world.new, target=world.old)
     assert await document_content(world.new) == await document_content(world.old)
+
+
+async def test_a_run_killed_in_the_pause_before_its_first_page_leaves_the_next_to_pause(monkeypatch: Any) -> None:
+    world, slept = await filled(), Slept(monkeypatch)
+    away = {"source": world.new, "target": world.old}
+    for _ in range(2):
+        slept.killed = True
+        with pytest.raises(KilledError):
+            await backfill(world, **away)
+        world.progress._lease = None  # It ran out.
+    slept.killed = False
+    await backfill(world, **away)
+    assert slept.pauses == 3
+    await world.progress.acquire("stopped", 60)
+    await world.progress.save_checkpoint("backfill new to old", Checkpoint(started_at=utc_now()).encode(), "stopped")
+    await world.progress.release("stopped")
+    await backfill(world, **away)
+    assert slept.pauses == 3, "what it goes on from was read after a pause"
+
+
+class Slept:
+    """Counts a backfill's pauses before the first page, and may kill it in one."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.pauses, self.killed = 0, False
+        self._sleep = asyncio.sleep
+        monkeypatch.setattr("chatstore.migration.backfill.asyncio.sleep", self)
+
+    async def __call__(self, seconds: float) -> None:
+        await self._sleep(seconds)
+        if seconds == QUICK.settle_seconds:
+            self.pauses += 1
+            if self.killed:
+                raise KilledError
 
 
 async def test_a_run_killed_at_any_moment_is_finished_by_the_next_one() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chatstore.errors import StaleSideError
 from chatstore.migration import BackfillOptions, Patience, VerifyOptions, VerifyReport, verify_chat
 from chatstore.migration.backfill import backfill_chat, backfill_documents
 from chatstore.migration.reports import BackfillReport
@@ -135,13 +136,17 @@ async def test_a_verify_alone_does_not_open_it_though_both_sides_are_equal() -> 
     assert await is_closed(world)
 
 
-async def test_a_backfill_to_the_new_side_does_not_open_it_either() -> None:
-    world = await migrated()
-    await close(world)
+async def test_an_old_side_that_may_be_behind_is_not_copied_before_the_way_back_is_open_again() -> None:
+    world = await closed()
+    before = await chat_content(world.new)
+    with pytest.raises(StaleSideError, match="chatstore migrate --back --chat"):
+        await backfill_chat(world.old, world.new, world.progress, repair=world.repair, options=QUICK)
+    assert await chat_content(world.new) == before
+    assert not (await world.old.journal.state()).journal_open
+    await bring_back(world)
+    await verify(world)
     await backfill_chat(world.old, world.new, world.progress, repair=world.repair, options=QUICK)
-    assert not (await verify(world)).reopened
-    await world.write(world.new, append("s1", "needs no mark"))
-    assert (await world.new.journal.backlog()).marks == 0
+    assert await chat_content(world.new) == before
 
 
 async def test_a_way_back_that_is_closed_during_the_verify_stays_closed() -> None:

@@ -31,7 +31,8 @@ def migrate(*, chat: Chat = False, documents: Documents = False, back: _Back = F
 
     With --back, Redis gets all that the new side holds, and loses what was deleted there, in the app's own layout. That
     is for a Redis that was emptied or lost, and for a way back that was closed: a verify that finds both sides equal
-    opens it again. As long as it is kept, the marks say what Redis lacks, and `chatstore repair` is enough.
+    opens it again; until then there is no copy from Redis, which may be behind, and the exit status is 2. As long as
+    the way back is kept, the marks say what Redis lacks, and `chatstore repair` is enough.
 
     Example:  chatstore migrate --chat
     """

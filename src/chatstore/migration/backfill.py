@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
+from chatstore.errors import StaleSideError
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
 from chatstore.migration.checkpoint import Checkpoint, reached, run_name
 from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
@@ -33,7 +34,7 @@ from chatstore.migration.lease import Lease
 from chatstore.migration.patience import Patience
 from chatstore.migration.reading import ahead, batched
 from chatstore.migration.reports import BackfillReport
-from chatstore.models import Quarantined, ScanPage, Side, new_token, utc_now
+from chatstore.models import Kind, Quarantined, ScanPage, Side, new_token, utc_now
 
 C = TypeVar("C")
 
@@ -53,7 +54,7 @@ class BackfillOptions:
         batch: How many records are written at once, at least; also how many are held in memory, about twice.
         lease_seconds: How long a killed run keeps others out.
         settle_seconds: Where the source is not atomic: how long a write may take that began before the journal was
-            opened, and so leaves no mark. The first page is read after that.
+            opened, and so leaves no mark. A run that begins anew reads the first page after that.
         patience: How long it waits for a server that is away.
     """
 
@@ -87,6 +88,7 @@ async def backfill_chat(
 
     Raises:
         LeaseLostError: Another runner is at work.
+        StaleSideError: The source is the old side, and may be behind, because the way back was closed.
         UnavailableError: A server was away for longer than the patience lasts.
     """
     return await _Backfill(ChatCopy(source, target), progress, repair, on_progress, options).run()
@@ -143,23 +145,26 @@ class _Backfill(Generic[C]):
         )
 
     async def _begin(self) -> Checkpoint:
-        """Open both journals and return where to start."""
+        """Open both journals and return where to start.
+
+        Raises:
+            StaleSideError: The source may be behind.
+        """
         states = [await journal.state() for journal in self._copy.journals]
-        # With the way back closed nobody writes to the old side, and only a way back is worth the new side's marks.
-        opens = self._copy.target_side is Side.OLD or not any(state.way_back_closed for state in states)
-        resumable = not opens or all(state.journal_open for state in states)
-        if opens:
-            for journal in self._copy.journals:
-                await journal.remember(journal_open=True)
-            if not states[0].journal_open and not self._copy.source_atomic:
-                self._reporter.waits("writes that began before the journal was opened")
-                await asyncio.sleep(self._options.settle_seconds)
+        if self._copy.source_side is Side.OLD and any(state.way_back_closed for state in states):
+            raise StaleSideError(_stale(self._copy.kind))
+        for journal in self._copy.journals:
+            await journal.remember(journal_open=True)
         checkpoint = await reached(self._progress, self._copy.source_side)
-        if checkpoint is not None and resumable:
+        if checkpoint is not None and all(state.journal_open for state in states):
             return checkpoint
         if checkpoint is not None:
             # While a journal was closed, writes behind the checkpoint left no mark.
             _log.warning("a journal was closed since the last run, so the %s starts over", self._name)
+        if not self._copy.source_atomic:
+            # Even where the journal was open: it may have been opened just now, by a run that was killed in this pause.
+            self._reporter.waits("writes that began before the journal was opened")
+            await asyncio.sleep(self._options.settle_seconds)
         return Checkpoint(started_at=utc_now())
 
     async def _copy_from(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
@@ -234,3 +239,11 @@ class _Backfill(Generic[C]):
         stale = [record.key async for record in self._progress.quarantined() if record.at < started_at]
         for start in range(0, len(stale), _RELEASED_AT_ONCE):
             await self._progress.release_quarantined(stale[start : start + _RELEASED_AT_ONCE])
+
+
+def _stale(kind: Kind) -> str:
+    return (
+        f"{kind}: Redis may be behind since the way back was closed, and a copy of it could undo what was written to "
+        f"the new side meanwhile. To open the way back again, run `chatstore migrate --back --{kind}`, then "
+        f"`chatstore verify --{kind}`"
+    )
