@@ -13,6 +13,7 @@ from chatstore.models import Backlog, Mark, NewDocument, Side, Stage, utc_now
 from chatstore.routing import chat_repairer, document_repairer
 from chatstore.testing import MemoryProgress
 from tests.leases import let_leases_run_out
+from tests.log import told
 from tests.routing.pair import chat_pair, document_pair, marks_of, state_of
 
 
@@ -195,3 +196,36 @@ async def test_a_mark_of_one_side_on_purpose_is_merged_with_another_on_its_key()
     await let_leases_run_out(documents.sides)
     await document_repairer(documents.sides, one_sided=False).run()
     assert await marks_of(documents.sides) == 0
+
+
+@pytest.mark.parametrize("where", ["walk", "marks_of", "backlog"])
+async def test_a_defect_is_logged_once_and_ends_no_watch(caplog, where):
+    sides = await missed_sessions(3)
+    journal = sides.old.journal
+    sound, raised, twice = getattr(journal, where), [], asyncio.Event()
+
+    def broken(*args, **kwargs):
+        if len(raised) < 2:
+            raised.append(ZeroDivisionError("a defect"))
+            if len(raised) == 2:
+                twice.set()
+            raise raised[-1]
+        return sound(*args, **kwargs)
+
+    setattr(journal, where, broken)
+    watch = asyncio.create_task(chat_repairer(sides).watch(0.001))
+    async with told("nothing is marked any more"), asyncio.timeout(5):
+        await twice.wait()
+        await journal.add([Mark(key="s0", user_id="u", side=Side.OLD, op="append")])
+    watch.cancel()
+    [complaint] = [record for record in caplog.records if "a defect" in record.message]
+    assert complaint.exc_info[0] is ZeroDivisionError
+
+
+async def test_a_defect_in_one_journal_keeps_nobody_from_merging_the_other():
+    sides = await missed_sessions(0)
+    await sides.new.journal.add([Mark(key="s", user_id="u", side=Side.NEW, op="append")])
+    sides.old.journal.walk = None
+    with pytest.raises(TypeError):
+        await chat_repairer(sides).run()
+    assert not (await sides.new.journal.backlog()).marks

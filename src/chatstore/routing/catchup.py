@@ -20,7 +20,8 @@ class CatchUp(Generic[S]):
     """Merges before a call what the side that is not authoritative has marked, in bounded time.
 
     When that side is down, the call must neither fail nor wait for it: the other one is authoritative and serves what
-    it has. So after a failure that side is not asked for a while.
+    it has. So after a failure that side is not asked for a while. Nor must the call fail by a defect in what that side
+    holds, of which the log has the traceback; that is one user's, so for the others the side is asked all the same.
 
     Args:
         sides: The old and the new store.
@@ -54,8 +55,8 @@ class CatchUp(Generic[S]):
         try:
             async with asyncio.timeout(self._deadline / 2):
                 marks = await self._sides[side].journal.marks_of(user_id, keys)
-        except (ChatStoreError, TimeoutError) as error:
-            self._failed(side, str(error) or "no answer in time")
+        except Exception as error:  # noqa: BLE001 - whatever that side does, the other one serves the call
+            self._failed(side, error)
             return
         if not marks:
             return
@@ -65,8 +66,8 @@ class CatchUp(Generic[S]):
         except TimeoutError:
             # So much to merge is no sign that the side is down: the user's next call goes on with it.
             self._complaints.say(f"more is marked on the {side} side than one call may wait for", kind=f"much {side}")
-        except ChatStoreError as error:
-            self._failed(side, str(error))
+        except Exception as error:  # noqa: BLE001 - see above
+            self._failed(side, error)
 
     async def _merge_each(self, marks: Sequence[Mark]) -> None:
         by_key: dict[str, list[Mark]] = {}
@@ -88,6 +89,8 @@ class CatchUp(Generic[S]):
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    def _failed(self, side: Side, reason: str) -> None:
-        self._down_until[side] = time.monotonic() + self._rest
-        self._complaints.say(f"could not merge what the {side} side has marked before a call: {reason}", kind=side)
+    def _failed(self, side: Side, error: Exception) -> None:
+        if isinstance(error, ChatStoreError | TimeoutError):
+            self._down_until[side] = time.monotonic() + self._rest
+        what = f"could not merge what the {side} side has marked before a call"
+        self._complaints.failed(what, error, kind=side)

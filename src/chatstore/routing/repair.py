@@ -98,8 +98,9 @@ class Repairer(Generic[S]):
     async def rounds(self, pause: float = 1.0) -> AsyncIterator[Round]:
         """Repair again and again, `pause` seconds apart, and yield each round in which something changed.
 
-        A server that is away is waited for. Where reading the marks takes long and none of them is to be merged, the
-        pauses grow with it, so that looking takes a tenth of the time at the most.
+        A server that is away is waited for, and a defect is logged with its traceback; neither ends it. Where reading
+        the marks takes long and none of them is to be merged, the pauses grow with it, so that looking takes a tenth of
+        the time at the most.
         """
         known, seen = Backlog(0, None), False
         while True:
@@ -108,7 +109,7 @@ class Repairer(Generic[S]):
             if seen or seen_before:
                 try:
                     backlog = await self._sides.backlog()
-                except ChatStoreError as error:
+                except Exception as error:  # noqa: BLE001 - nothing ends a watch but its cancellation
                     failure = error
                 else:
                     if report.merged or backlog.marks != known.marks:
@@ -117,13 +118,13 @@ class Repairer(Generic[S]):
             if report.quarantined:
                 self._complaints.say(f"{self._kind}: {report.quarantined} marked keys cannot be merged", kind="stuck")
             if failure is not None:
-                self._complaints.say(f"{self._kind}: repair waits: {failure}", kind="waits")
+                self._complaints.failed(f"{self._kind}: repair waits", failure, kind="waits")
             in_vain = not report.merged and failure is None
             idle = min(_REST * report.seconds, _LONGEST_PAUSE) if in_vain else 0.0
             await asyncio.sleep(max(pause, idle))
 
-    async def _run(self) -> tuple[RepairReport, ChatStoreError | None]:
-        """Return what was done, and the first error of a side that did not answer."""
+    async def _run(self) -> tuple[RepairReport, Exception | None]:
+        """Return what was done, and the first error of what was not."""
         begun, until = time.monotonic(), utc_now()
         report, failure = RepairReport(), None
         for _ in range(_PASSES):
@@ -134,19 +135,21 @@ class Repairer(Generic[S]):
                 break
         return replace(report, seconds=time.monotonic() - begun), failure
 
-    async def _pass(self, until: datetime) -> tuple[RepairReport, ChatStoreError | None]:
+    async def _pass(self, until: datetime) -> tuple[RepairReport, Exception | None]:
         report, failure = RepairReport(), None
-        try:
-            for side in Side:
-                journal, size = self._sides[side].journal, self._portion.page
+        for side in Side:
+            journal, size = self._sides[side].journal, self._portion.page
+            try:
                 async for page in journal.walk(until=until, page=size, one_sided=self._one_sided):
                     work = await self._work(side, page)
                     report += work.report
                     failure = failure or work.failure
                     if work.is_in_vain:
                         break
-        except ChatStoreError as error:
-            failure = error
+            except ChatStoreError as error:
+                return report, error
+            except Exception as error:  # noqa: BLE001 - a defect in one journal keeps nobody from merging the other
+                failure = failure or error
         return report, failure
 
     async def _work(self, side: Side, page: Sequence[Mark]) -> _Work:
@@ -158,7 +161,7 @@ class Repairer(Generic[S]):
                     return
                 try:
                     report = await self._merge(side, group, utc_now())
-                except AWAY as error:
+                except Exception as error:  # noqa: BLE001 - as one group's failure keeps no other from being merged
                     work.failure = work.failure or error
                 else:
                     work.report += report
@@ -185,16 +188,16 @@ class _Work:
 
     Attributes:
         report: What was done.
-        failure: The first error of a side that did not answer.
+        failure: The first error of what was not done.
     """
 
     report: RepairReport = field(default_factory=RepairReport)
-    failure: ChatStoreError | None = None
+    failure: Exception | None = None
 
     @property
     def is_in_vain(self) -> bool:
         """Whether a side failed and nothing was merged yet: it is away, and not one record at fault."""
-        return self.failure is not None and not self.report.merged
+        return isinstance(self.failure, AWAY) and not self.report.merged
 
 
 def chat_repairer(
