@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -141,9 +141,13 @@ async def open_stores(
         stores = Stores(chat, documents)
         closing.push_async_callback(stores.close)
         routers = _routers(chat, documents)
-        beside = [_repairing(router) for router in routers.values()] if repair else []
-        if notice:
-            beside += [_noticing(writes) for kind in routers if (writes := backends.foreign_writes(kind)) is not None]
+        beside = {f"{kind}: the repair": _repairing(router) for kind, router in routers.items() if repair}
+        watches = {kind: backends.foreign_writes(kind) for kind in routers if notice}
+        beside |= {
+            f"{kind}: noticing what other programs write": _noticing(writes)
+            for kind, writes in watches.items()
+            if writes is not None
+        }
         await closing.enter_async_context(_running(beside))
         yield stores
 
@@ -155,14 +159,22 @@ def _routers(chat: ChatHistoryStore | None, documents: DocumentStore | None) -> 
 
 
 @asynccontextmanager
-async def _running(works: Sequence[Coroutine[Any, Any, None]]) -> AsyncGenerator[None, None]:
-    tasks = [asyncio.create_task(work) for work in works]
+async def _running(works: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncGenerator[None, None]:
+    """Run works in the background, each with its name for the log, which tells of one that ends by an error."""
+    tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
+    for task in tasks:
+        task.add_done_callback(_tell_how_it_ended)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_how_it_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s ended, until the app starts again: %r", task.get_name(), error, exc_info=error)
 
 
 async def _repairing(router: ChatRouter | DocumentRouter) -> None:
