@@ -9,8 +9,13 @@ if at ~= '' then
     end
   end
 end
+-- A mark whose body is gone is passed over, and the next takes its place: a page that is empty is the end.
 local bodies = {}
-for _, found in ipairs(redis.call('ZRANGE', KEYS[1], first, first + limit - 1)) do
-  bodies[#bodies + 1] = redis.call('HGET', KEYS[2], found)
-end
+repeat
+  local found = redis.call('ZRANGE', KEYS[1], first, first + limit - #bodies - 1)
+  first = first + #found
+  for _, one in ipairs(found) do
+    bodies[#bodies + 1] = redis.call('HGET', KEYS[2], one) or nil
+  end
+until #found == 0 or #bodies == limit
 return bodies

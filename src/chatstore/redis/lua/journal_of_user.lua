@@ -16,8 +16,9 @@ else
   end
 end
 
+-- A mark whose body is gone is passed over.
 local bodies = {}
-for i, token in ipairs(tokens) do
-  bodies[i] = redis.call('HGET', KEYS[1], token)
+for _, token in ipairs(tokens) do
+  bodies[#bodies + 1] = redis.call('HGET', KEYS[1], token) or nil
 end
 return bodies
