@@ -165,6 +165,16 @@ async def test_no_way_leads_back_after_it_was_closed(stage):
     assert await stages.resolve("u", "s", "append") is Stage.COMPLETE
 
 
+async def test_the_users_who_called_last_are_remembered():
+    stages, _ = await resolver(flags := Flags(Stage.SHADOW))
+    stages._users = 2
+    flags.move("busy", Stage.DUALWRITE)
+    for user in ("busy", "one", "busy", "other"):
+        await stages.resolve(user, "s", "append")
+    flags.fail()
+    assert await stages.resolve("busy", "s", "append") is Stage.DUALWRITE
+
+
 async def test_a_turn_holds_one_stage_through_a_flip():
     stages, _ = await resolver(flags := Flags(Stage.DUALWRITE))
     async with stages.turn("u") as held:

@@ -59,7 +59,7 @@ class StageResolver:
         refresh: How old, in seconds, the known state of the migration may grow.
         settle: For how long after a flip, in seconds, reads look for marks first.
         absence: After how many seconds without a call another process may have served a user, at another stage.
-        users: Of how many users the last stage is kept.
+        users: Of how many users the last stage is kept: of those who called last.
     """
 
     def __init__(
@@ -173,6 +173,7 @@ class StageResolver:
             unsettled = self._absence
         else:
             unsettled = 0.0
+        self._seen.move_to_end(user_id)
         seen.stage, seen.at = stage, now
         seen.unsettled_until = max(seen.unsettled_until, now + unsettled if unsettled else 0.0)
 
