@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chatstore.errors import ChatStoreError, UnsupportedError
+from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError, UnsupportedError
 from chatstore.models import Kind, Mark, Side, utc_now
 from chatstore.redis.attribution import Attribution
 from chatstore.redis.client import Client
@@ -77,33 +77,51 @@ class ForeignWrites:
         self._enable = enable
         self._journal = RedisJournal(client, records.kind)
         self._attribution = Attribution()
+        self._heard_at = utc_now()
+        self._is_deaf = False
+        self._defects: set[type[Exception]] = set()
         self._states = records.ledger.of("state", b"")[: -len(b"}")]
 
     async def watch(self, pause: float = 1.0) -> None:
-        """Notice and mark until cancelled; a server that is away is asked again after `pause` seconds.
+        """Notice and mark until cancelled; after an error, a server that is away say, again after `pause` seconds.
 
         Raises:
             UnsupportedError: The server does not tell of writes; the message says what to set.
         """
-        since = None
+        self._heard_at = utc_now()
         while True:
             try:
-                prefixes = [self._records.prefix, self._states]
-                async with listening(self._client, prefixes, enable=self._enable) as listener:
-                    if since is not None:
-                        logger.warning(_MISSED, f"{since:%Y-%m-%d %H:%M:%S}")
-                    since = None
-                    logger.info("%s: notices what other programs write to Redis", self._records.kind)
-                    self.listening.set()
-                    await self._follow(listener)
+                await self._listen()
             except UnsupportedError:
                 raise
-            except ChatStoreError as error:
-                if since is None:
-                    logger.warning("other programs' writes are not noticed for now: %s", error)
-                since = since or utc_now()
+            except Exception as error:  # noqa: BLE001 - a defect ends no watch
+                if not self._is_deaf:
+                    self._complain("other programs' writes are not noticed for now", error)
+                self._is_deaf = True
                 self.listening.clear()
                 await asyncio.sleep(pause)
+
+    async def _listen(self) -> None:
+        prefixes = [self._records.prefix, self._states]
+        async with listening(self._client, prefixes, enable=self._enable) as listener:
+            if self._is_deaf:
+                logger.warning(_MISSED, f"{self._heard_at:%Y-%m-%d %H:%M:%S}")
+            self._is_deaf = False
+            logger.info("%s: notices what other programs write to Redis", self._records.kind)
+            self.listening.set()
+            try:
+                await self._follow(listener)
+            finally:
+                self._heard_at = listener.heard_at
+
+    def _complain(self, what: str, error: Exception) -> None:
+        """Log that something failed: with the traceback of each type of defect once."""
+        if isinstance(error, ChatStoreError):
+            logger.warning("%s: %s", what, error)
+        else:
+            known = type(error) in self._defects
+            self._defects.add(type(error))
+            logger.warning("%s: %r", what, error, exc_info=None if known else error)
 
     async def _follow(self, listener: Listener) -> None:
         unmarked = 0
@@ -128,7 +146,7 @@ class ForeignWrites:
         while ids := self._attribution.foreign(_BATCH):
             # Asked each time: what is written while no migration is under way needs no mark.
             if (await self._journal.state()).journal_open:
-                await self._mark(ids)
+                await self._mark_or_tell(ids)
             self._attribution.forget(ids)
         if self._attribution.overflowed:
             logger.warning(
@@ -136,6 +154,22 @@ class ForeignWrites:
                 self._attribution.overflowed,
             )
             self._attribution.overflowed = 0
+
+    async def _mark_or_tell(self, ids: Sequence[bytes]) -> None:
+        """Mark records; one that cannot be marked keeps none of the others from it, nor from being noticed."""
+        try:
+            await self._mark(ids)
+        except (UnavailableError, ConfigurationError):
+            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            if len(ids) == 1:
+                what = f"{self._records.kind}: {ids[0]!r} cannot be marked, chatstore verify finds it"
+                self._complain(what, error)
+                return
+        else:
+            return
+        for record_id in ids:
+            await self._mark_or_tell([record_id])
 
     async def _mark(self, ids: Sequence[bytes]) -> None:
         # First, so that a merge finds as deleted what another program took away.

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from redis.asyncio.client import PubSub
@@ -16,6 +17,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as NoTimelyAnswerError
 
 from chatstore.errors import ConfigurationError, UnavailableError, UnsupportedError
+from chatstore.models import utc_now
 from chatstore.redis.client import Client, our_error
 from chatstore.redis.scanning import escaped
 
@@ -23,6 +25,7 @@ SETTING = "notify-keyspace-events"
 NEEDED = "Kgh"
 """The server's letters for: by key; of commands for any type, as DEL; of commands for hashes."""
 
+_ANSWERED_WITHIN = 5.0
 _PROBED_WITHIN = 3.0
 _SILENT_FOR = 15.0
 
@@ -43,11 +46,29 @@ class KeyEvent:
 class Listener:
     """Reads the events of some keys, in the order in which they happened."""
 
-    def __init__(self, client: Client, pubsub: PubSub, head: bytes) -> None:
-        self._client = client
+    def __init__(self, pubsub: PubSub, head: bytes) -> None:
         self._pubsub = pubsub
         self._head = head
         self._heard_at = time.monotonic()
+
+    @property
+    def heard_at(self) -> datetime:
+        """When the server was last heard; what happened before that was told."""
+        return utc_now() - timedelta(seconds=time.monotonic() - self._heard_at)
+
+    async def begin(self, patterns: int) -> None:
+        """Return once the server listens to so many patterns for us.
+
+        Raises:
+            UnavailableError: The connection is gone, or it did not answer in time.
+        """
+        try:
+            async with asyncio.timeout(_ANSWERED_WITHIN):
+                while patterns:
+                    message = await self._message(_ANSWERED_WITHIN)
+                    patterns -= message is not None and message["type"] == "psubscribe"
+        except TimeoutError:
+            raise UnavailableError("the Redis server does not answer on the connection for notifications") from None
 
     async def event(self, within: float) -> KeyEvent | None:
         """Return the next event; None when none came in so many seconds.
@@ -82,38 +103,13 @@ class Listener:
             except (RedisError, OSError) as error:
                 raise UnavailableError(f"the Redis server's notifications ended: {error}") from error
 
-    async def probe(self) -> None:
-        """Write a key of our own, and wait until the server tells of it.
-
-        Raises:
-            UnsupportedError: It does not.
-        """
-        key = b"chatstore:probe:" + secrets.token_hex(8).encode()
-        await self._pubsub.psubscribe(self._head + key)
-        waiting = {b"hset", b"del"}
-        try:
-            async with asyncio.timeout(_PROBED_WITHIN):
-                while (await self._message(_PROBED_WITHIN) or {}).get("channel") != self._head + key:
-                    pass
-                await self._client.ask_all([("HSET", key, "probe", "1"), ("DEL", key)])
-                while waiting:
-                    event = await self.event(_PROBED_WITHIN)
-                    if event is not None and event.key == key:
-                        waiting.discard(event.what)
-            await self._pubsub.punsubscribe(self._head + key)
-        except TimeoutError:
-            raise UnsupportedError(
-                "the Redis server does not tell of other programs' writes: set its "
-                f"{SETTING} to {NEEDED} or more (CONFIG SET; a managed service has it among its settings)"
-            ) from None
-
 
 @asynccontextmanager
 async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) -> AsyncGenerator[Listener, None]:
     """Listen to what happens to the keys with these prefixes, once it is sure that the server tells of it.
 
     Args:
-        client: The connection; one more is opened from its pool.
+        client: The connection; one more is taken from its pool, and at the beginning another one.
         prefixes: What the keys begin with.
         enable: Change the server's setting where it does not tell yet.
 
@@ -130,11 +126,52 @@ async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) 
             await pubsub.psubscribe(*(head + escaped(prefix) + b"*" for prefix in prefixes))
         except RedisError as error:
             raise our_error(error, client) from error
-        listener = Listener(client, pubsub, head)
-        await listener.probe()
+        listener = Listener(pubsub, head)
+        await listener.begin(len(prefixes))
+        await _probe(client, head)
         yield listener
     finally:
         await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+
+async def _probe(client: Client, head: bytes) -> None:
+    """Write a key of our own, and return when the server has told of it.
+
+    On a connection of its own: on the listener's, a busy server's events would come first. The server answers a ping
+    there after it told; so one that has answered, and has not told a while later, does not tell at all.
+
+    Raises:
+        UnsupportedError: It does not.
+        UnavailableError: It did not answer.
+    """
+    key = b"chatstore:probe:" + secrets.token_hex(8).encode()
+    waiting, answered = {b"hset", b"del"}, False
+    async with client.pubsub() as pubsub:
+        try:
+            async with asyncio.timeout(_ANSWERED_WITHIN):
+                await pubsub.subscribe(head + key)
+                while not await pubsub.get_message(timeout=_ANSWERED_WITHIN):
+                    pass
+                for reply in await client.ask_all([("HSET", key, "probe", "1"), ("DEL", key)]):
+                    if isinstance(reply, RedisError):
+                        raise reply
+                await pubsub.ping()
+            async with asyncio.timeout(_PROBED_WITHIN):
+                while waiting:
+                    message = await pubsub.get_message(timeout=_PROBED_WITHIN) or {}
+                    answered = answered or message.get("type") == "pong"
+                    waiting.discard(message.get("data"))
+        except TimeoutError:
+            if not answered:
+                raise UnavailableError("the Redis server does not answer on a connection for notifications") from None
+            raise UnsupportedError(
+                "the Redis server does not tell of other programs' writes: set its "
+                f"{SETTING} to {NEEDED} or more (CONFIG SET; a managed service has it among its settings)"
+            ) from None
+        except RedisError as error:
+            raise our_error(error, client) from error
+        except OSError as error:
+            raise UnavailableError(f"the Redis server's notifications ended: {error}") from error
 
 
 async def _enable(client: Client) -> None:
