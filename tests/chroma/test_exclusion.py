@@ -137,17 +137,20 @@ async def test_what_the_dead_announced_is_removed_long_after_by_who_meets_it(sid
     assert [record.id for record in await announced()] == [recent.id]
 
 
-async def test_who_is_at_work_is_asked_in_one_request(side, work, client, clock, monkeypatch):
+async def test_joins_under_way_are_asked_for_in_one_request_that_brings_none_that_are_over(
+    work, client, clock, monkeypatch
+):
     await work.announce({USER: ["mine"]}, clock() - timedelta(minutes=1))
     asked, run = [], client.run
 
     async def counting(method, **arguments):
-        asked.append(method.__name__)
-        return await run(method, **arguments)
+        answer = await run(method, **arguments)
+        asked.append((method.__name__, answer["ids"]))
+        return answer
 
     monkeypatch.setattr(client, "run", counting)
     assert await work.joins_until(USER, "mine") is None
-    assert asked == ["get"]
+    assert asked == [("get", [])]
 
 
 async def test_a_join_that_fails_before_it_has_begun_withdraws_its_announcement(side, work, announced):
