@@ -198,10 +198,10 @@ def two_step_sides():
     return sides
 
 
-async def written(sides, name, lease=LEASE):
+async def written(sides, name, age=timedelta(0)):
     """Mark a deletion in the old side's journal; return what is left to do on the new one."""
-    now = utc_now()
-    mark = Mark(key=name, user_id="u", side=Side.OLD, op="upsert", at=now, lease_until=now + lease)
+    at = utc_now() - age
+    mark = Mark(key=name, user_id="u", side=Side.OLD, op="upsert", at=at, lease_until=at + LEASE)
     await sides.old.journal.add([mark])
     key = DocumentKey("u", name)
     return Handover(Side.NEW, (DocumentChange(key=key, document=None, deleted=2),), (mark,))
@@ -221,8 +221,8 @@ async def marked(sides):
 async def test_what_might_arrive_after_its_lease_is_left_to_the_repairer(inline):
     sides = two_step_sides()
     replicator = document_replicator(sides, inline=inline)
-    await replicator.hand_over(await written(sides, "soon over", lease=timedelta(seconds=12)))
-    await replicator.hand_over(await written(sides, "in time"))
+    await replicator.hand_over(await written(sides, "soon over", age=timedelta(seconds=31)))
+    await replicator.hand_over(await written(sides, "in time", age=timedelta(seconds=29)))
     await replicator.drain()
     assert await held_of(sides.new, "soon over", "in time") == {"in time"}
     assert await marked(sides) == {"soon over"}

@@ -37,12 +37,9 @@ LEASE = timedelta(seconds=45)
 """How long a writer may be at work on a side that compares and writes in two steps.
 
 It must exceed what a write to Chroma may take: making the mark (10 s, Chroma's timeout), waiting for joins (5 s),
-looking (10 s) and writing (10 s). The 10 s beside them are for the question with which the wait ends.
+looking (10 s) and writing (10 s). The 10 s beside them are for the question with which the wait ends. In the last third
+of it no put begins; see `replication`.
 """
-
-_OF_A_PUT = 1 / 3
-"""Which part of the lease one put may take, with what arrives of it after it was given up: 15 s, its deadline (5 s) and
-Chroma's timeout (10 s)."""
 
 
 class DocumentRouter(DocumentStore):
@@ -139,10 +136,7 @@ class DocumentRouter(DocumentStore):
 def document_replicator(
     sides: Sides[DocumentSide], *, inline: bool = False, deadline: float = 5.0
 ) -> Replicator[DocumentChange]:
-    """Return a replicator between two document stores; see `Replicator` for the arguments.
-
-    Between sides of which one compares and writes in two steps, no put begins whose lease might end before it does.
-    """
+    """Return a replicator between two document stores; see `Replicator` for the arguments."""
     exclusive = not (sides.old.atomic and sides.new.atomic)
 
     async def put(side: Side, changes: Sequence[DocumentChange]) -> None:
@@ -155,15 +149,7 @@ def document_replicator(
         return await still_standing(sides, marks)
 
     # One batch after the other: so this process is never at work on a key twice at once, and never contests itself.
-    return Replicator(
-        put,
-        clear,
-        standing,
-        inline=inline,
-        deadline=deadline,
-        workers=1 if exclusive else 4,
-        put_takes=LEASE * _OF_A_PUT,
-    )
+    return Replicator(put, clear, standing, inline=inline, deadline=deadline, workers=1 if exclusive else 4)
 
 
 def _ids(command: DocumentCommand) -> list[str]:

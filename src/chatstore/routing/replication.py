@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from chatstore.errors import BusyError, ChatStoreError, ConflictError, InvalidRecordError
@@ -21,6 +21,10 @@ from chatstore.routing.missed import Missed, Standing
 logger = logging.getLogger("chatstore.routing")
 
 _CONTESTED = 1000
+
+_PUT_OF_LEASE = 1 / 3
+"""Which part of a mark's lease one put may take, with what arrives of it after it was given up: 15 s of the 45 s that a
+document's lasts, which are the deadline (5 s) and Chroma's timeout (10 s)."""
 
 C = TypeVar("C", bound=ChatChange | DocumentChange)
 
@@ -73,8 +77,6 @@ class Replicator(Generic[C]):
         inline: Do each handover before `hand_over` returns: slower for the app, and never behind.
         patience: After this many failures in a row the second side counts as down and is left alone for `rest` seconds.
         rest: See `patience`.
-        put_takes: What one put may take at the most, with all that arrives of it: a handover is dropped if the lease of
-            one of its marks, where they have any, ends sooner.
     """
 
     def __init__(
@@ -90,7 +92,6 @@ class Replicator(Generic[C]):
         inline: bool = False,
         patience: int = 3,
         rest: float = 2.0,
-        put_takes: timedelta = timedelta(0),
     ) -> None:
         self._counts = ReplicationCounts()
         self._put = put
@@ -102,7 +103,6 @@ class Replicator(Generic[C]):
         self._inline = inline
         self._patience = patience
         self._rest = rest
-        self._put_takes = put_takes
         self._queue: asyncio.Queue[Handover[C]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._failures = dict.fromkeys(Side, 0)
@@ -178,8 +178,8 @@ class Replicator(Generic[C]):
 
     def _in_time(self, side: Side, part: Sequence[Handover[C]]) -> list[Handover[C]]:
         """Drop what may arrive after its lease: by then others may have merged it, and cleared its mark."""
-        end = utc_now() + self._put_takes
-        late = [any(mark.lease_until and not mark.is_leased(end) for mark in handover.marks) for handover in part]
+        now = utc_now()
+        late = [any(_ends_too_soon(mark, now) for mark in handover.marks) for handover in part]
         if any(late):
             self._drop(side, [handover for handover, is_late in zip(part, late, strict=True) if is_late])
         return [handover for handover, is_late in zip(part, late, strict=True) if not is_late]
@@ -238,6 +238,11 @@ class Replicator(Generic[C]):
 
     def _is_down(self, side: Side) -> bool:
         return time.monotonic() < self._down_until[side]
+
+
+def _ends_too_soon(mark: Mark, now: datetime) -> bool:
+    """Whether a put that begins now may outlast the mark's lease."""
+    return mark.lease_until is not None and mark.lease_until - now < (mark.lease_until - mark.at) * _PUT_OF_LEASE
 
 
 def _reason(error: Exception) -> str:
