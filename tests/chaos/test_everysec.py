@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 import chatstore
 from chatstore.backends import Backends
 from chatstore.cli.kinds import open_kinds
+from chatstore.migration import BackfillOptions
 from chatstore.models import Embedding, NewDocument, NewMessage, Side, Stage, utc_now
 from demo.digest import digest
 from demo.readings import read_chroma, read_postgres, read_redis
@@ -81,7 +82,8 @@ class Scene:
         return sum([report.merged for report in await self.operate(lambda opened: opened.repairer.run())])
 
     async def bring_back(self):
-        return [report.complete for report in await self.operate(lambda opened: opened.bring_back())]
+        nobody_writes = BackfillOptions(settle_seconds=0)
+        return [report.complete for report in await self.operate(lambda opened: opened.bring_back(options=nobody_writes))]
 
     async def differences(self):
         """The records of which `chatstore verify` says that they differ."""
