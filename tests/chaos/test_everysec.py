@@ -83,7 +83,9 @@ class Scene:
 
     async def bring_back(self):
         nobody_writes = BackfillOptions(settle_seconds=0)
-        return [report.complete for report in await self.operate(lambda opened: opened.bring_back(options=nobody_writes))]
+        return [
+            report.complete for report in await self.operate(lambda opened: opened.bring_back(options=nobody_writes))
+        ]
 
     async def differences(self):
         """The records of which `chatstore verify` says that they differ."""
