@@ -1,15 +1,17 @@
 """A backfill of documents, onto a side that joins in one step and onto one that does not."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from chatstore.errors import BusyError
 from chatstore.migration.backfill import BackfillOptions, backfill_documents
 from chatstore.migration.checkpoint import Checkpoint
 from chatstore.migration.patience import Patience
 from chatstore.migration.reports import BackfillReport, Tally
-from chatstore.models import DeleteDocuments, DocumentKey, Mark, Side, utc_now
+from chatstore.models import DeleteDocuments, DocumentChange, DocumentKey, Mark, Side, utc_now
 from chatstore.routing import Sides, document_repairer, settle
 from tests.migration.doubles import (
     DocumentWorld,
@@ -47,6 +49,21 @@ async def test_every_document_is_on_the_other_side_afterwards() -> None:
     assert await document_content(world.new) == await document_content(world.old)
     for journal in (world.old.journal, world.new.journal):
         assert (await journal.backlog()).marks == 0
+
+
+async def test_documents_that_somebody_writes_just_then_are_tried_again_and_keep_no_announcement() -> None:
+    busy = [BusyError("written by others")] * 2
+
+    class Busy(TwoStepDocuments):
+        async def put(self, changes: Sequence[DocumentChange]) -> None:
+            if busy:
+                raise busy.pop()
+            await super().put(changes)
+
+    world = await filled(Busy(Side.NEW))
+    await backfill(world)
+    assert await document_content(world.new) == await document_content(world.old)
+    assert (await world.old.journal.backlog()).marks == 0
 
 
 async def test_it_works_in_the_other_direction() -> None:

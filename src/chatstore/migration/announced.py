@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from chatstore.errors import ConflictError, InvalidRecordError, UnavailableError
+from chatstore.errors import BusyError, ConflictError, InvalidRecordError, UnavailableError
 from chatstore.interfaces import DocumentSide
 from chatstore.models import DocumentKey, Quarantined, Side
 from chatstore.routing import Sides, announcements, settle, withdraw
@@ -48,6 +48,10 @@ async def put_announced(
         raise UnavailableError(f"{len(keys)} documents were not written in {DEADLINE_SECONDS:.0f} s") from error
     except (InvalidRecordError, ConflictError):
         await withdraw(sides, await settle(sides, marks, exclusive=True))
+        raise
+    except BusyError:
+        # Nothing of this is on its way any more, so nobody need wait for it.
+        await withdraw(sides, marks)
         raise
     await withdraw(sides, await settle(sides, marks, exclusive=True))
     return page.quarantined
