@@ -24,7 +24,6 @@ from chatstore.models import (
 )
 from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_documents
-from chatstore.routing.missed import still_standing
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
 from chatstore.routing.replication import Handover, Replicator
@@ -32,6 +31,7 @@ from chatstore.routing.settle import settle, withdraw
 from chatstore.routing.shadow import ShadowReader
 from chatstore.routing.sides import Sides
 from chatstore.routing.stages import ROUTES, Route
+from chatstore.routing.standing import still_standing
 
 LEASE = timedelta(seconds=45)
 """How long a writer may be at work on a side that compares and writes in two steps.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Generic
@@ -14,6 +13,7 @@ from chatstore.routing.complaints import Complaints
 from chatstore.routing.merge import Merged
 from chatstore.routing.reports import RepairReport
 from chatstore.routing.sides import S, Sides
+from chatstore.routing.standing import key_of, standing_on
 
 AWAY = (UnavailableError, ConfigurationError, SchemaError)
 """What is the matter with a side, and with no record in particular."""
@@ -60,12 +60,8 @@ class GroupMerger(Generic[S]):
 
     async def _look(self, side: Side, group: Sequence[Mark], now: datetime) -> tuple[list[Mark], list[Mark]]:
         """Return which marks still stand on keys that nobody is at work on, and which on those where somebody is."""
-        names: dict[str, list[str]] = {}
-        for user_id, key in dict.fromkeys(map(key_of, group)):
-            names.setdefault(user_id, []).append(key)
-        journal = self._sides[side].journal
-        found = await asyncio.gather(*(journal.marks_of(user_id, keys) for user_id, keys in names.items()))
-        standing = {mark.token: mark for marks in found for mark in marks}
+        found = await standing_on(self._sides[side].journal, map(key_of, group))
+        standing = {mark.token: mark for mark in found}
         leased = {key_of(mark) for mark in standing.values() if mark.is_leased(now)}
         due = {key_of(mark) for mark in group if mark.token in standing}
         still = [mark for mark in standing.values() if key_of(mark) in due]
@@ -98,8 +94,3 @@ class GroupMerger(Generic[S]):
     async def _quarantine(self, records: Sequence[Quarantined]) -> None:
         if self._progress is not None:
             await self._progress.quarantine(records)
-
-
-def key_of(mark: Mark) -> tuple[str, str]:
-    """Return what a mark marks: the user and the key."""
-    return (mark.user_id, mark.key)

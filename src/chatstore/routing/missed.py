@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 
 from chatstore.models import Mark, Side
-from chatstore.routing.sides import S, Sides
 
 logger = logging.getLogger("chatstore.routing")
 
@@ -80,18 +79,3 @@ class Missed:
             if mark.token not in standing and self._marks.get(key) is mark:
                 del self._marks[key]
         return not standing
-
-
-async def still_standing(sides: Sides[S], marks: Sequence[Mark]) -> list[Mark]:
-    """Return those of some marks that are still in their journal.
-
-    Raises:
-        UnavailableError: A journal did not answer.
-    """
-    keys: dict[tuple[Side, str], list[str]] = {}
-    for mark in marks:
-        keys.setdefault((mark.side, mark.user_id), []).append(mark.key)
-    found: set[str] = set()
-    for (side, user_id), names in keys.items():
-        found |= {mark.token for mark in await sides[side].journal.marks_of(user_id, names)}
-    return [mark for mark in marks if mark.token in found]

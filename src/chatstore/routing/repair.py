@@ -16,10 +16,11 @@ from chatstore.interfaces import ChatSide, DocumentSide, Progress
 from chatstore.models import Backlog, DocumentKey, Kind, Mark, Side, utc_now
 from chatstore.models.names import ChatKey, document_name
 from chatstore.routing.complaints import Complaints
-from chatstore.routing.groups import AWAY, GroupMerger, key_of
+from chatstore.routing.groups import AWAY, GroupMerger
 from chatstore.routing.merge import merge_chat, merge_documents
 from chatstore.routing.reports import RepairReport, Round
 from chatstore.routing.sides import S, Sides
+from chatstore.routing.standing import key_of
 
 logger = logging.getLogger("chatstore.routing")
 
