@@ -290,9 +290,9 @@ class Machine(RuleBasedStateMachine):
             self.remember(verified_at=utc_now())
 
     async def backfilling(self):
-        sides = self.runner.sides
-        options = BackfillOptions(batch=1)
-        await backfill_chat(sides.old, sides.new, self.world.progress, repair=self.runner.repairer.run, options=options)
+        runner, options = self.runner, BackfillOptions(batch=1)
+        sides = runner.sides
+        await backfill_chat(sides.old, sides.new, runner.progress, repair=runner.repairer.run, options=options)
         self.ledger.unmarked.clear()
 
     # How it runs
@@ -338,6 +338,7 @@ class Machine(RuleBasedStateMachine):
         if self.ledger.unmarked:
             world.start(self.runner, self.backfilling(), self.written)
             world.drain()
+            assert not self.ledger.unmarked, "a backfill did not come to its end"
         while world.marked():
             before = world.marked()
             world.start(self.runner, self.runner.repairer.run(), self.written)

@@ -229,6 +229,7 @@ class Process:
         if not self.inline:
             self.router.replicator._rest = 0.0
         self.repairer = chat_repairer(self.sides)
+        self.progress = UntilDeath(self, world.progress)
 
     def crash(self, *, arrives):
         """Die here. With `arrives`, what was on the wire reaches the servers, sooner or later."""
@@ -240,6 +241,24 @@ class Process:
         self.world.ops = [op for op in self.world.ops if op.process is not self]
         if self.world.progress._lease is not None:
             self.world.progress._lease = None  # It ran out.
+
+
+class UntilDeath:
+    """A process's way to the record of a migration's progress: at once, until it dies. A lease is not renewed then."""
+
+    def __init__(self, process, progress):
+        self._process = process
+        self._progress = progress
+
+    def __getattr__(self, name):
+        method = getattr(self._progress, name)
+
+        async def call(*args, **kwargs):
+            if self._process.dead:
+                await asyncio.get_running_loop().create_future()  # For ever.
+            return await method(*args, **kwargs)
+
+        return method if isasyncgenfunction(method) else call
 
 
 class JournalLink:
