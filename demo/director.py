@@ -21,7 +21,7 @@ _SEEN_BY_ALL = 1.5
 _STATE_KNOWN = 6.0
 """Seconds until every process of the app knows that a verify has passed; before, it refuses the stage `live`."""
 _SOON = 3.0
-_AT_LAST = 45.0
+_AT_LAST = 75.0
 """Seconds that catching up takes: as a rule, and when the lease of a killed process's last write must end first."""
 
 
