@@ -8,7 +8,7 @@ import pytest
 
 from chatstore.errors import BusyError, InvalidRecordError, NotFoundError, UnavailableError
 from chatstore.models import DocumentChange, DocumentKey, Mark, NewDocument, NewMessage, Side, Stage, utc_now
-from chatstore.routing import Sides, chat_repairer, document_repairer, document_replicator
+from chatstore.routing import DocumentRouter, Sides, chat_repairer, document_repairer, document_replicator
 from chatstore.routing.documents import LEASE
 from chatstore.routing.replication import Handover
 from chatstore.testing import MemoryDocuments, MemoryProgress
@@ -283,3 +283,16 @@ async def test_a_busy_document_leaves_no_other_of_its_batch_behind():
     assert await marked(sides) == {"busy"}
     assert (replicator.counts.written, replicator.counts.left) == (2, 1)
     await replicator.close()
+
+
+async def test_a_mark_that_others_contest_has_no_lease_once_both_sides_are_written():
+    documents, _ = await document_pair(Stage.DUALWRITE)
+    documents.sides.new.atomic = False
+    router = DocumentRouter(
+        documents.sides, documents.stages, replicator=document_replicator(documents.sides, inline=True)
+    )
+    contesting = Mark(key="d", user_id="u", side=Side.OLD, op="repair")
+    await documents.sides.old.journal.add([contesting])
+    await router.upsert("u", NewDocument("text", id="d", embedding=EAST))
+    marks = await documents.sides.old.journal.marks(limit=9)
+    assert [mark.lease_until for mark in marks] == [None, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import timedelta
 
 from chatstore.interfaces import DocumentSide, DocumentStore, Embedder
@@ -143,7 +144,13 @@ def document_replicator(
         await sides[side].put(changes)
 
     async def clear(marks: Sequence[Mark]) -> Sequence[Mark]:
-        return await settle(sides, marks, exclusive=exclusive)
+        left = await settle(sides, marks, exclusive=exclusive)
+        # Both sides are written: nothing of these writes can come late, so no repair need wait for a lease.
+        ended = {mark.token: replace(mark, lease_until=None) for mark in left}
+        for side in Side:
+            if leased := [ended[mark.token] for mark in left if mark.side is side and mark.lease_until is not None]:
+                await sides[side].journal.add(leased)
+        return list(ended.values())
 
     async def standing(marks: Sequence[Mark]) -> Sequence[Mark]:
         return await still_standing(sides, marks)
