@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 
 from chatstore.models import Mark, Side
+from chatstore.routing.standing import key_of
 
 logger = logging.getLogger("chatstore.routing")
 
@@ -44,8 +45,8 @@ class Missed:
     def add(self, marks: Iterable[Mark]) -> None:
         """Note the marks of a write that the side missed."""
         for mark in marks:
-            self._marks.pop((mark.user_id, mark.key), None)
-            self._marks[mark.user_id, mark.key] = mark
+            self._marks.pop(key_of(mark), None)
+            self._marks[key_of(mark)] = mark
         while len(self._marks) > _KEPT:
             del self._marks[next(iter(self._marks))]
         if self._marks and self._looking is None:
@@ -74,7 +75,7 @@ class Missed:
         first = list(islice(self._marks.values(), _AT_A_TIME))
         standing = {mark.token for mark in await self._standing(first)}
         for mark in first:
-            key = (mark.user_id, mark.key)
+            key = key_of(mark)
             # Meanwhile a later write of the key may have been missed, too.
             if mark.token not in standing and self._marks.get(key) is mark:
                 del self._marks[key]

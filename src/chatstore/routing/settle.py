@@ -8,6 +8,7 @@ from dataclasses import replace
 from chatstore.interfaces import ChatSide, DocumentSide
 from chatstore.models import Mark, Side, new_token
 from chatstore.routing.sides import Sides
+from chatstore.routing.standing import key_of
 
 
 async def settle(
@@ -33,10 +34,10 @@ async def settle(
     for side in Side:
         # None of these marks is in this journal: asked to clear them, it only says where foreign ones stand.
         if others := [mark for mark in marks if mark.side is not side]:
-            contested |= {_key(mark) for mark in await sides[side].journal.clear_alone(others, marks)}
-    left = [mark for mark in marks if _key(mark) in contested]
+            contested |= {key_of(mark) for mark in await sides[side].journal.clear_alone(others, marks)}
+    left = [mark for mark in marks if key_of(mark) in contested]
     for side in Side:
-        if mine := [mark for mark in marks if mark.side is side and _key(mark) not in contested]:
+        if mine := [mark for mark in marks if mark.side is side and key_of(mark) not in contested]:
             left += await sides[side].journal.clear_alone(mine, marks)
     return left
 
@@ -51,7 +52,3 @@ async def withdraw(sides: Sides[DocumentSide], announced: Sequence[Mark]) -> Non
             journal = sides[side].journal
             await journal.add([replace(mark, token=new_token(), lease_until=None) for mark in mine])
             await journal.clear(mine)
-
-
-def _key(mark: Mark) -> tuple[str, str]:
-    return (mark.user_id, mark.key)
