@@ -18,6 +18,23 @@ Fields = Mapping[str, bytes]
 """What a record's hash holds, by field."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A key as a scan met it, with enough of its value to tell whose layout it is.
+
+    Attributes:
+        key: The key.
+        kind: Its type, as `TYPE` says it: `hash`, `list`, `string`, `zset`, `set`, `stream`, `ReJSON-RL`, `vectorset`.
+        fields: Some fields of a hash with their values, each cut at 64 KiB; of a JSON document its text, by the name `""`.
+        items: Some items of a list: the first ones, then the last ones.
+    """
+
+    key: bytes
+    kind: str
+    fields: Fields = field(default_factory=dict)
+    items: tuple[bytes, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A record as its layout lays it out.
