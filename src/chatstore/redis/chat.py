@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -32,7 +33,7 @@ from chatstore.redis.client import take_over
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import ChatLayout
-from chatstore.redis.scanning import scan_keys
+from chatstore.redis.scanning import scan_ids, scan_keys
 from chatstore.redis.scripts import Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
 from chatstore.redis.session_replies import SessionReader, check_outcome
@@ -40,6 +41,7 @@ from chatstore.redis.session_scan import SessionScan
 
 _PART = 1000
 _BATCH = 200
+_INDEXED = 500
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +66,8 @@ class RedisChat(ChatSide):
         self.journal = RedisJournal(self._client, Kind.CHAT)
         self._calls = SessionCalls(layout)
         self._scan = SessionScan(self._client, self._calls)
-        prefix = layout.prefix if layout.shared else None
-        self._index = UserIndex(self._client, self._calls.ledger, prefix, self._owners)
+        walk = partial(scan_ids, self._client, layout.prefix, wanted=_INDEXED) if layout.shared else None
+        self._index = UserIndex(self._client, self._calls.ledger, walk, self._owners)
 
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
         reply = await run(self._client, self._calls.write(command, mark))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -33,11 +34,12 @@ from chatstore.redis.failures import quarantined
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import DocumentLayout
-from chatstore.redis.scanning import scan_keys
+from chatstore.redis.scanning import scan_ids, scan_keys
 from chatstore.redis.scripts import run, run_all
 from chatstore.redis.search import search
 
 _BATCH = 200
+_INDEXED = 500
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +65,8 @@ class RedisDocuments(DocumentSide):
         self._layout = layout
         self.journal = RedisJournal(self._client, Kind.DOCUMENTS)
         self._calls = DocumentCalls(layout)
-        prefix = layout.prefix if layout.shared else None
-        self._index = UserIndex(self._client, self._calls.ledger, prefix, self._owners)
+        walk = partial(scan_ids, self._client, layout.prefix, wanted=_INDEXED) if layout.shared else None
+        self._index = UserIndex(self._client, self._calls.ledger, walk, self._owners)
 
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
         """As `DocumentSide.write`. When one of many ids conflicts, the others are written all the same."""

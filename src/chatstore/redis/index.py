@@ -13,13 +13,11 @@ from chatstore.models import from_micros
 from chatstore.models.paging import parse_place, place_behind
 from chatstore.redis.client import Client
 from chatstore.redis.keys import LedgerKeys
-from chatstore.redis.scanning import scan_keys
 from chatstore.redis.scripts import Call, run, script
 
 _MAX_AGE = 900.0
 _LOOK_AGAIN = 60.0
 _BUILD_SECONDS = 600
-_BATCH = 500
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +54,8 @@ class UserIndex:
     Args:
         client: The connection.
         keys: The ledger's names.
-        prefix: What the records' keys begin with; None when only we write them, so that the index is always whole.
+        walk: Walks over the ids of all records, a batch at a time; None when only we write them, so that the index is
+            always whole.
         owners: Looks up many records by id; leaves out those that it cannot read.
     """
 
@@ -64,12 +63,12 @@ class UserIndex:
         self,
         client: Client,
         keys: LedgerKeys,
-        prefix: bytes | None,
+        walk: Callable[[], AsyncIterator[Sequence[bytes]]] | None,
         owners: Callable[[Sequence[bytes]], Awaitable[Sequence[Owned]]],
     ) -> None:
         self._client = client
         self._keys = keys
-        self._prefix = prefix
+        self._walk = walk
         self._owners = owners
         self._look_at = 0.0
         self._building: asyncio.Task[None] | None = None
@@ -105,26 +104,26 @@ class UserIndex:
             await asyncio.gather(self._building, return_exceptions=True)
 
     async def _refresh(self) -> None:
-        if self._prefix is None or time.monotonic() < self._look_at:
+        if self._walk is None or time.monotonic() < self._look_at:
             return
         built_at = await self._client.ask("GET", self._keys.indexed)
         if built_at is None:
-            await self._build(self._prefix)
+            await self._build(self._walk)
         elif time.time() - float(built_at) > _MAX_AGE and (self._building is None or self._building.done()):
-            self._building = asyncio.create_task(self._build_alone(self._prefix))
+            self._building = asyncio.create_task(self._build_alone(self._walk))
         self._look_at = time.monotonic() + _LOOK_AGAIN
 
-    async def _build_alone(self, prefix: bytes) -> None:
+    async def _build_alone(self, walk: Callable[[], AsyncIterator[Sequence[bytes]]]) -> None:
         try:
             if await self._client.ask("SET", self._keys.building, 1, "NX", "EX", _BUILD_SECONDS):
-                await self._build(prefix)
+                await self._build(walk)
         except ChatStoreError as error:
             logger.warning("the indexes could not be built anew, and will be at a later read: %s", error)
 
-    async def _build(self, prefix: bytes) -> None:
+    async def _build(self, walk: Callable[[], AsyncIterator[Sequence[bytes]]]) -> None:
         begun = time.time()
-        async for step in scan_keys(self._client, prefix, 0, wanted=_BATCH):
-            owned = await self._owners([name for key in step.keys if _is_text(name := key[len(prefix) :])])
+        async for ids in walk():
+            owned = await self._owners(list(filter(_is_text, ids)))
             # Only forward: a write of ours may have been here meanwhile.
             await self._client.ask_all(
                 ("ZADD", self._keys.index(record.user_id), "GT", record.place.score, record.place.id)

@@ -31,8 +31,10 @@ class Step:
     following: int
 
 
-async def scan_keys(client: Client, prefix: bytes, cursor: int, *, wanted: int) -> AsyncIterator[Step]:
-    """Yield the keys with a prefix, of any type; `cursor` 0 begins.
+async def scan_keys(
+    client: Client, prefix: bytes, cursor: int, *, wanted: int, kind: str | None = None
+) -> AsyncIterator[Step]:
+    """Yield the keys with a prefix; `cursor` 0 begins.
 
     The last part is always yielded, even when it is empty. A key that is there all the time comes at least once. A
     cursor of a server that was started again since means nothing any more, as its keys lie in another order: then all
@@ -43,6 +45,7 @@ async def scan_keys(client: Client, prefix: bytes, cursor: int, *, wanted: int) 
         prefix: What the keys begin with.
         cursor: Where to begin: a `Step.following`.
         wanted: How many keys make a part; it may have twice as many, and the last one fewer.
+        kind: Only keys of this type, by the name that `TYPE` gives it.
 
     Raises:
         UnavailableError: The server did not answer, or was started again in the middle: begin again.
@@ -50,8 +53,9 @@ async def scan_keys(client: Client, prefix: bytes, cursor: int, *, wanted: int) 
     pattern = escaped(prefix) + b"*"
     run, place = divmod(cursor, _PLACES)
     start, keys = cursor, dict[bytes, None]()
+    of_kind = () if kind is None else ("TYPE", kind)
     while True:
-        command = ("SCAN", place, "MATCH", pattern, "COUNT", max(wanted, _COUNT))
+        command = ("SCAN", place, "MATCH", pattern, "COUNT", max(wanted, _COUNT), *of_kind)
         # In one round trip, on one connection, so that it is this server's run.
         answer, about = await client.ask_all([command, ("INFO", "server")])
         if isinstance(answer, RedisError):
@@ -83,3 +87,9 @@ def _run(about: object) -> int:
 def escaped(prefix: bytes) -> bytes:
     """Return a pattern that stands for just this text."""
     return re.sub(rb"[*?\[\]\\^-]", rb"\\\g<0>", prefix)
+
+
+async def scan_ids(client: Client, prefix: bytes, *, wanted: int) -> AsyncIterator[list[bytes]]:
+    """Yield what follows the prefix in all keys that have it, as `scan_keys` does."""
+    async for step in scan_keys(client, prefix, 0, wanted=wanted):
+        yield [key[len(prefix) :] for key in step.keys]
