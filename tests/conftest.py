@@ -22,6 +22,8 @@ from chatstore.local import LocalStack, StackSettings, user_token
 from chatstore.local.valkey import DATABASES
 from chatstore.supabase.schema import schema_sql
 
+pytest_plugins = ["tests.servers.search_redis"]
+
 _FOLDER = "CHATSTORE_TEST_STACK"  # workers inherit it from the controller
 _database_counter = itertools.count()
 
