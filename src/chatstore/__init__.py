@@ -26,6 +26,7 @@ from chatstore.errors import (
 )
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
 from chatstore.models import Document, Embedding, Match, Message, NewDocument, NewMessage, Page, Session, Stage
+from chatstore.ownership import Owners, Users, load_owners, load_users
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -53,6 +54,7 @@ __all__ = [
     "NewDocument",
     "NewMessage",
     "NotFoundError",
+    "Owners",
     "Page",
     "SchemaError",
     "Session",
@@ -60,6 +62,9 @@ __all__ = [
     "StaleSideError",
     "UnavailableError",
     "UnsupportedError",
+    "Users",
+    "load_owners",
+    "load_users",
     "open",
     "open_blocking",
 ]
