@@ -142,7 +142,7 @@ def test_a_migrate_that_is_stopped_says_how_to_go_on_and_the_next_goes_on(progra
 
 
 def test_a_watch_repairs_what_other_programs_write_and_tells_of_each_round(program, own, client):
-    client.hset("chatstore:chat:migration", "journal_open", "1")
+    client.hset("chatstore:{chat}:migration", "journal_open", "1")
     process = program.started("repair", "--chat", "--watch", "--enable-notifications", "--json")
     assert process.stderr.readline() == "repairs until Ctrl-C\n"
     assert process.stderr.readline() == "notices what other programs write to Redis\n"

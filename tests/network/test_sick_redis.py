@@ -86,7 +86,7 @@ async def test_a_record_of_another_type_holds_up_its_own_session_only(servers):
 
 async def test_a_journal_of_another_type_is_named(servers):
     async with app(Kind.CHAT, Stage.DUALWRITE, servers) as made, connect(servers.redis) as client:
-        await client.set("chatstore:chat:marks", "somebody's")
+        await client.set("chatstore:{chat}:marks", "somebody's")
         with pytest.raises(LayoutError, match="WRONGTYPE"):
             await made.open(user())
 

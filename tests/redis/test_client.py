@@ -86,8 +86,8 @@ async def test_a_server_that_forgot_its_scripts_learns_them_again(chat, client):
 
 
 async def test_a_key_of_ours_that_holds_something_else_is_a_layout_error(client):
-    await client.set("chatstore:chat:migration", "x")
-    await client.set("chatstore:chat:marks", "x")
+    await client.set("chatstore:{chat}:migration", "x")
+    await client.set("chatstore:{chat}:marks", "x")
     journal = RedisJournal(client, Kind.CHAT)
     with pytest.raises(LayoutError):
         await journal.state()

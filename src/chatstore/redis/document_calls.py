@@ -51,7 +51,7 @@ class DocumentCalls:
 
     def __init__(self, layout: DocumentLayout) -> None:
         self.layout = layout
-        self.ledger = LedgerKeys(Kind.DOCUMENTS, layout.name)
+        self.ledger = LedgerKeys(Kind.DOCUMENTS, layout.name, lambda record_id: layout.prefix + record_id)
         self._journal = JournalKeys(Kind.DOCUMENTS)
 
     def upsert(self, user_id: str, new: NewDocument, at: datetime, mark: Mark | None) -> Call:

@@ -80,7 +80,7 @@ class ForeignWrites:
         self._heard_at = utc_now()
         self._is_deaf = False
         self._defects: set[type[Exception]] = set()
-        self._states = records.ledger.of("state", b"")[: -len(b"}")]
+        self._states = records.ledger.head("state")
 
     async def watch(self, pause: float = 1.0) -> None:
         """Notice and mark until cancelled; after an error, a server that is away say, again after `pause` seconds.
@@ -138,7 +138,7 @@ class ForeignWrites:
 
     def _note(self, event: KeyEvent) -> None:
         if event.key.startswith(self._states):
-            self._attribution.ledger_written(event.key[len(self._states) : -len(b"}")])
+            self._attribution.ledger_written(self._records.ledger.record_of("state", event.key))
         elif event.key.startswith(self._records.prefix) and event.what not in _NO_WRITE:
             self._attribution.record_written(event.key[len(self._records.prefix) :])
 

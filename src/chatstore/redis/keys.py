@@ -1,8 +1,16 @@
-"""The names of our own keys. All begin with `chatstore:`, so that an app can tell them from its own."""
+"""The names of our own keys. All begin with `chatstore:`, so that an app can tell them from its own.
+
+On a Redis Cluster the keys of one script must lie in one slot. So each name of a record's ledger has a tag that puts it
+into the slot of the record's own key, and each name of a journal has the journal's kind for its tag. They have these
+names on a single server, too: whoever moves to a cluster takes them along.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chatstore.models import Kind
+from chatstore.redis.slots import slot_of, tag_of
 
 
 class LedgerKeys:
@@ -11,14 +19,24 @@ class LedgerKeys:
     Args:
         kind: Chat or documents.
         layout: The layout's name: two layouts in one database do not meet.
+        place: Returns the layout's own key of a record, by its id.
     """
 
-    def __init__(self, kind: Kind, layout: str) -> None:
+    def __init__(self, kind: Kind, layout: str, place: Callable[[bytes], bytes]) -> None:
         self._root = f"chatstore:{kind}:{layout}:".encode()
+        self._place = place
 
     def of(self, part: str, record_id: bytes) -> bytes:
-        """Return the key of one part of a record's ledger. The braces put all of them into one slot of a cluster."""
-        return b"%s%s:{%s}" % (self._root, part.encode(), record_id)
+        """Return the key of one part of a record's ledger, which lies in the slot of the record's own key."""
+        return b"%s%s}%s" % (self.head(part), tag_of(slot_of(self._place(record_id))), record_id)
+
+    def head(self, part: str) -> bytes:
+        """Return what all keys of one part begin with."""
+        return b"%s%s:{" % (self._root, part.encode())
+
+    def record_of(self, part: str, key: bytes) -> bytes:
+        """Return the id of the record whose ledger's part this key is."""
+        return key[len(self.head(part)) :].partition(b"}")[2]
 
     def index(self, user_id: bytes) -> bytes:
         """Return the key of a user's index: the user's record ids in a sorted set, by when they were last written."""
@@ -43,7 +61,7 @@ class JournalKeys:
     """
 
     def __init__(self, kind: Kind) -> None:
-        self._root = f"chatstore:{kind}:".encode()
+        self._root = f"chatstore:{{{kind}}}:".encode()
         self.marks = self._root + b"marks"
         self.bodies = self._root + b"marks:bodies"
         self.migration = self._root + b"migration"

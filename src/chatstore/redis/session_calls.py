@@ -34,7 +34,7 @@ class SessionCalls:
 
     def __init__(self, layout: ChatLayout) -> None:
         self.layout = layout
-        self.ledger = LedgerKeys(Kind.CHAT, layout.name)
+        self.ledger = LedgerKeys(Kind.CHAT, layout.name, lambda record_id: layout.prefix + record_id)
         self._journal = JournalKeys(Kind.CHAT)
 
     def write(self, command: ChatCommand, mark: Mark | None) -> Call:

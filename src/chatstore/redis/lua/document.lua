@@ -7,7 +7,7 @@
 --
 -- A document is a hash in every layout; `rest` is what its fields cannot carry.
 
--- On a cluster the document, its ledger, the index and the journal may lie in four slots.
+-- On a cluster the document and its ledger lie in one slot, the index and the journal in others.
 local keys = {
   document = KEYS[1],
   state = KEYS[2],
