@@ -29,15 +29,16 @@ from chatstore.models import (
     Session,
     Side,
 )
+from chatstore.models.ownership import Users
 from chatstore.redis.client import take_over
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import ChatLayout
-from chatstore.redis.scanning import scan_ids, scan_keys
-from chatstore.redis.scripts import Reply, run, run_all
+from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
+from chatstore.redis.session_ids import SessionIds
 from chatstore.redis.session_replies import SessionReader, check_outcome
-from chatstore.redis.session_scan import SessionScan
+from chatstore.redis.session_scan import SessionScan, adopt
 
 _PART = 1000
 _BATCH = 200
@@ -56,24 +57,29 @@ class RedisChat(ChatSide):
     Args:
         client: A client of redis-py, the app's own (it stays open) or one of `connect`.
         layout: How the records are laid out.
+        users: What the user ids in Redis have become; the same when left out.
     """
 
-    def __init__(self, client: Redis, layout: ChatLayout) -> None:
+    def __init__(self, client: Redis, layout: ChatLayout, users: Users | None = None) -> None:
         self.side = Side.OLD
         self._client = take_over(client)
         self._owned = self._client is not client
         self._layout = layout
         self.journal = RedisJournal(self._client, Kind.CHAT)
-        self._calls = SessionCalls(layout)
-        self._scan = SessionScan(self._client, self._calls)
-        walk = partial(scan_ids, self._client, layout.prefix, wanted=_INDEXED) if layout.shared else None
+        self._calls = SessionCalls(layout, users)
+        self._found = SessionIds(self._client, layout)
+        self._scan = SessionScan(self._client, self._calls, self._found)
+        walk = partial(self._found.walk, wanted=_INDEXED) if layout.shared else None
         self._index = UserIndex(self._client, self._calls.ledger, walk, self._owners)
 
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
-        reply = await run(self._client, self._calls.write(command, mark))
+        if isinstance(command, EditMessage) and self._layout.whole:
+            reply = await self._edit_whole(command, mark)
+        else:
+            reply = await self._adopted(self._calls.write(command, mark), command.session_id.encode())
         outcome = check_outcome(reply, command.session_id)
         _, header, parts, tombstones = reply
-        reader = SessionReader(self._layout, command.session_id)
+        reader = self._reader(command.session_id)
         session = reader.session(header)
         if isinstance(command, CreateSession) and outcome == b"unchanged":
             _check_same(command, session)
@@ -82,9 +88,12 @@ class RedisChat(ChatSide):
         return ChatWritten(change=change, session=session, messages=tuple(concerned))
 
     async def put(self, changes: Sequence[ChatChange]) -> None:
-        replies = await run_all(self._client, [self._calls.join(change) for change in changes])
-        for change, reply in zip(changes, replies, strict=True):
+        calls = [self._calls.join(change) for change in changes]
+        replies = await run_all(self._client, calls)
+        for change, call, reply in zip(changes, calls, replies, strict=True):
             try:
+                if reply[0] == b"adopt":
+                    reply = await self._adopted(call, change.session_id.encode())  # noqa: PLW2901 - the same one's
                 check_outcome(reply, change.session_id)
             except LayoutError as error:
                 raise ConflictError(f"an unreadable record lies in the place of the session: {error}") from error
@@ -92,7 +101,7 @@ class RedisChat(ChatSide):
     async def get_session(self, user_id: str, session_id: str) -> Session:
         reply = await run(self._client, self._calls.read_header(session_id.encode(), user_id))
         check_outcome(reply, session_id)
-        return _present(SessionReader(self._layout, session_id).session(reply[1]))
+        return _present(self._reader(session_id).session(reply[1]))
 
     async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
         """As `ChatHistoryStore.list_sessions`; what it may not see yet is said in `redis/index.py`."""
@@ -119,7 +128,7 @@ class RedisChat(ChatSide):
             if not more or (limit is not None and len(found) >= limit):
                 return found
             if reply[7] == b"0":
-                await run(self._client, self._calls.adopt(session_id.encode()))
+                await adopt(self._client, self._calls, session_id.encode())
             after = (int(more[1]), more[0].decode("utf-8", "surrogateescape"))
 
     async def last_messages(
@@ -146,9 +155,8 @@ class RedisChat(ChatSide):
 
     async def count(self) -> ChatCount:
         sessions = messages = 0
-        prefix = self._layout.prefix
-        async for step in scan_keys(self._client, prefix, 0, wanted=_BATCH):
-            calls = [self._calls.count(key[len(prefix) :], None) for key in step.keys]
+        async for ids in self._found.walk(wanted=_BATCH):
+            calls = [self._calls.count(session_id, None) for session_id in ids]
             readable = [reply for reply in await run_all(self._client, calls) if reply[0] == b"found"]
             sessions += len(readable)
             messages += sum(reply[6] for reply in readable)
@@ -159,9 +167,32 @@ class RedisChat(ChatSide):
         if self._owned:
             await self._client.aclose()
 
+    def _reader(self, session_id: str) -> SessionReader:
+        return SessionReader(self._layout, session_id, self._calls.users)
+
+    async def _adopted(self, call: Call, session_id: bytes) -> Reply:
+        """Run a call; where it must wait until a long list of another program is written down, do that first."""
+        while (reply := await run(self._client, call))[0] == b"adopt":
+            await adopt(self._client, self._calls, session_id)
+        return reply
+
+    async def _edit_whole(self, command: EditMessage, mark: Mark | None) -> Reply:
+        """Edit a message of which the layout keeps one text: read it, and write it if nobody did so meanwhile."""
+        session_id = command.session_id.encode()
+        read = self._calls.read_some(session_id, (command.message_id,), command.user_id)
+        while True:
+            held = await run(self._client, read)
+            check_outcome(held, command.session_id)
+            if not held[2]:
+                check_outcome([b"missing"] if not held[4] else held[4][0], command.session_id)
+            message = self._reader(command.session_id).message(held[2][0], command.user_id)
+            reply = await self._adopted(self._calls.edit_whole(command, mark, message), session_id)
+            if reply[0] != b"stale":
+                return reply
+
     def _readable(self, reply: Reply, user_id: str, session_id: str) -> list[Message]:
         check_outcome(reply, session_id)
-        messages, bad = SessionReader(self._layout, session_id).messages(reply[2], user_id)
+        messages, bad = self._reader(session_id).messages(reply[2], user_id)
         for error in bad:
             logger.warning("a message was left out: %s", error)
         for problem in reply[4]:
@@ -174,7 +205,7 @@ class RedisChat(ChatSide):
         for place, reply in zip(places, replies, strict=True):
             if reply[0] == b"found":
                 try:
-                    found.append((place, _present(SessionReader(self._layout, place.id.decode()).session(reply[1]))))
+                    found.append((place, _present(self._reader(place.id.decode()).session(reply[1]))))
                 except LayoutError as error:
                     logger.warning("a session was left out of a list: %s", error)
         gone = [place.id for place, reply in zip(places, replies, strict=True) if reply[0] == b"missing"]
@@ -184,7 +215,7 @@ class RedisChat(ChatSide):
     async def _owners(self, session_ids: Sequence[bytes]) -> list[Owned]:
         replies = await run_all(self._client, [self._calls.read_header(name, None) for name in session_ids])
         found = ((name, reply) for name, reply in zip(session_ids, replies, strict=True) if reply[0] == b"found")
-        return [Owned(reply[1][0], Place(name, float(reply[1][5]))) for name, reply in found if reply[1][5]]
+        return [Owned(reply[1][0], Place(name, float(reply[1][6]))) for name, reply in found if reply[1][6]]
 
 
 def _present(session: Session | None) -> Session:
@@ -208,10 +239,10 @@ def _messages(reader: SessionReader, parts: Reply, command: ChatCommand) -> tupl
         case AppendMessages(messages=messages):
             given = {message.id: message for message in messages}
             concerned = [
-                _appended(part, given, command) if part[5] is None else reader.message(part, command.user_id)
+                _appended(part, given, command) if part[6] is None else reader.message(part, command.user_id)
                 for part in parts
             ]
-            written = {part[0].decode() for part in parts if part[5] is None}
+            written = {part[0].decode() for part in parts if part[6] is None}
             return concerned, [message for message in concerned if message.id in written]
         case EditMessage():
             edited = [reader.message(part, command.user_id) for part in parts]
@@ -234,6 +265,7 @@ def _appended(part: Reply, given: dict[str, NewMessage], command: AppendMessages
         content=message.content,
         metadata=message.metadata,
         created_at=message.created_at,
+        expires_at=message.expires_at,
         version=int(version),
         extra=message.extra,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from chatstore.models import (
     AppendMessages,
     ChatChange,
@@ -18,11 +21,16 @@ from chatstore.models import (
     UpdateSession,
     to_micros,
 )
+from chatstore.models.ownership import SameUsers, Users
 from chatstore.redis.client import Argument
 from chatstore.redis.journal import mark_arguments
 from chatstore.redis.keys import JournalKeys, LedgerKeys
 from chatstore.redis.layouts.layout import ChatLayout, Encoded
 from chatstore.redis.scripts import Call, Script, flat_fields, script
+from chatstore.redis.user_ids import old_user
+
+_PARTS = ("state", "order", "entries", "tombstones", "companion")
+"""The keys of a session's ledger, in the order of `session.lua`."""
 
 
 class SessionCalls:
@@ -30,24 +38,30 @@ class SessionCalls:
 
     Args:
         layout: Whose.
+        users: What the user ids in Redis have become.
     """
 
-    def __init__(self, layout: ChatLayout) -> None:
+    def __init__(self, layout: ChatLayout, users: Users | None = None) -> None:
         self.layout = layout
+        self.users = users or SameUsers()
         self.ledger = LedgerKeys(Kind.CHAT, layout.name, lambda record_id: layout.prefix + record_id)
         self._journal = JournalKeys(Kind.CHAT)
 
     def write(self, command: ChatCommand, mark: Mark | None) -> Call:
         """Return the call that executes a command."""
-        op = "replace" if isinstance(command, AppendMessages) and command.replace else command.op
-        arguments: list[Argument] = [command.session_id, command.user_id, op, to_micros(command.at)]
-        arguments += mark_arguments(mark) + self._details(command)
-        keys = self._keys(command.session_id.encode(), command.user_id, mark)
-        return Call(self._script("marks", "session", "session_write"), keys, arguments)
+        return self._write(command, mark, self._details(command))
+
+    def edit_whole(self, command: EditMessage, mark: Mark | None, message: Message) -> Call:
+        """Return the call that edits a message as a whole, if it still is what it was."""
+        encoded = self.layout.edit_message(message, command.content, command.metadata)
+        return self._write(command, mark, [command.message_id, message.version, *_encoded(encoded)])
 
     def join(self, change: ChatChange) -> Call:
         """Return the call that joins a change."""
-        arguments: list[Argument] = [change.session_id, change.user_id, *self._session(change.session)]
+        user_id = old_user(self.users, change.user_id)
+        session = change.session and replace(change.session, user_id=user_id)
+        session_id = change.session_id.encode()
+        arguments = [*self._names(session_id), user_id, *self._session(session)]
         arguments += [change.deleted, change.cleared, len(change.messages)]
         for message in change.messages:
             arguments += self._message(change.session_id, message)
@@ -56,12 +70,11 @@ class SessionCalls:
         arguments.append(len(change.tombstones))
         for tombstone in change.tombstones:
             arguments += [tombstone.id, tombstone.version]
-        keys = self._keys(change.session_id.encode(), change.user_id)
-        return Call(self._script("session", "session_join"), keys, arguments)
+        return Call(self._script("session", "session_join"), self._keys(session_id, user_id), arguments)
 
     def adopt(self, session_id: bytes) -> Call:
         """Return the call that writes down the order of a list that another program wrote."""
-        return Call(self._script("session", "session_adopt"), self._keys(session_id), [session_id])
+        return Call(self._script("session", "session_adopt"), self._keys(session_id), self._names(session_id))
 
     def read_header(self, session_id: bytes, user_id: str | None) -> Call:
         """Return the call that reads a session alone; of any user when None."""
@@ -75,36 +88,46 @@ class SessionCalls:
         """Return the call that reads the last messages before a place, or of all."""
         return self._read(session_id, user_id, "backward", *_place(before), limit)
 
-    def read_some(self, session_id: bytes, message_ids: tuple[str, ...]) -> Call:
+    def read_some(self, session_id: bytes, message_ids: tuple[str, ...], user_id: str | None = None) -> Call:
         """Return the call that reads some messages and their tombstones."""
-        return self._read(session_id, None, "some", len(message_ids), *message_ids)
+        return self._read(session_id, user_id, "some", len(message_ids), *message_ids)
 
     def count(self, session_id: bytes, user_id: str | None) -> Call:
         """Return the call that counts a session's messages."""
         return self._read(session_id, user_id, "count")
 
+    def _write(self, command: ChatCommand, mark: Mark | None, details: Sequence[Argument]) -> Call:
+        op = "replace" if isinstance(command, AppendMessages) and command.replace else command.op
+        session_id, user_id = command.session_id.encode(), old_user(self.users, command.user_id)
+        arguments = [*self._names(session_id), user_id, op, to_micros(command.at), *mark_arguments(mark), *details]
+        return Call(self._script("marks", "session", "session_write"), self._keys(session_id, user_id, mark), arguments)
+
     def _read(self, session_id: bytes, user_id: str | None, mode: str, *arguments: Argument) -> Call:
-        scope: list[Argument] = [0] if user_id is None else [1, user_id]
-        every = [session_id, *scope, mode, *arguments]
+        scope: list[Argument] = [0] if user_id is None else [1, old_user(self.users, user_id)]
+        every = [*self._names(session_id), *scope, mode, *arguments]
         return Call(self._script("session", "session_read"), self._keys(session_id), every)
 
     def _script(self, *parts: str) -> Script:
         return script("values", *parts, layout=self.layout.lua)
 
     def _keys(self, session_id: bytes, user_id: str = "", mark: Mark | None = None) -> list[bytes]:
-        parts = [self.ledger.of(part, session_id) for part in ("state", "order", "entries", "tombstones")]
+        parts = [self.ledger.of(part, session_id) for part in _PARTS]
         keys = [self.layout.prefix + session_id, *parts, self.ledger.index(user_id.encode())]
         if mark is not None:
             journal = self._journal
             keys += [journal.marks, journal.bodies, journal.of_user(mark.user_id), journal.migration]
         return keys
 
+    def _names(self, session_id: bytes) -> list[Argument]:
+        """Return what every script is told first: the session's id, and whose it is by the mapping of owners."""
+        return [session_id, self.layout.owner_of(session_id) or ""]
+
     def _details(self, command: ChatCommand) -> list[Argument]:
         match command:
             case CreateSession():
                 session = Session(
                     id=command.session_id,
-                    user_id=command.user_id,
+                    user_id=old_user(self.users, command.user_id),
                     title=command.title,
                     metadata=command.metadata,
                     created_at=command.at,
@@ -121,7 +144,7 @@ class SessionCalls:
                     details += self._message(command.session_id, message)
                 return details
             case EditMessage(message_id=message_id, content=content, metadata=metadata):
-                return [message_id, *flat_fields(self.layout.change_message(content, metadata))]
+                return [message_id, "", "", *flat_fields(self.layout.change_message(content, metadata))]
             case DeleteMessages(message_ids=message_ids):
                 return [len(message_ids), *message_ids]
             case _:
@@ -136,7 +159,8 @@ class SessionCalls:
 
     def _message(self, session_id: str, message: Message | NewMessage) -> list[Argument]:
         encoded = self.layout.write_message(session_id, message)
-        return [message.id, to_micros(message.created_at), *_encoded(encoded)]
+        expires = to_micros(message.expires_at) if message.expires_at else ""
+        return [message.id, to_micros(message.created_at), expires, *_encoded(encoded)]
 
 
 def _encoded(encoded: Encoded) -> list[Argument]:

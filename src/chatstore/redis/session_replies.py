@@ -13,12 +13,15 @@ from chatstore.models import (
     Session,
     from_micros,
 )
+from chatstore.models.ownership import Users
 from chatstore.redis.failures import fields_of, printable, problem_of, raw_of
 from chatstore.redis.layouts.fields import BadFieldError
 from chatstore.redis.layouts.layout import ChatLayout
 from chatstore.redis.scripts import Reply
+from chatstore.redis.user_ids import new_user
 
 _CONFLICTS = {
+    b"mapped": "the mapping of owners (CHATSTORE_OWNERS) gives the session id {session!r} to another user",
     b"taken": "the session id {session!r} is taken: choose another one",
     b"deleted": "the message {id!r} was deleted from this session: append it under a new id",
     b"other content": "the message id {id!r} is taken by a message with other content",
@@ -57,16 +60,25 @@ class SessionReader:
     Args:
         layout: Whose fields they hold.
         session_id: Which session.
+        users: What the user ids in Redis have become.
     """
 
-    def __init__(self, layout: ChatLayout, session_id: str) -> None:
+    def __init__(self, layout: ChatLayout, session_id: str, users: Users) -> None:
         self._layout = layout
         self._id = session_id
+        self._users = users
 
     def ledger(self, part: Reply) -> Ledger:
-        """Return what the ledger knows, of a session that may be deleted."""
+        """Return what the ledger knows, of a session that may be deleted.
+
+        Raises:
+            LayoutError: The mapping of users does not know its user.
+        """
         user, _, _, deleted, cleared = part[:5]
-        return Ledger(user.decode(), int(deleted), int(cleared))
+        try:
+            return Ledger(new_user(self._users, user), int(deleted), int(cleared))
+        except BadFieldError as error:
+            raise LayoutError(self._layout.prefix + self._id.encode(), b"", str(error)) from error
 
     def session(self, part: Reply) -> Session | None:
         """Return the session; None when there is none.
@@ -74,14 +86,14 @@ class SessionReader:
         Raises:
             LayoutError: One of its fields is not what the layout promises.
         """
-        if not part or not part[-1]:
+        if not part or part[-1] is None:
             return None
         user, version, born, _, _, created, updated, expires, rest, flat = part
         try:
             values = self._layout.read_session(fields_of(flat), rest)
             return Session(
                 id=self._id,
-                user_id=user.decode(),
+                user_id=new_user(self._users, user),
                 title=values.title,
                 metadata=values.metadata,
                 created_at=from_micros(int(created)),
@@ -101,7 +113,7 @@ class SessionReader:
         Raises:
             LayoutError: One of its fields is not what the layout promises.
         """
-        raw_id, position, version, created, rest, flat = part
+        raw_id, position, version, created, expires, rest, flat = part
         try:
             values = self._layout.read_message(fields_of(flat), rest)
             return Message(
@@ -113,6 +125,7 @@ class SessionReader:
                 content=values.content,
                 metadata=values.metadata,
                 created_at=from_micros(int(created)),
+                expires_at=from_micros(int(expires)) if expires else None,
                 version=int(version),
                 extra=values.extra,
             )

@@ -16,6 +16,7 @@ from chatstore.redis.layouts.layout import Orphans
 from chatstore.redis.scanning import scan_keys
 from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
+from chatstore.redis.session_ids import SessionIds
 from chatstore.redis.session_replies import SessionReader
 
 _PART = 1000
@@ -31,11 +32,13 @@ class SessionScan:
     Args:
         client: The connection.
         calls: The calls of the sessions' layout.
+        found: Finds the sessions.
     """
 
-    def __init__(self, client: Client, calls: SessionCalls) -> None:
+    def __init__(self, client: Client, calls: SessionCalls, found: SessionIds) -> None:
         self._client = client
         self._calls = calls
+        self._found = found
 
     async def fetch(
         self, session_ids: Sequence[bytes], message_ids: Sequence[str] | None = None
@@ -43,8 +46,7 @@ class SessionScan:
         """Yield what is known of some sessions; none of the pages has a cursor."""
         for start in range(0, len(session_ids), _GROUP):
             group = session_ids[start : start + _GROUP]
-            calls = [self._first_part(session_id, message_ids) for session_id in group]
-            replies = await run_all(self._client, calls)
+            replies = await self._first_parts(group, message_ids)
             parts = [self._page(session_id, reply) for session_id, reply in zip(group, replies, strict=True)]
             yield _joined(parts)
             for session_id, reply in zip(group, replies, strict=True):
@@ -70,16 +72,32 @@ class SessionScan:
             yield ScanPage((), (), None)
 
     async def _sessions(self, position: int) -> AsyncIterator[ScanPage[ChatChange]]:
-        prefix = self._calls.layout.prefix
-        async for step in scan_keys(self._client, prefix, position, wanted=_GROUP):
+        async for step in self._found.steps(position, wanted=_GROUP):
             held: ScanPage[ChatChange] = ScanPage((), (), None)
-            async for page in self.fetch([key[len(prefix) :] for key in step.keys]):
+            async for page in self.fetch(step.ids):
                 if _size(held) and _size(held) + _size(page) > _PAGE:
                     yield replace(held, cursor=f"sessions:{step.cursor}")
                     held = page
                 else:
                     held = _joined([held, page])
             yield replace(held, cursor=f"sessions:{step.following}" if step.following else "messages:0")
+
+    async def _first_parts(self, session_ids: Sequence[bytes], message_ids: Sequence[str] | None) -> list[Reply]:
+        """Read the first parts of some sessions. Messages without ids are written down first, so that theirs last."""
+        reads = [self._first_part(session_id, message_ids) for session_id in session_ids]
+        if not self._calls.layout.derived:
+            return await run_all(self._client, reads)
+        adoptions = [self._calls.adopt(session_id) for session_id in session_ids]
+        replies = await run_all(self._client, [call for pair in zip(adoptions, reads, strict=True) for call in pair])
+        found = []
+        for session_id, read, (adopted, reply) in zip(
+            session_ids, reads, zip(replies[::2], replies[1::2], strict=True), strict=True
+        ):
+            if adopted is not None and adopted[0] == b"adopt":
+                await adopt(self._client, self._calls, session_id)
+                reply = await run(self._client, read)  # noqa: PLW2901 - the same session's
+            found.append(reply)
+        return found
 
     def _first_part(self, session_id: bytes, message_ids: Sequence[str] | None) -> Call:
         if message_ids is None:
@@ -88,7 +106,7 @@ class SessionScan:
 
     async def _rest(self, session_id: bytes, reply: Reply) -> AsyncIterator[ScanPage[ChatChange]]:
         if reply[0] == b"found" and reply[5] and reply[7] == b"0":
-            await run(self._client, self._calls.adopt(session_id))
+            await adopt(self._client, self._calls, session_id)
         while reply[0] == b"found" and reply[5]:
             message_id, position = reply[5]
             after = (int(position), message_id)
@@ -108,7 +126,7 @@ class SessionScan:
     def _read(self, session_id: bytes, reply: Reply) -> ScanPage[ChatChange]:
         _, header, raw_messages, tombstones, problems = reply[:5]
         try:
-            reader = SessionReader(self._calls.layout, session_id.decode())
+            reader = SessionReader(self._calls.layout, session_id.decode(), self._calls.users)
         except UnicodeDecodeError as error:
             raise LayoutError(self._calls.layout.prefix + session_id, b"", "the session's id is not UTF-8") from error
         session: Session | None = reader.session(header)
@@ -160,6 +178,15 @@ class SessionScan:
 
     async def _fields(self, wanted: Sequence[tuple[bytes, str]]) -> list[bytes | RedisError | None]:
         return await self._client.ask_all(("HGET", key, name) for key, name in wanted)
+
+
+async def adopt(client: Client, calls: SessionCalls, session_id: bytes) -> None:
+    """Write down the order of a session's messages that another program wrote; a long list takes several calls.
+
+    What cannot be written down, because it cannot be read, is told by whoever reads it.
+    """
+    while (reply := await run(client, calls.adopt(session_id))) is not None and reply[0] == b"adopt":
+        continue
 
 
 def _joined(pages: Sequence[ScanPage[ChatChange]]) -> ScanPage[ChatChange]:

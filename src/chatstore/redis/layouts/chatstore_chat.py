@@ -19,7 +19,7 @@ class ChatstoreChat(ChatLayout):
     """Sessions in a hash, messages packed into one hash a session."""
 
     name: ClassVar[str] = "chatstore"
-    prefix: ClassVar[bytes] = b"chatstore:chat:chatstore:header:"
+    default_prefix: ClassVar[bytes] = b"chatstore:chat:chatstore:header:"
     shared: ClassVar[bool] = False
 
     def write_session(self, session: Session) -> Encoded:
@@ -94,9 +94,9 @@ end
 function layout.relist()
 end
 
-function layout.load(keys, id, body)
+function layout.load(keys, message, body)
   if body == '' then
-    return nil, problem(keys.entries, 'it has no message ' .. id)
+    return nil, problem(keys.entries, 'it has no message ' .. message.id)
   end
   return cmsgpack.unpack(body), ''
 end

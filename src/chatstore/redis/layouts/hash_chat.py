@@ -22,7 +22,7 @@ class HashChat(ChatLayout):
     """Sessions and messages in one hash each."""
 
     name: ClassVar[str] = "hash"
-    prefix: ClassVar[bytes] = b"session:"
+    default_prefix: ClassVar[bytes] = b"session:"
     shared: ClassVar[bool] = True
 
     def write_session(self, session: Session) -> Encoded:
@@ -190,7 +190,8 @@ function layout.relist(keys, ids)
   return set_listing(keys, '[' .. encode_ids(ids) .. ']')
 end
 
-function layout.load(keys, id, body)
+function layout.load(keys, message, body)
+  local id = message.id
   local key = message_key(id)
   local fields, wrong = hash_at(key)
   if wrong then
@@ -200,7 +201,7 @@ function layout.load(keys, id, body)
   elseif not is_ours(keys, id) then
     return nil, problem(key, 'the session ' .. keys.session_id .. ' lists it, but it is another session\'s')
   end
-  return fields, body, micros_of_millis(field_of(fields, 'createdAt') or ''), key
+  return fields, body, micros_of_millis(field_of(fields, 'createdAt') or ''), key, expiry_of(key)
 end
 
 function layout.store(keys, id, fields, rest)
@@ -234,5 +235,9 @@ end
 
 function layout.expire(keys, id, expires)
   expire(message_key(id), expires)
+end
+
+function layout.expires(keys, id)
+  return expiry_of(message_key(id))
 end
 """

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from chatstore.models import Document, Embedding, JsonObject, Message, NewMessage, Session
+from chatstore.models.ownership import Owners
 
 Fields = Mapping[str, bytes]
 """What a record's hash holds, by field."""
@@ -25,7 +26,7 @@ class Sample:
     Attributes:
         key: The key.
         kind: Its type, as `TYPE` says it: `hash`, `list`, `string`, `zset`, `set`, `stream`, `ReJSON-RL`, `vectorset`.
-        fields: Some fields of a hash with their values, each cut at 64 KiB; of a JSON document its text, by the name `""`.
+        fields: Some fields of a hash, each value cut at 64 KiB; of a JSON document its text, by the name `""`.
         items: Some items of a list: the first ones, then the last ones.
     """
 
@@ -86,15 +87,60 @@ class ChatLayout(ABC):
 
     Attributes:
         name: What the settings call it.
-        prefix: What the keys of the sessions begin with; the session's id follows.
+        default_prefix: What the keys of the sessions begin with where the app chose no other prefix; an id follows.
         shared: Whether other programs write there too. Then a user's sessions are found by reading all keys.
+        distinct: Whether a key with the prefix is certainly a session's. Else its type and shape are looked at first.
+        owned: Whether its records say whose they are.
+        whole: Whether a message is one text, so that an edit writes all of it.
+        derived: Whether messages have no ids of their own, so that they are written down before another side sees them.
+        kind: The type of the keys with the prefix.
         lua: The primitives of `session.lua`.
+        notes: What this layout never stored, or does not give back exactly; for people who migrate from it.
+        prefix: What the keys of the sessions begin with.
+        index: The name of the search index that finds the messages, in layouts that have one.
     """
 
     name: ClassVar[str]
-    prefix: ClassVar[bytes]
+    default_prefix: ClassVar[bytes]
     shared: ClassVar[bool]
+    distinct: ClassVar[bool] = True
+    owned: ClassVar[bool] = True
+    whole: ClassVar[bool] = False
+    derived: ClassVar[bool] = False
+    kind: ClassVar[str] = "hash"
     lua: ClassVar[str]
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *, prefix: str | None = None, index: str | None = None, owners: Owners | None = None) -> None:
+        self.prefix = self.default_prefix if prefix is None else prefix.encode()
+        self.index = index
+        self._owners = owners
+
+    def session_id(self, key: bytes) -> bytes | None:
+        """Return the id of the session that a key is of; None where it is no session's."""
+        return key[len(self.prefix) :]
+
+    def owner_of(self, session_id: bytes) -> str | None:
+        """Return whose a session is by the mapping of owners; None where that does not say, or the layout does."""
+        if self.owned or self._owners is None:
+            return None
+        try:
+            return self._owners.owner_of((self.prefix + session_id).decode())
+        except UnicodeDecodeError:
+            return None
+
+    def claims(self, sample: Sample) -> str | None:  # noqa: ARG002 - for layouts that claim nothing
+        """Return what a key is here, by its type and shape: `session`, `message`, `index`; None for none of them."""
+        return None
+
+    def edit_message(self, message: Message, content: str | None, metadata: JsonObject | None) -> Encoded:
+        """Return all fields of a message that is edited, in a layout whose messages are whole."""
+        edited = replace(
+            message,
+            content=message.content if content is None else content,
+            metadata=message.metadata if metadata is None else metadata,
+        )
+        return self.write_message(message.session_id, edited)
 
     @abstractmethod
     def write_session(self, session: Session) -> Encoded:

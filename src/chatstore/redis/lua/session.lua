@@ -2,25 +2,41 @@
 -- the layout has no field for. The protocol is written here once; the table `layout` is a layout's part of it:
 --
 --   lost_digits                    of a time in microseconds, how many digits the layout has no room for
---   header(keys)                   {owner, fields, created, updated, expires, listing}; nil when there is none; nil and
---                                  a problem. `created` and `updated` nil: only the ledger knows. `listing` nil: nobody
---                                  but us orders the messages; else it changes whenever somebody did
---   ids(listing)                   the ids that it lists, in order, and a reason when it holds what is no id;
---                                  nil and a reason when it cannot be read
+--   header(keys, state)            {owner, fields, created, updated, expires, listing}; nil when there is none; nil and
+--                                  a problem. `created` and `updated` nil: only the ledger knows
 --   save(keys, fields)             writes the whole header, but leaves the listing
 --   change(keys, fields)           writes some of the header's fields
 --   touch(keys, updated)           writes when the session was last written
 --   drop(keys)                     removes the header
 --   append(keys, ids)              lists ids at the end      } both return
 --   relist(keys, ids)              lists these ids only      } the listing
---   load(keys, id, body)           fields, rest, created, the key; nil and a problem
---   store(keys, id, fields, rest)  writes a whole message; returns its body
---   edit(keys, id, fields, body)   writes some of a message's fields; returns its body
+--   load(keys, message, body, state)
+--                                  of a message {id, position}: fields, rest, created, the key, and when it expires, if
+--                                  its own key does; nil and a problem
+--   store(keys, id, fields, rest, was, rank)
+--                                  writes a whole message, which had one rank in the order and now has another; returns
+--                                  its body
+--   edit(keys, id, fields, body, rest)
+--                                  writes some of a message's fields, or all of them; returns its body
 --   remove(keys, id)               removes a message
+--   remove_all(keys)               removes all messages; where it is absent they are removed one by one
 --   present(keys, id)              whether something lies where this message does, listed or not
 --   foreign(keys, id)              whether it is another session's
 --   same(fields, others)           whether two messages have the same role and content
 --   expire(keys, id, expires)      lets a message expire with its session
+--   expires(keys, id)              when a message expires by its own key; absent where messages have no keys
+--
+-- Where other programs may order the messages, one of these two says how:
+--
+--   ids(listing)                   the ids that a header's `listing` lists, in order, and a reason when it holds what is no
+--                                  id; nil and a reason when it cannot be read
+--   view(keys, state)              nil when nobody but us ordered them since; else {size, slice(first, last), listing} and
+--                                  `lists(id)` or, when there are only new messages at the end, `grown_from`
+--
+-- and then, where what `slice` gives holds more than id and position:
+--
+--   fill(keys, messages, first)    adds that to messages of the ledger's order, from a rank on
+--   note(message)                  the body for the ledger's entry of a message of such a view
 --
 -- `rest` is what the layout's fields cannot carry; a `body` is what the ledger keeps of a message for the layout.
 
@@ -32,12 +48,15 @@ local keys = {
   order = KEYS[3],
   entries = KEYS[4],
   tombstones = KEYS[5],
-  index = KEYS[6],
-  marks = KEYS[7],
-  bodies = KEYS[8],
-  user_marks = KEYS[9],
-  migration = KEYS[10],
+  companion = KEYS[6],
+  index = KEYS[7],
+  marks = KEYS[8],
+  bodies = KEYS[9],
+  user_marks = KEYS[10],
+  migration = KEYS[11],
   session_id = take(),
+  -- Whose it is by the mapping of owners; empty where that does not say.
+  owner = take(),
 }
 
 local NAMES = {
@@ -52,7 +71,7 @@ local function open()
   for i, name in ipairs(NAMES) do
     state[name] = NUMBERS[name] and (tonumber(values[i]) or 0) or values[i] or ''
   end
-  local header, wrong = layout.header(keys)
+  local header, wrong = layout.header(keys, state)
   if wrong then
     return nil, wrong
   end
@@ -62,9 +81,14 @@ local function open()
   end
   state.user = header.owner
   state.expires = precise(state.expires, header.expires, 3)
-  if header.updated then
-    state.created = precise(state.created, header.created, layout.lost_digits)
-    local updated = precise(state.updated, header.updated, layout.lost_digits)
+  -- What never was written down is as old as the layout says, or as can be.
+  local unknown = state.version == 0 and (header.created or '0') or nil
+  local held_updated = header.updated or unknown
+  if header.created or unknown then
+    state.created = precise(state.created, header.created or unknown, layout.lost_digits)
+  end
+  if held_updated then
+    local updated = precise(state.updated, held_updated, layout.lost_digits)
     if state.version == 0 then
       state.version = even(math.max(foreign_version(updated), state.deleted + 1))
       -- The first life has no creation that we know of; another program began this one after a deletion of ours.
@@ -99,11 +123,10 @@ local function precedes(a, b)
   return bytes_before(a.id, b.id)
 end
 
--- Where another program changed the layout's list since our last write: its messages, ordered. One that we never saw
--- has the place behind its predecessor, so a session that we never wrote has 0, 1, 2, …
--- Returns nil when the ledger's order is right; and a reason when the listing is at fault.
-local function foreign_order(state)
-  local listing = state.header and state.header.listing
+-- Where another program changed the list of ids since our last write: a view of its messages, ordered. One that we
+-- never saw has the place behind its predecessor, so a session that we never wrote has 0, 1, 2, …
+local function listed_view(state)
+  local listing = state.header.listing
   if not listing or redis.sha1hex(listing) == state.listing then
     return nil
   end
@@ -124,7 +147,30 @@ local function foreign_order(state)
     seen[id] = true
   end
   table.sort(items, precedes)
-  return items, reason, seen
+  local view = { size = #items, listing = listing }
+  function view.slice(first, last)
+    local found = {}
+    for i = first, math.min(last, #items - 1) do
+      found[#found + 1] = items[i + 1]
+    end
+    return found
+  end
+  function view.lists(id)
+    return seen[id]
+  end
+  return view, reason
+end
+
+-- Where another program changed the order of the messages since our last write: a view of theirs, see `layout.view`.
+-- Returns nil when the ledger's order is right; and a reason when the listing is at fault.
+local function foreign_view(state)
+  if not state.header then
+    return nil
+  end
+  if layout.view then
+    return layout.view(keys, state)
+  end
+  return listed_view(state)
 end
 
 -- Writes down the order of a list that we wrote ourselves.
@@ -141,17 +187,30 @@ local function expire_messages(state, ids)
   if state.expires == '' then
     return
   end
+  local expiring = redis.call('HGET', keys.state, 'expiring')
   for _, id in ipairs(ids) do
-    layout.expire(keys, id, state.expires)
+    local raw = expiring and redis.call('HGET', keys.entries, id)
+    local own = raw and read_entry(0, raw).expires or ''
+    if own == '' or tonumber(own) > tonumber(state.expires) then
+      layout.expire(keys, id, state.expires)
+    end
   end
   expire(keys.order, state.expires)
   expire(keys.entries, state.expires)
 end
 
 local function store_message(id, position, version, message)
-  local body = layout.store(keys, id, message.fields, message.rest)
-  redis.call('HSET', keys.entries, id, text(version) .. ' ' .. message.created .. ' ' .. body)
+  local was = redis.call('ZRANK', keys.order, id) or nil
   redis.call('ZADD', keys.order, position, id)
+  local rank = redis.call('ZRANK', keys.order, id)
+  local body = layout.store(keys, id, message.fields, message.rest, was, rank)
+  redis.call('HSET', keys.entries, id, entry_text(version, message.created, message.expires, body))
+  if message.expires ~= '' then
+    redis.call('HSET', keys.state, 'expiring', '1')
+    if layout.expires then
+      layout.expire(keys, id, message.expires)
+    end
+  end
 end
 
 local function forget(id)
@@ -171,8 +230,12 @@ local function remove_message(id)
 end
 
 local function remove_all()
-  for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
-    layout.remove(keys, id)
+  if layout.remove_all then
+    layout.remove_all(keys)
+  else
+    for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
+      layout.remove(keys, id)
+    end
   end
   redis.call('DEL', keys.order, keys.entries)
 end
@@ -181,6 +244,7 @@ end
 local function end_life(state)
   remove_all()
   redis.call('DEL', keys.tombstones)
+  redis.call('HDEL', keys.state, 'expiring')
   layout.drop(keys)
   state.header = nil
   state.version, state.born, state.created, state.updated = 0, 0, '', ''
@@ -195,58 +259,85 @@ local function save_in_index(state)
   end
 end
 
+local ADOPTED_AT_ONCE = 5000
+
+-- What the ledger keeps of a message that another program wrote.
+local function adopted_entry(state, message)
+  if layout.note then
+    local created = text(tonumber(state.created) + message.position)
+    return entry_text(state.cleared, created, '', layout.note(message))
+  end
+  local expires = layout.expires and layout.expires(keys, message.id) or ''
+  if expires ~= '' and (state.expires == '' or expires ~= coarse(state.expires, 3)) then
+    redis.call('HSET', keys.state, 'expiring', '1')
+    return entry_text(state.cleared, '', expires, '')
+  end
+  return text(state.cleared)
+end
+
 -- Makes the ledger's order agree with a list that another program changed, so that positions never shift after.
 -- A message that it took from the list is deleted when it is gone altogether; one that is still there may have been
 -- lost from the list by two programs that wrote it at once, and stays free to come back.
+--
+-- A long list that grew, or was never seen, is written down in parts. Returns nil when all is done; {`adopt`} when there
+-- is more to do first, and adopting it again does that; or a problem.
 local function adopt(state)
-  local items, reason, listed = foreign_order(state)
-  if not items then
+  local view, reason = foreign_view(state)
+  if not view then
     return reason and problem(keys.header, reason, state.header.listing)
   end
-  for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
-    if not listed[id] then
-      forget(id)
-      if not layout.present(keys, id) then
-        state.gone[#state.gone + 1] = { id, text(give_version(state)) }
-        bury(state, id, state.last)
+  -- A sequence that is gone as a whole may have expired, or been evicted or flushed: that is no deletion.
+  local vanished = layout.view and view.size == 0
+  if view.lists then
+    for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
+      if not view.lists(id) then
+        forget(id)
+        if not vanished and not layout.present(keys, id) then
+          state.gone[#state.gone + 1] = { id, text(give_version(state)) }
+          bury(state, id, state.last)
+        end
       end
     end
   end
-  local order, entries = {}, {}
-  for _, item in ipairs(items) do
-    if not item.known then
-      order[#order + 1] = text(item.position)
-      order[#order + 1] = item.id
-      entries[#entries + 1] = item.id
-      entries[#entries + 1] = text(state.cleared)
+  local first = view.grown_from or 0
+  local last = view.grown_from and math.min(view.size, first + ADOPTED_AT_ONCE) or view.size
+  for start = first, last - 1, 1000 do
+    local order, entries = {}, {}
+    for _, message in ipairs(view.slice(start, math.min(start + 999, last - 1))) do
+      if not message.known then
+        order[#order + 1] = text(message.position)
+        order[#order + 1] = message.id
+        entries[#entries + 1] = message.id
+        entries[#entries + 1] = adopted_entry(state, message)
+      end
     end
+    call_in_pieces('ZADD', keys.order, order)
+    call_in_pieces('HSET', keys.entries, entries)
   end
-  call_in_pieces('ZADD', keys.order, order)
-  call_in_pieces('HSET', keys.entries, entries)
-  note_listing(state, state.header.listing)
+  if last < view.size then
+    save(state)
+    return { 'adopt' }
+  end
+  note_listing(state, view.listing)
   return nil
-end
-
--- An entry is "version created body"; of a message that only another program wrote, just "version".
-local function read_entry(state, raw)
-  if not raw then
-    return { version = state.cleared, created = '', body = '' }
-  end
-  local version, created, body = raw:match('^(%d+) ?(%-?%d*) ?(.*)$')
-  return { version = tonumber(version), created = created, body = body }
 end
 
 local function take_messages()
   local messages = {}
   for i = 1, tonumber(take()) do
-    messages[i] = { id = take(), created = take(), rest = take(), fields = take_list() }
+    messages[i] = { id = take(), created = take(), expires = take(), rest = take(), fields = take_list() }
   end
   return messages
 end
 
--- Returns a message for a reply: {id, position, version, created, rest, fields}; or nil and a problem.
-local function load_message(id, position, entry)
-  local fields, rest, created, key = layout.load(keys, id, entry.body)
+-- Returns a message {id, position} for a reply: {id, position, version, created, expires, rest, fields}; nil when it has
+-- expired; nil and a problem when it cannot be read.
+local function load_message(state, message, raw)
+  local entry = read_entry(state.cleared, raw)
+  if has_passed(entry.expires) then
+    return nil
+  end
+  local fields, rest, created, key, expires = layout.load(keys, message, entry.body, state)
   if not fields then
     return nil, rest
   end
@@ -256,7 +347,10 @@ local function load_message(id, position, entry)
   if not created then
     return nil, problem(key, 'createdAt is no time that could not be another', table.concat(fields, '\n'))
   end
-  return { id, text(position), text(entry.version), created, rest, fields }
+  -- What expires with its session has no expiry of its own.
+  local of_session = state.expires ~= '' and coarse(state.expires, 3) or ''
+  expires = expires and expires ~= of_session and precise(entry.expires, expires, 3) or entry.expires
+  return { message.id, text(message.position), text(entry.version), created, expires, rest, fields }
 end
 
 -- The session for a reply: its ledger's part, then its fields, or false when there is no session.

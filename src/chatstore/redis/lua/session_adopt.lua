@@ -1,4 +1,5 @@
 -- Writes down the order of a list that another program wrote, so that a long one need not be parsed for every part.
+-- Replies nil when that is done, {`adopt`} when it must be run again to do the rest, or a problem.
 
 local state, wrong = open()
 if wrong or not state.header then

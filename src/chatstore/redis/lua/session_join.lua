@@ -61,7 +61,7 @@ local function sweep(state)
   state.cleared = cleared
   local removed = false
   for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
-    if read_entry(state, redis.call('HGET', keys.entries, id)).version < cleared then
+    if read_entry(state.cleared, redis.call('HGET', keys.entries, id)).version < cleared then
       remove_message(id)
       removed = true
     end
@@ -80,8 +80,12 @@ local function join_messages(state)
     local listed = redis.call('ZSCORE', keys.order, message.id)
     local buried = redis.call('HEXISTS', keys.tombstones, message.id) == 1
     local held = known and listed and layout.present(keys, message.id)
-    local newer = not held or read_entry(state, known).version < placed[i].version
-    if not buried and placed[i].version >= state.cleared and newer then
+    local newer = not held or read_entry(state.cleared, known).version < placed[i].version
+    local passed = has_passed(message.expires)
+    if passed and listed and newer then
+      remove_message(message.id)
+      anew = true
+    elseif not buried and not passed and placed[i].version >= state.cleared and newer then
       store_message(message.id, text(place.position), placed[i].version, message)
       stored[#stored + 1] = message.id
       if listed or not precedes(tail, place) then
@@ -129,6 +133,8 @@ local arrives = incoming
 -- What would replace or delete another user's session must not.
 if state.header and state.user ~= user and (arrives or state.born < deleted) then
   return { 'conflict', 'taken', '' }
+elseif arrives and keys.owner ~= '' and keys.owner ~= user then
+  return { 'conflict', 'mapped', '' }
 end
 deleted = math.max(state.deleted, deleted)
 local taken = arrives and taken_by_another()
@@ -155,6 +161,9 @@ end
 local anew = sweep(state)
 -- Where another program removed the header, the list of what the ledger still knows went with it.
 anew = anew or not state.header
+if layout.view and not state.header then
+  redis.call('DEL', keys.order, keys.entries)
+end
 local added = {}
 if arrives and join_session(state) then
   anew = bury_all(state) or anew

@@ -20,32 +20,32 @@ elseif not state.header and state.deleted == 0 then
   return { 'missing' }
 end
 
-local items, reason = foreign_order(state)
+local view, reason = foreign_view(state)
 local problems = {}
 if reason then
   local unlisted = problem(keys.header, reason, state.header.listing, state.user)
-  if not items then
+  if not view then
     return unlisted
   end
   problems[1] = unlisted
 end
 
 local function size()
-  return items and #items or redis.call('ZCARD', keys.order)
+  return view and view.size or redis.call('ZCARD', keys.order)
 end
 
 -- Returns the messages' ids and places from the one rank to the other, both from 0.
 local function slice(first, last)
-  local found = {}
-  if items then
-    for i = first, math.min(last, #items - 1) do
-      found[#found + 1] = items[i + 1]
-    end
-    return found
+  if view then
+    return view.slice(first, math.min(last, view.size - 1))
   end
+  local found = {}
   local members = redis.call('ZRANGE', keys.order, first, last, 'WITHSCORES')
   for i = 1, #members, 2 do
     found[#found + 1] = { id = members[i], position = tonumber(members[i + 1]) }
+  end
+  if layout.fill then
+    layout.fill(keys, found, first)
   end
   return found
 end
@@ -66,7 +66,7 @@ end
 
 local function bytes_of(message)
   local bytes = 0
-  for _, value in ipairs(message[6]) do
+  for _, value in ipairs(message[7]) do
     bytes = bytes + #value
   end
   return bytes
@@ -75,11 +75,12 @@ end
 local messages = {}
 
 local function read(item)
-  local entry = read_entry(state, redis.call('HGET', keys.entries, item.id))
-  local message, bad = load_message(item.id, item.position, entry)
+  local message, bad = load_message(state, item, redis.call('HGET', keys.entries, item.id))
   if message then
     messages[#messages + 1] = message
     return bytes_of(message)
+  elseif not bad then
+    return 0
   end
   problems[#problems + 1] = bad
   return #bad[4] + 64
@@ -148,12 +149,14 @@ local function read_some(ids)
   for _, id in ipairs(ids) do
     wanted[id] = true
   end
-  for _, item in ipairs(items or {}) do
-    if wanted[item.id] then
-      read(item)
+  for rank = 0, view and view.size - 1 or -1, 1000 do
+    for _, item in ipairs(slice(rank, rank + 999)) do
+      if wanted[item.id] then
+        read(item)
+      end
     end
   end
-  if not items then
+  if not view then
     for _, id in ipairs(ids) do
       local position = redis.call('ZSCORE', keys.order, id)
       if position then
@@ -165,10 +168,16 @@ end
 
 -- How many of the messages that the session lists are there.
 local function count()
+  local expiring = redis.call('HGET', keys.state, 'expiring')
+  if layout.fill and not expiring then
+    return size()
+  end
   local there = 0
   for rank = 0, size() - 1, 1000 do
     for _, item in ipairs(slice(rank, rank + 999)) do
-      there = there + (layout.present(keys, item.id) and 1 or 0)
+      local raw = expiring and redis.call('HGET', keys.entries, item.id)
+      local gone = raw and has_passed(read_entry(0, raw).expires)
+      there = there + (not gone and (layout.fill or layout.present(keys, item.id)) and 1 or 0)
     end
   end
   return there
@@ -196,4 +205,4 @@ elseif mode == 'some' then
 elseif mode == 'count' then
   counted = count()
 end
-return { 'found', session_reply(state), messages, tombstones, problems, more, counted, items and '0' or '1' }
+return { 'found', session_reply(state), messages, tombstones, problems, more, counted, view and '0' or '1' }

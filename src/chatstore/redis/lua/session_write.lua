@@ -42,7 +42,7 @@ local function add_messages(state, messages)
     local place = position + i - 1
     store_message(message.id, place, version, message)
     ids[i] = message.id
-    replies[i] = { message.id, text(place), text(version), message.created, message.rest, false }
+    replies[i] = { message.id, text(place), text(version), message.created, message.expires, message.rest, false }
   end
   expire_messages(state, ids)
   note_listing(state, layout.append(keys, ids))
@@ -58,9 +58,13 @@ local function find_same(state, message)
   if not position and not layout.present(keys, message.id) then
     return nil
   end
-  local entry = read_entry(state, redis.call('HGET', keys.entries, message.id))
-  local found = load_message(message.id, tonumber(position or 0), entry)
-  if not found or not layout.same(found[6], message.fields) then
+  local place = { id = message.id, position = tonumber(position or 0) }
+  local found, wrong = load_message(state, place, redis.call('HGET', keys.entries, message.id))
+  if not found and not wrong then
+    -- It has expired, and the new one may have its id.
+    remove_message(message.id)
+    return nil
+  elseif not found or not layout.same(found[7], message.fields) then
     return nil, conflict('other content', message.id)
   end
   -- It lies there but is not listed (a list that two programs wrote at once): listing it again makes it whole.
@@ -114,21 +118,31 @@ function commands.replace(state)
   return changed(state, replies)
 end
 
+-- Some layouts hold all of a message in one text, and so an edit brings all of it, made of what the message was at a
+-- version: it counts only if it still is. Replies {`stale`} when it is not.
 function commands.edit(state)
-  local id, fields = take(), take_list()
+  local id, of_version, rest, fields = take(), take(), take(), take_list()
   local position = redis.call('ZSCORE', keys.order, id)
   if not position then
     return missing()
   end
-  local entry = read_entry(state, redis.call('HGET', keys.entries, id))
-  local found, wrong = load_message(id, tonumber(position), entry)
+  local raw = redis.call('HGET', keys.entries, id)
+  local found, wrong = load_message(state, { id = id, position = tonumber(position) }, raw)
   if not found then
-    return wrong
+    return wrong or missing()
+  elseif of_version ~= '' and found[3] ~= of_version then
+    return { 'stale' }
   end
-  merge_fields(found[6], fields)
+  merge_fields(found[7], fields)
   found[3] = text(give_version(state))
-  local body = layout.edit(keys, id, fields, entry.body)
-  redis.call('HSET', keys.entries, id, found[3] .. ' ' .. found[4] .. ' ' .. body)
+  if of_version ~= '' then
+    found[6] = rest
+  end
+  local body = layout.edit(keys, id, fields, read_entry(0, raw).body, rest)
+  redis.call('HSET', keys.entries, id, entry_text(found[3], found[4], found[5], body))
+  if layout.view then
+    relist(state)
+  end
   touch(state)
   return changed(state, { found })
 end
@@ -154,8 +168,8 @@ local function find(state, id)
   if not position then
     return nil
   end
-  local entry = read_entry(state, redis.call('HGET', keys.entries, id))
-  return load_message(id, tonumber(position), entry)
+  local place = { id = id, position = tonumber(position) }
+  return load_message(state, place, redis.call('HGET', keys.entries, id))
 end
 
 -- Takes the last message that can be read: one that is listed but not there is no message.
@@ -207,7 +221,9 @@ end
 
 local function create(state)
   local expires, rest, fields = take(), take(), take_list()
-  if state.header then
+  if keys.owner ~= '' and keys.owner ~= user then
+    return conflict('mapped')
+  elseif state.header then
     if state.user ~= user then
       return conflict('taken')
     end
@@ -216,6 +232,7 @@ local function create(state)
   if state.version > 0 then
     -- It expired, or another program removed it: a deletion that is written down only now.
     redis.call('DEL', keys.order, keys.entries, keys.tombstones)
+    redis.call('HDEL', keys.state, 'expiring')
     state.deleted = give_version(state)
     state.cleared = state.deleted
   end

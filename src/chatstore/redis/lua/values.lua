@@ -172,11 +172,13 @@ local function scoped(wrong, user)
   return (not wrong[5] or wrong[5] == user) and wrong or nil
 end
 
-local function wrong_type(key)
+local function wrong_type(key, expected)
   local kind = redis.call('TYPE', key).ok
   local raw = redis.call(kind == 'string' and 'GET' or 'DUMP', key)
-  return problem(key, 'a hash was expected, but this is a ' .. kind, raw)
+  return problem(key, 'a ' .. (expected or 'hash') .. ' was expected, but this is a ' .. kind, raw)
 end
+
+local NOBODYS = "it is nobody's: neither the layout nor the mapping of owners (CHATSTORE_OWNERS) says whose it is"
 
 -- Returns a hash's fields and values in one flat list (empty when there is none), or nil and the problem.
 local function hash_at(key)
@@ -240,4 +242,23 @@ local function expire(key, micros)
   else
     redis.call('PEXPIREAT', key, millis_of(micros))
   end
+end
+
+-- What the ledger keeps of a message: "version created/expires body"; of one that only another program wrote it may be
+-- just the version, or nothing.
+local function read_entry(version, raw)
+  if not raw then
+    return { version = version, created = '', expires = '', body = '' }
+  end
+  local known, created, expires, body = raw:match('^(%d+) ?(%-?%d*)/?(%-?%d*) ?(.*)$')
+  return { version = tonumber(known), created = created, expires = expires, body = body }
+end
+
+local function entry_text(version, created, expires, body)
+  local times = expires == '' and created or created .. '/' .. expires
+  return text(version) .. ' ' .. times .. ' ' .. body
+end
+
+local function has_passed(expires)
+  return expires ~= '' and tonumber(expires) <= clock()
 end

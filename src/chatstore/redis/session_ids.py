@@ -1,0 +1,102 @@
+"""Which sessions there are: a walk over the keys of a layout, by type and shape where the name does not tell."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from chatstore.redis.client import Client
+from chatstore.redis.layouts.layout import ChatLayout, Sample
+from chatstore.redis.scanning import scan_keys
+
+_OUR_OWN = b"chatstore:"
+_PEEKED = 2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class IdStep:
+    """A part of the sessions.
+
+    Attributes:
+        ids: Their ids, each once in this part.
+        cursor: The cursor that this part was read from.
+        following: The cursor of the next part; 0 when this is the last.
+    """
+
+    ids: list[bytes]
+    cursor: int
+    following: int
+
+
+class SessionIds:
+    """Walks over the ids of the sessions of one layout.
+
+    Args:
+        client: The connection.
+        layout: Whose.
+    """
+
+    def __init__(self, client: Client, layout: ChatLayout) -> None:
+        self._client = client
+        self._layout = layout
+        self._passed_over = False
+
+    async def steps(self, cursor: int, *, wanted: int) -> AsyncIterator[IdStep]:
+        """Yield parts from a cursor on, as `scan_keys` does; the last part is always yielded."""
+        layout = self._layout
+        kind = None if layout.distinct else layout.kind
+        async for step in scan_keys(self._client, layout.prefix, cursor, wanted=wanted, kind=kind):
+            keys = [key for key in step.keys if layout.default_prefix.startswith(_OUR_OWN) or not _is_ours(key)]
+            if not layout.distinct:
+                keys = await self._claimed(keys)
+            ids = (layout.session_id(key) for key in keys)
+            yield IdStep(list(dict.fromkeys(one for one in ids if one is not None)), step.cursor, step.following)
+
+    async def walk(self, *, wanted: int) -> AsyncIterator[list[bytes]]:
+        """Yield the ids of all sessions, a part at a time."""
+        async for step in self.steps(0, wanted=wanted):
+            yield step.ids
+
+    async def _claimed(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Return those of some keys of the layout's type that are its sessions by their shape."""
+        samples = await _peek(self._client, keys, self._layout.kind)
+        claimed = [sample.key for sample in samples if self._layout.claims(sample) == "session"]
+        if len(claimed) < len(samples) and not self._passed_over:
+            self._passed_over = True
+            other = next(sample.key for sample in samples if sample.key not in claimed)
+            logger.warning(
+                "some keys are no sessions of the layout %s, by what they hold, and are passed over: %r is the first. "
+                "`chatstore inspect` tells more of them",
+                self._layout.name,
+                other,
+            )
+        return claimed
+
+
+def _is_ours(key: bytes) -> bool:
+    return key.startswith(_OUR_OWN)
+
+
+async def _peek(client: Client, keys: Sequence[bytes], kind: str) -> list[Sample]:
+    """Return what lies at some keys of one type; without those that are gone."""
+    if kind == "list":
+        ends = await client.ask_all(
+            command for key in keys for command in (("LRANGE", key, 0, _PEEKED - 1), ("LRANGE", key, -_PEEKED, -1))
+        )
+        pairs = zip(keys, ends[::2], ends[1::2], strict=True)
+        return [
+            Sample(key=key, kind=kind, items=(*first, *last))
+            for key, first, last in pairs
+            if not isinstance(first, RedisError) and not isinstance(last, RedisError) and first
+        ]
+    rows = await client.ask_all(("HGETALL", key) for key in keys)
+    return [
+        Sample(key=key, kind=kind, fields={name.decode("utf-8", "replace"): value for name, value in row.items()})
+        for key, row in zip(keys, rows, strict=True)
+        if not isinstance(row, RedisError) and row
+    ]

@@ -1,0 +1,38 @@
+"""User ids at the edge of Redis: there the old ones, everywhere else those that the app uses now."""
+
+from __future__ import annotations
+
+from chatstore.errors import ConfigurationError
+from chatstore.models.ownership import Users
+from chatstore.redis.layouts.fields import BadFieldError
+
+
+def old_user(users: Users, user_id: str) -> str:
+    """Return a user's id in Redis.
+
+    Raises:
+        ConfigurationError: The mapping does not say.
+    """
+    old = users.old_of(user_id)
+    if old is None:
+        raise ConfigurationError(
+            f"CHATSTORE_USERS says no old id of the user {user_id!r}: add one, or the line `*,*`, which says that all "
+            f"users that it does not name kept their ids"
+        )
+    return old
+
+
+def new_user(users: Users, raw: bytes) -> str:
+    """Return the id that the app uses now of a user's id in Redis.
+
+    Raises:
+        BadFieldError: The mapping does not say, or the id is not UTF-8.
+    """
+    try:
+        old = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadFieldError(f"the user's id is not UTF-8 at byte {error.start}") from error
+    new = users.new_of(old)
+    if new is None:
+        raise BadFieldError(f"CHATSTORE_USERS does not say what the user {old!r} has become")
+    return new
