@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from supabase import AsyncClient
 
     from chatstore.app import Stores
+    from chatstore.old_layouts import OwnersGiven, UsersGiven
     from chatstore.settings import Settings
     from chatstore.supabase import TokenOf
     from chatstore.sync import BlockingStores
@@ -80,6 +81,9 @@ def open(  # noqa: A001 - as in `gzip.open`
     supabase: AsyncClient | None = None,
     chroma: ClientAPI | None = None,
     token_of: TokenOf | None = None,
+    owners: OwnersGiven | None = None,
+    document_owners: OwnersGiven | None = None,
+    users: UsersGiven | None = None,
     inline: bool = False,
     repair: bool = True,
     notice: bool = False,
@@ -97,6 +101,9 @@ def open(  # noqa: A001 - as in `gzip.open`
         supabase=supabase,
         chroma=chroma,
         token_of=token_of,
+        owners=owners,
+        document_owners=document_owners,
+        users=users,
         inline=inline,
         repair=repair,
         notice=notice,
@@ -108,6 +115,9 @@ def open_blocking(
     *,
     embedder: Embedder | None = None,
     token_of: TokenOf | None = None,
+    owners: OwnersGiven | None = None,
+    document_owners: OwnersGiven | None = None,
+    users: UsersGiven | None = None,
     inline: bool = False,
 ) -> BlockingStores:
     """Return an app's stores for callers without an event loop: `with chatstore.open_blocking() as stores: ...`.
@@ -118,7 +128,10 @@ def open_blocking(
         settings: As of `open`.
         embedder: As of `open`; a coroutine function here, too.
         token_of: As of `open`; a coroutine function here, too.
-        inline: As of `open`.
+        owners: As of `open`. So are the next three.
+        document_owners: See there.
+        users: See there.
+        inline: See there.
 
     Raises:
         ConfigurationError: A setting is malformed.
@@ -127,7 +140,17 @@ def open_blocking(
     from chatstore.sync import BlockingStores  # noqa: PLC0415
 
     given = settings or load_settings()
-    return BlockingStores(lambda: open(given, embedder=embedder, token_of=token_of, inline=inline))
+    return BlockingStores(
+        lambda: open(
+            given,
+            embedder=embedder,
+            token_of=token_of,
+            owners=owners,
+            document_owners=document_owners,
+            users=users,
+            inline=inline,
+        )
+    )
 
 
 def __getattr__(name: str) -> str:

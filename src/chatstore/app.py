@@ -18,6 +18,7 @@ from chatstore.backends import Backends
 from chatstore.errors import ConfigurationError, UnsupportedError
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
 from chatstore.models import Backlog, Kind, Side
+from chatstore.old_layouts import OwnersGiven, UsersGiven
 from chatstore.routing import (
     ChatRouter,
     DocumentRouter,
@@ -64,7 +65,8 @@ class Stores:
         """
         if self._chat is None:
             raise ConfigurationError(
-                "there is no chat store: set REDIS_URL, or SUPABASE_URL with its secret key, or both"
+                "there is no chat store: set REDIS_URL (and a layout with chats), or SUPABASE_URL with its secret key, "
+                "or both"
             )
         return self._chat
 
@@ -76,7 +78,10 @@ class Stores:
             ConfigurationError: The settings name no side for them.
         """
         if self._documents is None:
-            raise ConfigurationError("there is no document store: set REDIS_URL, or one of Chroma's settings, or both")
+            raise ConfigurationError(
+                "there is no document store: set REDIS_URL (and a layout with documents), or one of Chroma's settings, "
+                "or both"
+            )
         return self._documents
 
     async def backlog(self) -> dict[Kind, Backlog]:
@@ -104,6 +109,9 @@ async def open_stores(
     supabase: AsyncClient | None = None,
     chroma: ClientAPI | None = None,
     token_of: TokenOf | None = None,
+    owners: OwnersGiven | None = None,
+    document_owners: OwnersGiven | None = None,
+    users: UsersGiven | None = None,
     inline: bool = False,
     repair: bool = True,
     notice: bool = False,
@@ -122,6 +130,11 @@ async def open_stores(
         token_of: A coroutine function from a user id to that user's own Supabase token (a Clerk session token, say).
             With it, what the app asks for a user goes to Supabase with that token, under row-level security. Without
             it, the secret key is used, and the user id that the app gives is all that keeps users apart.
+        owners: Whose a session is, where its layout in Redis does not say: a function from the key to the user's id
+            there (None: nobody's), a dictionary, or an `Owners`; instead of the setting CHATSTORE_OWNERS.
+        document_owners: Whose a document is; as `owners`.
+        users: What the users' ids in Redis have become, where the app has others now: a dictionary from old ids to new
+            ones, or a `Users`; instead of the setting CHATSTORE_USERS.
         inline: Write the second side before a write returns, instead of in the background.
         repair: Merge in the background, every few seconds, what the second side missed. Any number of processes may.
         notice: Mark what other programs write to Redis directly, where the server tells of it (see the guide); the log
@@ -133,7 +146,17 @@ async def open_stores(
     given = settings or load_settings()
     async with AsyncExitStack() as closing:
         backends = await closing.enter_async_context(
-            Backends(given, embedder=embedder, redis=redis, supabase=supabase, chroma=chroma, token_of=token_of)
+            Backends(
+                given,
+                embedder=embedder,
+                redis=redis,
+                supabase=supabase,
+                chroma=chroma,
+                token_of=token_of,
+                owners=owners,
+                document_owners=document_owners,
+                users=users,
+            )
         )
         flags = await _flags(given.flag_file, closing)
         chat = await _chat(backends, flags, inline=inline)
@@ -194,8 +217,8 @@ async def _noticing(writes: ForeignWrites) -> None:
 
 async def _chat(backends: Backends, flags: OpenFeatureClient, *, inline: bool) -> ChatHistoryStore | None:
     if not backends.has_new(Kind.CHAT):
-        return await backends.old_chat() if backends.has_old else None
-    if not backends.has_old:
+        return await backends.old_chat() if backends.has_old(Kind.CHAT) else None
+    if not backends.has_old(Kind.CHAT):
         return await backends.new_chat()
     sides = await backends.chat_sides()
     return ChatRouter(
@@ -207,8 +230,8 @@ async def _documents(
     backends: Backends, flags: OpenFeatureClient, embedder: Embedder | None, *, inline: bool
 ) -> DocumentStore | None:
     if not backends.has_new(Kind.DOCUMENTS):
-        return await backends.old_documents() if backends.has_old else None
-    if not backends.has_old:
+        return await backends.old_documents() if backends.has_old(Kind.DOCUMENTS) else None
+    if not backends.has_old(Kind.DOCUMENTS):
         return await backends.new_documents()
     sides = await backends.document_sides()
     return DocumentRouter(

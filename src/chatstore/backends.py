@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from chatstore.errors import ConfigurationError
 from chatstore.interfaces import ChatSide, DocumentSide, Embedder, Progress
 from chatstore.models import Kind
+from chatstore.old_layouts import OldLayouts, OwnersGiven, UsersGiven
 from chatstore.routing import Sides
 from chatstore.settings import Settings, require, setting_name
 
@@ -38,6 +39,12 @@ class Backends:
         chroma: A client, embedded or of a server.
         token_of: Gives a user's own Supabase token. With it, what is asked for a user goes out with that user's token,
             under row-level security; without it, with the secret key, scoped by the user id alone.
+        owners: Whose a session is, where its layout does not say; wins over the settings. So do the next two.
+        document_owners: Whose a document is.
+        users: What the users' ids in Redis have become.
+
+    Raises:
+        ConfigurationError: One of the last three cannot be that.
     """
 
     def __init__(
@@ -49,8 +56,12 @@ class Backends:
         supabase: AsyncClient | None = None,
         chroma: ClientAPI | None = None,
         token_of: TokenOf | None = None,
+        owners: OwnersGiven | None = None,
+        document_owners: OwnersGiven | None = None,
+        users: UsersGiven | None = None,
     ) -> None:
         self.settings = settings
+        self.layouts = OldLayouts(settings, owners=owners, document_owners=document_owners, users=users)
         self._embedder = embedder
         self._redis = redis
         self._supabase = supabase
@@ -75,10 +86,13 @@ class Backends:
         """Close the clients that were made here."""
         await self._closing.aclose()
 
-    @property
-    def has_old(self) -> bool:
-        """Whether the settings name an old side."""
-        return self._redis is not None or self.settings.redis_url is not None
+    def has_old(self, kind: Kind) -> bool:
+        """Whether the settings name an old side of this kind: a Redis, and a layout that has the kind.
+
+        Raises:
+            ConfigurationError: There is no layout of the name that the settings give.
+        """
+        return (self._redis is not None or self.settings.redis_url is not None) and self.layouts.has(kind)
 
     def has_new(self, kind: Kind) -> bool:
         """Whether the settings name a new side of this kind."""
@@ -93,6 +107,7 @@ class Backends:
             ConfigurationError: A setting is missing; the message names all that are.
         """
         self._require_new(Kind.CHAT, *self._old_fields())
+        self.layouts.require(Kind.CHAT)
         return Sides(await self.old_chat(), await self.new_chat())
 
     async def document_sides(self) -> Sides[DocumentSide]:
@@ -102,22 +117,24 @@ class Backends:
             ConfigurationError: A setting is missing; the message names all that are.
         """
         self._require_new(Kind.DOCUMENTS, *self._old_fields())
+        self.layouts.require(Kind.DOCUMENTS)
         return Sides(await self.old_documents(), await self.new_documents())
 
     async def old_chat(self) -> ChatSide:
         """Return the chat store of the old side: Redis, in the layout of the settings."""
         if self._old_chat is None:
-            from chatstore.redis import RedisChat, chat_layout  # noqa: PLC0415 - imported when first used
+            from chatstore.redis import RedisChat  # noqa: PLC0415 - imported when first used
 
-            self._old_chat = RedisChat(self._redis_client(), chat_layout(self.settings.layout))
+            layout, users = self.layouts.chat(), self.layouts.users()
+            self._old_chat = RedisChat(self._redis_client(), layout, users=users)
         return self._old_chat
 
     async def old_documents(self) -> DocumentSide:
         """Return the document store of the old side: Redis, in the layout of the settings."""
         if self._old_documents is None:
-            from chatstore.redis import RedisDocuments, document_layout  # noqa: PLC0415
+            from chatstore.redis import RedisDocuments  # noqa: PLC0415
 
-            layout = document_layout(self.settings.layout)
+            layout = self.layouts.documents()
             self._old_documents = RedisDocuments(self._redis_client(), layout, embedder=self._embedder)
         return self._old_documents
 
@@ -151,16 +168,12 @@ class Backends:
             kind: Chat or documents.
             enable: Change the server's setting where it does not tell of writes yet.
         """
-        from chatstore.redis import (  # noqa: PLC0415
-            chat_layout,
-            document_layout,
-            foreign_documents,
-            foreign_sessions,
-        )
+        from chatstore.redis import foreign_documents, foreign_sessions  # noqa: PLC0415
 
+        client, users = self._redis_client(), self.layouts.users()
         if kind is Kind.CHAT:
-            return foreign_sessions(self._redis_client(), chat_layout(self.settings.layout), enable=enable)
-        return foreign_documents(self._redis_client(), document_layout(self.settings.layout), enable=enable)
+            return foreign_sessions(client, self.layouts.chat(), users=users, enable=enable)
+        return foreign_documents(client, self.layouts.documents(), users=users, enable=enable)
 
     def _redis_client(self) -> RedisClient:
         if self._redis_connected is None:

@@ -35,6 +35,47 @@ class Settings(BaseSettings):
     layout: str = Field(
         "hash", validation_alias="CHATSTORE_LAYOUT", description="how the app lays its data out in Redis"
     )
+    chat_layout: str | None = Field(
+        None,
+        validation_alias="CHATSTORE_CHAT_LAYOUT",
+        description="how the app lays its chats out in Redis, where that is another layout than CHATSTORE_LAYOUT",
+    )
+    document_layout: str | None = Field(
+        None,
+        validation_alias="CHATSTORE_DOCUMENT_LAYOUT",
+        description="how the app lays its documents out in Redis, where that is another layout than CHATSTORE_LAYOUT",
+    )
+    chat_prefix: str | None = Field(
+        None,
+        validation_alias="CHATSTORE_CHAT_PREFIX",
+        description="what the keys of the sessions begin with, where that is not the layout's default",
+    )
+    document_prefix: str | None = Field(
+        None,
+        validation_alias="CHATSTORE_DOCUMENT_PREFIX",
+        description="what the keys of the documents begin with, where that is not the layout's default",
+    )
+    chat_index: str | None = Field(
+        None, validation_alias="CHATSTORE_CHAT_INDEX", description="the name of the search index over the messages"
+    )
+    document_index: str | None = Field(
+        None, validation_alias="CHATSTORE_DOCUMENT_INDEX", description="the name of the search index over the documents"
+    )
+    owners: str | None = Field(
+        None,
+        validation_alias="CHATSTORE_OWNERS",
+        description="whose a session is, where its layout does not say: key:, csv:, field:, all: or call:, and what",
+    )
+    document_owners: str | None = Field(
+        None,
+        validation_alias="CHATSTORE_DOCUMENT_OWNERS",
+        description="whose a document is, where its layout does not say: key:, csv:, field:, all: or call:, and what",
+    )
+    users: str | None = Field(
+        None,
+        validation_alias="CHATSTORE_USERS",
+        description="what the users' ids in Redis have become: csv:, and a file with the columns old,new",
+    )
     supabase_url: str | None = Field(
         None, validation_alias="SUPABASE_URL", description="the Supabase project that takes sessions and messages"
     )

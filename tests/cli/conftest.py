@@ -98,7 +98,6 @@ class MemoryBackends:
     documents: Sides = field(default_factory=lambda: Sides(MemoryDocuments(Side.OLD), MemoryDocuments(Side.NEW)))
     runs: dict = field(default_factory=lambda: {kind: MemoryProgress() for kind in Kind})
     away: set = field(default_factory=set)
-    has_old = True
 
     def __call__(self, _settings):
         return self
@@ -108,6 +107,9 @@ class MemoryBackends:
 
     async def __aexit__(self, *_):
         return None
+
+    def has_old(self, _kind):
+        return True
 
     def has_new(self, _kind):
         return True

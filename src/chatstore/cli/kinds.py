@@ -67,7 +67,7 @@ async def open_kinds(backends: Backends, kinds: Sequence[Kind], command: str) ->
             opened.append(await _open(backends, kind))
         except ConfigurationError as error:
             other = next(other for other in Kind if other is not kind)
-            if kinds or not (backends.has_old and backends.has_new(other)):
+            if kinds or not (backends.has_old(other) and backends.has_new(other)):
                 raise
             raise ConfigurationError(f"{error}\nTo do without {kind}: chatstore {command} --{other}") from error
     return opened

@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 def status(*, chat: Chat = False, documents: Documents = False, as_json: AsJson = False) -> None:
     """Show where the migration stands.
 
-    For each kind that has a new side in the settings: its stage, what was copied and verified when, the marks on each
+    For each kind that has both sides in the settings: its stage, what was copied and verified when, the marks on each
     side (writes that the other side has not yet), what is in quarantine. A side that is away is said to be, and the
     exit status is 2.
 
@@ -66,7 +66,8 @@ async def _standings(kinds: Sequence[Kind]) -> dict[Kind, _Standing]:
 
     settings = load_settings()
     async with Backends(settings) as backends:
-        asked = kinds or [kind for kind in Kind if backends.has_new(kind)] or tuple(Kind)
+        both = [kind for kind in Kind if backends.has_new(kind) and backends.has_old(kind)]
+        asked = kinds or both or tuple(Kind)
         return {kind: await _standing(backends, kind, read_flag(settings, kind)) for kind in asked}
 
 

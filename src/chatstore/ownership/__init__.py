@@ -5,6 +5,7 @@ Settings name both in short forms (`load_owners`, `load_users`); Python code may
 
 from chatstore.models.ownership import Owners, SameUsers, Users
 from chatstore.ownership.owners import (
+    FORMS,
     FieldOwners,
     FunctionOwners,
     MappedOwners,
@@ -17,6 +18,7 @@ from chatstore.ownership.template import TemplateOwners
 from chatstore.ownership.users import MappedUsers, as_users, load_users
 
 __all__ = [
+    "FORMS",
     "FieldOwners",
     "FunctionOwners",
     "MappedOwners",

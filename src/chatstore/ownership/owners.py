@@ -22,12 +22,13 @@ logger = logging.getLogger(__name__)
 OwnerOf: TypeAlias = Callable[[str], str | None]
 """A function from a record's Redis key to its user's id; None where it does not know."""
 
-_FORMS = """\
+FORMS = """\
   key:message_store:{user}:*    the key says it: {user} is the user's id, * is anything
   csv:/path/owners.csv          a table says it, with the columns key,user
   field:user_id                 a field of the record (or of its JSON metadata) says it
   all:alice                     everything is this user's
   call:package.module:function  a function says it: it takes the key and returns the user's id, or None"""
+"""The forms of the setting, for errors and help."""
 
 
 def load_owners(setting: str, *, name: str = "CHATSTORE_OWNERS") -> Owners:
@@ -43,7 +44,7 @@ def load_owners(setting: str, *, name: str = "CHATSTORE_OWNERS") -> Owners:
     form, _, rest = setting.partition(":")
     make = _MAKERS.get(form)
     if make is None or not rest:
-        raise ConfigurationError(f"{name} is {setting!r}, which is none of\n{_FORMS}")
+        raise ConfigurationError(f"{name} is {setting!r}, which is none of\n{FORMS}")
     return make(rest, name)
 
 

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError, UnsupportedError
 from chatstore.models import Kind, Mark, Side, utc_now
+from chatstore.models.ownership import SameUsers, Users
 from chatstore.redis.attribution import Attribution
 from chatstore.redis.client import Client
 from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.keys import LedgerKeys
+from chatstore.redis.layouts.fields import BadFieldError
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 from chatstore.redis.notifications import KeyEvent, Listener, listening
 from chatstore.redis.scripts import Call, Reply, run_all
 from chatstore.redis.session_calls import SessionCalls
+from chatstore.redis.user_ids import new_user
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class Records:
         ledger: The names of our own keys.
         read: Makes the call that reads one of them.
         owner: Finds in its reply whose it is.
+        users: What the user ids in Redis have become: a mark names the one that the app uses now.
         adopt: Makes the call that writes down in the ledger what another program did; None where a read tells it all.
     """
 
@@ -50,6 +54,7 @@ class Records:
     ledger: LedgerKeys
     read: Callable[[bytes], Call]
     owner: Callable[[Reply], bytes | None]
+    users: Users
     adopt: Callable[[bytes], Call] | None = None
 
 
@@ -179,9 +184,10 @@ class ForeignWrites:
         for record_id, user in zip(ids, await self._owners(ids), strict=True):
             try:
                 if user:
-                    marks.append(Mark(key=record_id.decode(), user_id=user.decode(), side=Side.OLD, op=OP))
-            except UnicodeDecodeError:
-                # Not text, so nobody's: a backfill puts it into quarantine.
+                    now = new_user(self._records.users, user)
+                    marks.append(Mark(key=record_id.decode(), user_id=now, side=Side.OLD, op=OP))
+            except (BadFieldError, UnicodeDecodeError):
+                # Not text, or unknown to the mapping of users, so nobody's: a backfill puts it into quarantine.
                 continue
         await self._journal.add(marks)
         self.marked += len(marks)
@@ -201,12 +207,20 @@ class ForeignWrites:
         return [owner or (user if isinstance(user, bytes) else None) for owner, user in zip(owners, kept, strict=True)]
 
 
-def foreign_sessions(client: Client, layout: ChatLayout, *, enable: bool = False) -> ForeignWrites | None:
+def foreign_sessions(
+    client: Client, layout: ChatLayout, *, users: Users | None = None, enable: bool = False
+) -> ForeignWrites | None:
     """Return what notices other programs' writes of sessions; None for a layout that no other program writes.
 
     A message is noticed by the session that lists it.
+
+    Args:
+        client: The connection.
+        layout: How the records are laid out.
+        users: What the user ids in Redis have become; the same when left out.
+        enable: Change the server's setting where it does not tell of writes yet.
     """
-    calls = SessionCalls(layout)
+    calls = SessionCalls(layout, users)
 
     def owner(reply: Reply) -> bytes | None:
         return reply[1][0] if reply[0] == b"found" else _owner_of_problem(reply)
@@ -214,12 +228,17 @@ def foreign_sessions(client: Client, layout: ChatLayout, *, enable: bool = False
     def read(name: bytes) -> Call:
         return calls.read_header(name, None)
 
-    records = Records(Kind.CHAT, layout.prefix, calls.ledger, read, owner, calls.adopt)
+    records = Records(Kind.CHAT, layout.prefix, calls.ledger, read, owner, calls.users, calls.adopt)
     return ForeignWrites(client, records, enable=enable) if layout.shared else None
 
 
-def foreign_documents(client: Client, layout: DocumentLayout, *, enable: bool = False) -> ForeignWrites | None:
-    """Return what notices other programs' writes of documents; None for a layout that no other program writes."""
+def foreign_documents(
+    client: Client, layout: DocumentLayout, *, users: Users | None = None, enable: bool = False
+) -> ForeignWrites | None:
+    """Return what notices other programs' writes of documents; None for a layout that no other program writes.
+
+    The arguments are those of `foreign_sessions`.
+    """
     calls = DocumentCalls(layout)
 
     def read(name: bytes) -> Call:
@@ -228,7 +247,7 @@ def foreign_documents(client: Client, layout: DocumentLayout, *, enable: bool = 
     def owner(reply: Reply) -> bytes | None:
         return reply[1] if reply[0] == b"found" else _owner_of_problem(reply)
 
-    records = Records(Kind.DOCUMENTS, layout.prefix, calls.ledger, read, owner)
+    records = Records(Kind.DOCUMENTS, layout.prefix, calls.ledger, read, owner, users or SameUsers())
     return ForeignWrites(client, records, enable=enable) if layout.shared else None
 
 
