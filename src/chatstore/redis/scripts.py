@@ -41,8 +41,13 @@ class Call:
 @cache
 def script(*parts: str, layout: str = "") -> Script:
     """Return the script made of parts of the `lua` folder, with a layout's own part behind the first."""
-    texts = [files(__package__).joinpath("lua", f"{part}.lua").read_text("utf-8") for part in parts]
+    texts = [lua_part(part) for part in parts]
     return Script("\n".join([texts[0], layout, *texts[1:]]))
+
+
+def lua_part(name: str) -> str:
+    """Return the text of a part of the `lua` folder."""
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")
 
 
 def flat_fields(fields: Mapping[str, bytes]) -> list[Argument]:

@@ -3,7 +3,15 @@
 from contextlib import asynccontextmanager
 
 from chatstore.models import Kind
-from chatstore.redis import RedisChat, RedisDocuments, RedisProgress, chat_layout, connect, document_layout
+from chatstore.redis import (
+    CHAT_LAYOUTS,
+    RedisChat,
+    RedisDocuments,
+    RedisProgress,
+    chat_layout,
+    connect,
+    document_layout,
+)
 
 
 def _chat(layout):
@@ -30,6 +38,6 @@ async def _progress(request):
         yield RedisProgress(client, Kind.CHAT)
 
 
-CHAT = {"redis-hash": _chat("hash"), "redis-chatstore": _chat("chatstore")}
+CHAT = {f"redis-{name}": _chat(name) for name in CHAT_LAYOUTS}
 DOCUMENTS = {"redis-hash": _documents("hash"), "redis-chatstore": _documents("chatstore")}
 PROGRESS = {"redis": _progress}

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TypeVar
 
 from chatstore.errors import ConfigurationError
+from chatstore.models.ownership import Owners
 from chatstore.redis.layouts.chatstore_chat import ChatstoreChat
 from chatstore.redis.layouts.chatstore_documents import ChatstoreDocuments
 from chatstore.redis.layouts.hash_chat import HashChat
 from chatstore.redis.layouts.hash_documents import HashDocuments
+from chatstore.redis.layouts.langchain_chat import LangchainChat
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 
-CHAT_LAYOUTS: dict[str, type[ChatLayout]] = {layout.name: layout for layout in (HashChat, ChatstoreChat)}
+CHAT_LAYOUTS: dict[str, type[ChatLayout]] = {layout.name: layout for layout in (HashChat, ChatstoreChat, LangchainChat)}
 DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {
     layout.name: layout for layout in (HashDocuments, ChatstoreDocuments)
 }
@@ -19,13 +21,21 @@ DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {
 Layout = TypeVar("Layout")
 
 
-def chat_layout(name: str) -> ChatLayout:
+def chat_layout(
+    name: str, *, prefix: str | None = None, index: str | None = None, owners: Owners | None = None
+) -> ChatLayout:
     """Return the chat layout of that name.
+
+    Args:
+        name: Which.
+        prefix: What the keys begin with; what the framework begins them with when left out.
+        index: The name of the search index, in layouts that need one; the framework's own when left out.
+        owners: Whose a session is, in layouts that do not say.
 
     Raises:
         ConfigurationError: There is none; the message lists the names.
     """
-    return _find(CHAT_LAYOUTS, name)()
+    return _find(CHAT_LAYOUTS, name)(prefix=prefix, index=index, owners=owners)
 
 
 def document_layout(name: str) -> DocumentLayout:

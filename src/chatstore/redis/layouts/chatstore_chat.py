@@ -10,36 +10,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from chatstore.models import JsonObject, Message, NewMessage, Session
+from chatstore.models import JsonObject, Message, NewMessage
+from chatstore.redis.layouts.companion import CompanionChat, with_extra
 from chatstore.redis.layouts.fields import json_of, object_of, required_text_of, text_of
-from chatstore.redis.layouts.layout import ChatLayout, Encoded, Fields, MessageValues, SessionValues
+from chatstore.redis.layouts.layout import Encoded, Fields, MessageValues
 
 
-class ChatstoreChat(ChatLayout):
+class ChatstoreChat(CompanionChat):
     """Sessions in a hash, messages packed into one hash a session."""
 
     name: ClassVar[str] = "chatstore"
     default_prefix: ClassVar[bytes] = b"chatstore:chat:chatstore:header:"
     shared: ClassVar[bool] = False
 
-    def write_session(self, session: Session) -> Encoded:
-        fields = {"user": session.user_id.encode(), **self.change_session(session.title, session.metadata)}
-        return Encoded(_with_extra(fields, session.extra))
-
-    def change_session(self, title: str | None, metadata: JsonObject | None) -> Fields:
-        fields = {} if title is None else {"title": title.encode()}
-        return fields if metadata is None else {**fields, "metadata": json_of(metadata)}
-
-    def read_session(self, fields: Fields, rest: bytes) -> SessionValues:  # noqa: ARG002 - all is in the fields
-        return SessionValues(
-            title=text_of(fields, "title"),
-            metadata=object_of(fields.get("metadata", b""), "metadata"),
-            extra=object_of(fields.get("extra", b""), "extra"),
-        )
-
     def write_message(self, session_id: str, message: Message | NewMessage) -> Encoded:  # noqa: ARG002 - its key says so
         fields = {"role": message.role.encode(), **self.change_message(message.content, message.metadata)}
-        return Encoded(_with_extra(fields, message.extra))
+        return Encoded(with_extra(fields, message.extra))
 
     def change_message(self, content: str | None, metadata: JsonObject | None) -> Fields:
         fields = {} if content is None else {"content": content.encode()}
@@ -52,9 +38,6 @@ class ChatstoreChat(ChatLayout):
             metadata=object_of(fields.get("metadata", b""), "metadata"),
             extra=object_of(fields.get("extra", b""), "extra"),
         )
-
-    def message_key(self, session_id: bytes, message_id: bytes) -> bytes:
-        return b"%s%s#%s" % (self.prefix, session_id, message_id)
 
     lua: ClassVar[str] = r"""
 local layout = { lost_digits = 0 }
@@ -130,7 +113,3 @@ end
 function layout.expire()
 end
 """
-
-
-def _with_extra(fields: dict[str, bytes], extra: JsonObject) -> Fields:
-    return {**fields, "extra": json_of(extra)} if extra else fields

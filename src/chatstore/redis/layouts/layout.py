@@ -8,7 +8,7 @@ that the protocol reads and writes its keys in the same atomic step as the rest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -158,9 +158,9 @@ class ChatLayout(ABC):
     def write_message(self, session_id: str, message: Message | NewMessage) -> Encoded:
         """Return all fields of a message."""
 
-    @abstractmethod
     def change_message(self, content: str | None, metadata: JsonObject | None) -> Fields:
-        """Return the fields that change; None changes nothing."""
+        """Return the fields that change; None changes nothing. Layouts whose messages are whole have `edit_message`."""
+        raise NotImplementedError
 
     @abstractmethod
     def read_message(self, fields: Fields, rest: bytes) -> MessageValues:
@@ -194,36 +194,95 @@ class Orphans:
 class DocumentLayout(ABC):
     """A layout of documents.
 
+    The readers raise `fields.BadFieldError` when a field is not what the layout promises.
+
     Attributes:
         name: What the settings call it.
-        prefix: What the keys of the documents begin with; the document's id follows.
+        prefix: What the keys of the documents begin with; the document's id follows. Known after `prepare` where only the
+            search index says it.
         shared: Whether other programs write there too.
+        told: Whether the server tells of other programs' writes, record by record.
         lua: The primitives of `document.lua`.
         search_fields: The fields that `read_vector` and `read_searched` need.
+        kind: The type of the keys, to tell them from others with the prefix; None where a key of another type is a fault.
+        notes: What the layout never stored, and what of it is not exact: a sentence each, for people.
+        index: The name of the search index, where there is one.
+        owners: Whose a document is, where the layout does not say.
     """
 
     name: ClassVar[str]
-    prefix: ClassVar[bytes]
+    prefix: bytes
     shared: ClassVar[bool]
-    lua: ClassVar[str]
-    search_fields: ClassVar[tuple[str, ...]]
+    told: ClassVar[bool] = True
+    lua: str
+    search_fields: tuple[str, ...]
+    kind: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, *, prefix: str | None = None, index: str | None = None, owners: Owners | None = None) -> None:
+        if prefix is not None:
+            self.prefix = prefix.encode()
+        self.index = index
+        self.owners = owners
+
+    async def prepare(self, client: Client) -> None:  # noqa: B027 - most layouts need nothing
+        """Read from the server what only it knows; called before anything else, and again without harm.
+
+        Raises:
+            ConfigurationError: A setting is missing, or the server lacks what the layout needs.
+        """
+
+    def key(self, document_id: bytes) -> bytes:
+        """Return the Redis key that holds a document."""
+        return self.prefix + document_id
+
+    def place(self, document_id: bytes) -> bytes:
+        """Return what names a document's place in an error, and to a mapping of owners: its key, where it has one."""
+        return self.key(document_id)
+
+    async def walk(self, client: Client, cursor: str | None, wanted: int) -> AsyncIterator[IdPage]:
+        """Yield the ids of all documents from a cursor on, about `wanted` at a time."""
+        async for step in scan_keys(client, self.prefix, int(cursor or 0), wanted=wanted, kind=self.kind):
+            ids = [key[len(self.prefix) :] for key in step.keys]
+            yield IdPage(ids, str(step.following) if step.following else None)
+
+    def born(self, document_id: bytes) -> int | None:  # noqa: ARG002 - for those that can
+        """Return when a document was made (microseconds), as far as its id says."""
+        return None
+
+    @abstractmethod
+    def claims(self, sample: Sample) -> str | None:
+        """Return `document` or `index` (something that the framework keeps beside) where a key is one by type and shape."""
 
     @abstractmethod
     def write_document(self, document: Document) -> Encoded:
-        """Return all fields of a document but its times, which the script adds."""
+        """Return all fields of a document but its times, which the script adds.
+
+        Raises:
+            InvalidRecordError: The layout cannot hold it.
+        """
 
     @abstractmethod
     def read_document(self, fields: Fields, rest: bytes) -> DocumentValues:
         """Return what a document's fields say."""
 
     @abstractmethod
-    def read_searched(self, fields: Fields) -> JsonObject:
+    def read_searched(self, fields: Fields, rest: bytes) -> JsonObject:
         """Return what a search filters on: the metadata with the title and the url."""
 
     @abstractmethod
-    def read_vector(self, fields: Fields) -> Embedding | None:
+    def read_vector(self, fields: Fields, rest: bytes) -> Embedding | None:
         """Return the embedding alone."""
 
-    @abstractmethod
-    def read_owner(self, fields: Fields) -> str:
-        """Return the user's id."""
+
+@dataclass(frozen=True, slots=True)
+class IdPage:
+    """A part of the ids of a layout's documents.
+
+    Attributes:
+        ids: The ids, as bytes, since they may be anything.
+        cursor: Where the next part begins; None when this is the last.
+    """
+
+    ids: Sequence[bytes]
+    cursor: str | None

@@ -1,0 +1,149 @@
+"""Messages of which each is one JSON text, as frameworks keep them in lists.
+
+Nothing of an item is lost, and it comes back byte for byte: what the layout does not name is in the message's `extra`,
+by the layout's own names, so that it can be queried on the new side. Postgres' jsonb keeps neither the order of keys
+nor how a number was written. So an item is made anew of its message while it is read, with its keys in jsonb's order;
+where that does not give the same bytes, `extra` also has the item's own text, under `json`: the parts before and behind
+its content, or all of it.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from chatstore.models import JsonObject, JsonValue, Message, NewMessage
+from chatstore.redis.layouts.companion import CompanionChat
+from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
+from chatstore.redis.layouts.layout import Encoded, Fields, MessageValues, Sample
+
+ITEM = "item"
+_TEXT = "json"
+_METADATA = "metadata"
+_CONTENT = "content"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an item says.
+
+    Attributes:
+        role: Who speaks, as of `Message`.
+        content: What the item has for its content: a text, a list of parts, or anything else.
+        extra: All else, by the item's own names.
+    """
+
+    role: str
+    content: JsonValue
+    extra: dict[str, JsonValue] = field(default_factory=dict)
+
+
+class JsonItemChat(CompanionChat):
+    """A layout whose messages are JSON texts.
+
+    Attributes:
+        compact: Whether the framework writes no spaces between tokens.
+        ascii: Whether it escapes what is not ASCII.
+    """
+
+    compact: ClassVar[bool] = False
+    ascii: ClassVar[bool] = True
+    whole: ClassVar[bool] = True
+
+    @abstractmethod
+    def split(self, item: JsonObject) -> Parts:
+        """Return what an item says.
+
+        Raises:
+            BadFieldError: It is no item of this layout.
+        """
+
+    @abstractmethod
+    def build(self, parts: Parts, message: Message | NewMessage) -> JsonObject:
+        """Return the item that says this, its keys in the order in which the framework writes them."""
+
+    def read_message(self, fields: Fields, rest: bytes) -> MessageValues:
+        raw = fields[ITEM]
+        parts = self.split(object_of(raw, "the item"))
+        content = text_of_parts(parts.content)
+        extra = dict(parts.extra)
+        if not isinstance(parts.content, str):
+            extra[_CONTENT] = parts.content
+        metadata = object_of(rest, _METADATA)
+        values = MessageValues(role=parts.role, content=content, metadata=metadata, extra=extra)
+        if self._text(_as_message(values)) != raw:
+            extra[_TEXT] = _around(raw, self._dumps(content)) if isinstance(parts.content, str) else raw.decode()
+        return values
+
+    def write_message(self, session_id: str, message: Message | NewMessage) -> Encoded:  # noqa: ARG002 - its key says so
+        return Encoded({ITEM: self._text(message)}, json_of(message.metadata) if message.metadata else b"")
+
+    def claims(self, sample: Sample) -> str | None:
+        if sample.kind != self.kind:
+            return None
+        return "session" if any(map(self._is_item, sample.items)) else None
+
+    def _is_item(self, raw: bytes) -> bool:
+        try:
+            self.split(object_of(raw, "the item"))
+        except BadFieldError:
+            return False
+        return True
+
+    def _text(self, message: Message | NewMessage) -> bytes:
+        held = message.extra.get(_TEXT)
+        match held:
+            case [str() as before, str() as behind]:
+                return before.encode() + self._dumps(message.content) + behind.encode()
+            case str() if text_of_parts(self.split(object_of(held.encode(), "the item")).content) == message.content:
+                return held.encode()
+            case _:
+                pass
+        extra = {name: _ordered(value) for name, value in message.extra.items() if name not in {_TEXT, _CONTENT}}
+        content: JsonValue = message.content
+        if _CONTENT in message.extra and text_of_parts(message.extra[_CONTENT]) == message.content:
+            content = _ordered(message.extra[_CONTENT])
+        return self._dumps(self.build(Parts(message.role, content, extra), message))
+
+    def _dumps(self, value: JsonValue) -> bytes:
+        separators = (",", ":") if self.compact else (", ", ": ")
+        return json.dumps(value, ensure_ascii=self.ascii, separators=separators, default=dict).encode()
+
+
+def text_of_parts(content: JsonValue) -> str:
+    """Return the text of a content: of one that is made of parts, their texts, a line each; empty where it has none."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Sequence):
+        return ""
+    texts = [part if isinstance(part, str) else part.get("text") for part in content if isinstance(part, str | Mapping)]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _around(raw: bytes, content: bytes) -> JsonValue:
+    """Return what stands before and behind the content in an item's text; all of it where that is not certain."""
+    before, found, behind = raw.partition(b'"content": ' + content)
+    if not found:
+        before, found, behind = raw.partition(b'"content":' + content)
+    if not found or content in behind:
+        return raw.decode()
+    return [(before + found[: -len(content)]).decode(), behind.decode()]
+
+
+def _as_message(values: MessageValues) -> NewMessage:
+    return NewMessage(values.role, values.content, id="", metadata=values.metadata, extra=values.extra)
+
+
+def _ordered(value: JsonValue) -> JsonValue:
+    """Return a value with its keys in the order in which Postgres gives a jsonb's: by length, then by bytes."""
+    if isinstance(value, Mapping):
+        names = sorted(
+            value, key=lambda name: (len(name.encode("utf-8", "surrogatepass")), name.encode("utf-8", "surrogatepass"))
+        )
+        return {name: _ordered(value[name]) for name in names}
+    if isinstance(value, list | tuple):
+        return [_ordered(one) for one in value]
+    return value
