@@ -27,7 +27,7 @@ from chatstore.redis.journal import mark_arguments
 from chatstore.redis.keys import JournalKeys, LedgerKeys
 from chatstore.redis.layouts.layout import ChatLayout, Encoded
 from chatstore.redis.scripts import Call, Script, flat_fields, script
-from chatstore.redis.user_ids import old_user
+from chatstore.redis.user_ids import old_owner, old_user
 
 _PARTS = ("state", "order", "entries", "tombstones", "companion")
 """The keys of a session's ledger, in the order of `session.lua`."""
@@ -57,8 +57,12 @@ class SessionCalls:
         return self._write(command, mark, [command.message_id, message.version, *_encoded(encoded)])
 
     def join(self, change: ChatChange) -> Call:
-        """Return the call that joins a change."""
-        user_id = old_user(self.users, change.user_id)
+        """Return the call that joins a change.
+
+        Raises:
+            ConflictError: Nothing says who its user is in Redis.
+        """
+        user_id = old_owner(self.users, change.user_id)
         session = change.session and replace(change.session, user_id=user_id)
         session_id = change.session_id.encode()
         arguments = [*self._names(session_id), user_id, *self._session(session)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatstore.errors import ConfigurationError
+from chatstore.errors import ConfigurationError, ConflictError
 from chatstore.models.ownership import Users
 from chatstore.redis.layouts.fields import BadFieldError
 
@@ -20,6 +20,18 @@ def old_user(users: Users, user_id: str) -> str:
             f"users that it does not name kept their ids"
         )
     return old
+
+
+def old_owner(users: Users, user_id: str) -> str:
+    """Return the id in Redis of the user whose record is to be joined.
+
+    Raises:
+        ConflictError: The mapping does not say: this record cannot be taken, and others can.
+    """
+    try:
+        return old_user(users, user_id)
+    except ConfigurationError as error:
+        raise ConflictError(str(error)) from error
 
 
 def new_user(users: Users, raw: bytes) -> str:
