@@ -39,6 +39,7 @@ from chatstore.redis.session_calls import SessionCalls
 from chatstore.redis.session_ids import SessionIds
 from chatstore.redis.session_replies import SessionReader, check_outcome
 from chatstore.redis.session_scan import SessionScan, adopt
+from chatstore.redis.user_ids import old_user
 
 _PART = 1000
 _BATCH = 200
@@ -106,8 +107,9 @@ class RedisChat(ChatSide):
     async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
         """As `ChatHistoryStore.list_sessions`; what it may not see yet is said in `redis/index.py`."""
         found: list[tuple[Place, Session]] = []
+        indexed = old_user(self._calls.users, user_id)
         while len(found) <= limit:
-            places = await self._index.page(user_id, limit + 1 - len(found), after)
+            places = await self._index.page(indexed, limit + 1 - len(found), after)
             if not places:
                 break
             found += await self._look_up(user_id, places)
@@ -209,7 +211,7 @@ class RedisChat(ChatSide):
                 except LayoutError as error:
                     logger.warning("a session was left out of a list: %s", error)
         gone = [place.id for place, reply in zip(places, replies, strict=True) if reply[0] == b"missing"]
-        await self._index.drop(user_id, gone)
+        await self._index.drop(old_user(self._calls.users, user_id), gone)
         return found
 
     async def _owners(self, session_ids: Sequence[bytes]) -> list[Owned]:
