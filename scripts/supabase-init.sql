@@ -7,7 +7,7 @@ grant usage on schema chatstore to authenticated, service_role;
 -- A store asks for this before its first call. It grows with every change of this schema that a client must know of.
 create or replace function public.chatstore_version() returns integer
 language sql immutable parallel safe set search_path = ''
-return 1;
+return 2;
 
 -- The next version of a record on the new side: greater than the last, not before the clock, and odd.
 create or replace function chatstore.next_version(last bigint) returns bigint
@@ -52,9 +52,18 @@ create table if not exists public.messages (
   primary key (session_id, id)
 );
 
+-- Not among the columns above, so that it is also added where an older version of this schema was applied.
+alter table public.messages add column if not exists expires_at timestamptz
+  check (expires_at >= '0001-01-01 00:00+00' and expires_at < '10000-01-01 00:00+00');
+
 create index if not exists messages_in_order on public.messages (session_id, position, id);
 
--- What outlives a session: its greatest version, its deletions, and the row that serialises the writes to it.
+-- What a sweep looks for. Where nothing expires they take no room.
+create index if not exists sessions_by_expiry on public.sessions (expires_at) where expires_at is not null;
+create index if not exists messages_by_expiry on public.messages (expires_at) where expires_at is not null;
+
+-- What outlives a session: its greatest version, its deletions, the end of lives that expired (`lapsed` is more than the
+-- `born` of each that is held no more), and the row that serialises the writes to it.
 create table if not exists chatstore.session_states (
   session_id text collate "C" primary key,
   user_id text collate "C" not null,
@@ -62,6 +71,8 @@ create table if not exists chatstore.session_states (
   deleted bigint not null default 0,
   cleared bigint not null default 0
 );
+
+alter table chatstore.session_states add column if not exists lapsed bigint not null default 0;
 
 create table if not exists chatstore.tombstones (
   session_id text collate "C" not null references chatstore.session_states (session_id),
@@ -163,7 +174,7 @@ create policy "Whether the journal is open" on chatstore.migration
 
 -- What an app reads. Each function takes and gives JSON as text, because a server between Postgres and the client may
 -- handle JSON in JavaScript, where a great integer loses its last digits and 1.0 becomes 1. A session that is not the
--- user's, is not there, or has expired, is answered by null.
+-- user's, is not there, or has expired, is answered by null; a message that has expired is passed over.
 
 create or replace function chatstore.is_visible(session_id text, user_id text) returns boolean
 language sql stable set search_path = ''
@@ -233,6 +244,7 @@ begin
       select m.*
       from public.messages m
       where m.session_id = page_of_messages.session_id
+        and (m.expires_at is null or m.expires_at > now())
         and (m.position, m.id) > (coalesce(after_position, -9223372036854775808), coalesce(after_id, ''))
       order by m.position, m.id
       limit room + 1
@@ -285,6 +297,7 @@ begin
         select m.*
         from public.messages m
         where m.session_id = wanted ->> 'session_id'
+          and (m.expires_at is null or m.expires_at > now())
           and (m.position, m.id)
             < (coalesce((wanted ->> 'before')::bigint, 9223372036854775807), coalesce(wanted ->> 'before_id', ''))
         order by m.position desc, m.id desc
@@ -305,7 +318,11 @@ begin
   if not chatstore.is_visible(wanted ->> 'session_id', wanted ->> 'user_id') then
     return null;
   end if;
-  return (select count(*) from public.messages m where m.session_id = wanted ->> 'session_id')::text;
+  return (
+    select count(*)
+    from public.messages m
+    where m.session_id = wanted ->> 'session_id' and (m.expires_at is null or m.expires_at > now())
+  )::text;
 end;
 $$;
 
@@ -313,7 +330,7 @@ $$;
 -- and returns the messages that the command concerns and the version that it gave; no version means that it found
 -- nothing to change. The row of `session_states`, locked first, serialises all writes to a session.
 -- SQLSTATE PT404 and PT409 are PostgREST's way to answer with that HTTP status: not found, and a conflict. The detail
--- is the id.
+-- is the id. What has expired is as if it were not there.
 
 create or replace function chatstore.lock_state(session_id text, user_id text) returns chatstore.session_states
 language plpgsql volatile set search_path = '' as $$
@@ -385,7 +402,7 @@ declare
   stamp bigint;
 begin
   select * into held from public.sessions s where s.id = name;
-  if held.expires_at <= now() then
+  if held.expires_at <= now() or (held.id is null and state.lapsed > state.deleted) then
     -- A deletion that is written down only now.
     state.last := chatstore.end_life(state);
     delete from public.sessions s where s.id = name;
@@ -431,7 +448,7 @@ declare
   name text := command ->> 'session_id';
   state chatstore.session_states;
 begin
-  if not exists (select from public.sessions s where s.id = name and s.user_id = command ->> 'user_id') then
+  if not chatstore.is_visible(name, command ->> 'user_id') then
     return '{}';
   end if;
   state := chatstore.lock_state(name, command ->> 'user_id');
@@ -449,6 +466,7 @@ declare
   state chatstore.session_states := chatstore.open_session(command);
   replacing boolean := (command ->> 'replace')::boolean;
   stamp bigint := chatstore.next_version(state.last);
+  last_position bigint;
   clash text;
 begin
   select new.id into clash
@@ -463,7 +481,8 @@ begin
   select new.id into clash
   from jsonb_to_recordset(command -> 'messages') as new (id text, role text, content text)
   join public.messages m on m.session_id = state.session_id and m.id = new.id
-  where replacing or (m.role, m.content) <> (new.role, new.content)
+  where (replacing or (m.role, m.content) <> (new.role, new.content))
+    and (m.expires_at is null or m.expires_at > now())
   limit 1;
   if clash is not null then
     raise exception 'the message id is taken in this session' using errcode = 'PT409', detail = clash;
@@ -473,18 +492,24 @@ begin
     delete from public.messages m where m.session_id = state.session_id;
     update chatstore.session_states s set cleared = stamp where s.session_id = state.session_id;
   end if;
+  -- Before the ids are free again: a place that was given is not given once more.
+  select coalesce(max(m.position), -1) into last_position
+  from public.messages m
+  where m.session_id = state.session_id;
+  delete from public.messages m
+  using jsonb_to_recordset(command -> 'messages') as new (id text)
+  where m.session_id = state.session_id and m.id = new.id and m.expires_at <= now();
   insert into public.messages (
-    session_id, id, user_id, position, role, content, metadata, created_at, version, extra
+    session_id, id, user_id, position, role, content, metadata, created_at, expires_at, version, extra
   )
   select
-    state.session_id, new.id, command ->> 'user_id',
-    coalesce((select max(m.position) from public.messages m where m.session_id = state.session_id), -1)
-      + row_number() over (order by new.place),
-    new.role, new.content, new.metadata, new.created_at, stamp, new.extra
+    state.session_id, new.id, command ->> 'user_id', last_position + row_number() over (order by new.place),
+    new.role, new.content, new.metadata, new.created_at, new.expires_at, stamp, new.extra
   from rows from (
-    jsonb_to_recordset(command -> 'messages')
-      as (id text, role text, content text, metadata jsonb, created_at timestamptz, extra jsonb)
-  ) with ordinality as new (id, role, content, metadata, created_at, extra, place)
+    jsonb_to_recordset(command -> 'messages') as (
+      id text, role text, content text, metadata jsonb, created_at timestamptz, expires_at timestamptz, extra jsonb
+    )
+  ) with ordinality as new (id, role, content, metadata, created_at, expires_at, extra, place)
   where not exists (select from public.messages m where m.session_id = state.session_id and m.id = new.id);
   if found or replacing then
     perform chatstore.close_session(command, stamp);
@@ -515,6 +540,7 @@ begin
     metadata = coalesce(command -> 'metadata', m.metadata),
     version = stamp
   where m.session_id = state.session_id and m.id = command ->> 'message_id'
+    and (m.expires_at is null or m.expires_at > now())
   returning m.* into edited;
   if not found then
     raise exception 'the session has no such message' using errcode = 'PT404', detail = command ->> 'message_id';
@@ -535,12 +561,14 @@ begin
   with gone as (
     delete from public.messages m
     where m.session_id = state.session_id
+      and (m.expires_at is null or m.expires_at > now())
       and m.id in (
         select jsonb_array_elements_text(command -> 'message_ids')
         union all
         (
           select n.id from public.messages n
           where n.session_id = state.session_id and not command ? 'message_ids'
+            and (n.expires_at is null or n.expires_at > now())
           order by n.position desc, n.id desc
           limit 1
         )
@@ -620,6 +648,7 @@ declare
   swept text[];
   ended text[];
   expired text[];
+  lapsing text[];
   arriving text[];
   taken text;
 begin
@@ -681,6 +710,21 @@ begin
   delete from public.sessions s where s.id = any (ended || expired);
   delete from chatstore.tombstones t where t.session_id = any (ended || expired);
 
+  -- A session that has expired is not made: it is noted that there was this life of it.
+  lapsing := array(
+    select new.id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, expires_at timestamptz)
+    where new.id = any (arriving) and new.expires_at <= now()
+      and not exists (select from public.sessions s where s.id = new.id)
+  );
+  if cardinality(lapsing) > 0 then
+    update chatstore.session_states state
+    set lapsed = greatest(state.lapsed, new.born + 1)
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, born bigint)
+    where new.id = any (lapsing) and state.session_id = new.id;
+    arriving := array(select unnest(arriving) except select unnest(lapsing));
+  end if;
+
   insert into public.sessions as s (
     id, user_id, title, metadata, created_at, updated_at, expires_at, version, born, extra
   )
@@ -728,19 +772,28 @@ begin
     where m.session_id = any (swept) and state.session_id = m.session_id and m.version < state.cleared;
   end if;
 
+  -- A message whose newest state has expired is none.
+  if given -> 'messages' @? '$[*].expires_at ? (@ != null)' then
+    delete from public.messages m
+    using jsonb_to_recordset(given -> 'messages') as new (
+      session_id text, id text, version bigint, expires_at timestamptz
+    )
+    where m.session_id = any (arriving) and m.session_id = new.session_id and m.id = new.id
+      and m.version < new.version and new.expires_at <= now();
+  end if;
   insert into public.messages as m (
-    session_id, id, user_id, position, role, content, metadata, created_at, version, extra
+    session_id, id, user_id, position, role, content, metadata, created_at, expires_at, version, extra
   )
   select
-    new.session_id, new.id, s.user_id, new.position, new.role, new.content, new.metadata, new.created_at, new.version,
-    new.extra
+    new.session_id, new.id, s.user_id, new.position, new.role, new.content, new.metadata, new.created_at,
+    new.expires_at, new.version, new.extra
   from jsonb_to_recordset(given -> 'messages') as new (
     session_id text, id text, position bigint, role text, content text, metadata jsonb, created_at timestamptz,
-    version bigint, extra jsonb
+    expires_at timestamptz, version bigint, extra jsonb
   )
   join public.sessions s on s.id = new.session_id
   join chatstore.session_states state on state.session_id = new.session_id and new.version >= state.cleared
-  where new.session_id = any (arriving) and not exists (
+  where new.session_id = any (arriving) and (new.expires_at is null or new.expires_at > now()) and not exists (
     select from chatstore.tombstones t where t.session_id = new.session_id and t.id = new.id
   )
   on conflict (session_id, id) do update set
@@ -749,6 +802,7 @@ begin
     content = excluded.content,
     metadata = excluded.metadata,
     created_at = excluded.created_at,
+    expires_at = excluded.expires_at,
     version = excluded.version,
     extra = excluded.extra
   where m.version < excluded.version;
@@ -757,7 +811,7 @@ end;
 $$;
 
 -- Tells all about the sessions named, or about every one that exists, in the order of their ids, from behind a cursor
--- on. It stops when it has told `limit` sessions and messages, or 4 MB of one session's, and says how far it came.
+-- on; nothing that has expired. It stops when it has told `limit` sessions and messages, or 4 MB of one session's, and says how far it came.
 create or replace function public.chatstore_states(request text) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -769,6 +823,7 @@ declare
   after_id text := wanted ->> 'after_id';
   names text[];
   name text;
+  alive boolean;
   page record;
   part json;
   parts json[] := '{}';
@@ -795,13 +850,15 @@ begin
   end if;
 
   foreach name in array names loop
-    if wanted ? 'message_ids' then
+    alive := not exists (select from public.sessions s where s.id = name and s.expires_at <= now());
+    if wanted ? 'message_ids' or not alive then
       select
         coalesce(json_agg(row_to_json(m) order by m.position, m.id), '[]') as messages,
         count(*)::integer as told, false as more
       into page
       from public.messages m
-      where m.session_id = name and m.id = any (only_messages);
+      where alive and m.session_id = name and m.id = any (only_messages)
+        and (m.expires_at is null or m.expires_at > now());
     else
       select * into page from chatstore.page_of_messages(name, after_position, after_id, room);
     end if;
@@ -815,13 +872,14 @@ begin
       'tombstones', (
         select coalesce(json_agg(json_build_object('id', t.id, 'version', t.version)), '[]')
         from chatstore.tombstones t
-        where t.session_id = name
+        where alive
+          and t.session_id = name
           and after_id is null
           and (not wanted ? 'message_ids' or t.id = any (only_messages))
       )
     ) into part
     from (values (name)) as asked (id)
-    left join public.sessions s on s.id = asked.id
+    left join public.sessions s on alive and s.id = asked.id
     left join chatstore.session_states state on state.session_id = asked.id
     where s.id is not null or state.deleted > 0;
     if part is not null then
@@ -852,6 +910,103 @@ begin atomic
     'messages', (select count(*) from public.messages)
   )::text;
 end;
+
+-- Removing what has expired. Reads pass it over anyway, so a sweep only gives its room back, and may run at any time.
+--
+-- It writes no deletion down: the other side may know of a later expiry, or of a life that was born since. What the join
+-- must know stays in `session_states`: that there was a life up to `lapsed`, and the greatest version. What comes late
+-- has expired, too, and the join does not take it.
+
+-- Removes up to `max_rows` expired sessions, their messages and tombstones, and expired messages of other sessions. It
+-- waits for nobody: what others are writing is left for the next sweep. `more` tells that it came to `max_rows`.
+create or replace function chatstore.sweep_expired(max_rows integer default 10000) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  room integer := greatest(max_rows, 1);
+  names text[];
+  gone text[];
+  messages integer;
+  tombstones integer;
+  alone integer;
+begin
+  names := array(
+    select s.id from public.sessions s where s.expires_at <= now() order by s.expires_at, s.id limit room
+  );
+  -- A session that something else than chatstore wrote has no state yet; see `lock_state`.
+  insert into chatstore.session_states (session_id, user_id, last)
+  select s.id, s.user_id, chatstore.greatest_version(s.id)
+  from public.sessions s
+  where s.id = any (names)
+    and not exists (select from chatstore.session_states state where state.session_id = s.id)
+  order by s.id
+  on conflict do nothing;
+  names := array(
+    select state.session_id from chatstore.session_states state
+    where state.session_id = any (names)
+    order by state.session_id
+    for update skip locked
+  );
+  -- Looked at again: until they were locked, a put may have brought a later expiry.
+  names := array(
+    select s.id from public.sessions s where s.id = any (names) and s.expires_at <= now() for update skip locked
+  );
+
+  with doomed as materialized (
+    select n.session_id, n.id from public.messages n where n.session_id = any (names) limit room for update skip locked
+  )
+  delete from public.messages m
+  using doomed
+  where m.session_id = doomed.session_id and m.id = doomed.id;
+  get diagnostics messages = row_count;
+  room := room - messages;
+
+  with doomed as materialized (
+    select u.session_id, u.id from chatstore.tombstones u where u.session_id = any (names) limit room
+  )
+  delete from chatstore.tombstones t
+  using doomed
+  where t.session_id = doomed.session_id and t.id = doomed.id;
+  get diagnostics tombstones = row_count;
+  room := room - tombstones;
+
+  -- A session with more than there was room for goes with a later sweep.
+  gone := array(
+    select s.id from public.sessions s
+    where s.id = any (names)
+      and not exists (select from public.messages m where m.session_id = s.id)
+      and not exists (select from chatstore.tombstones t where t.session_id = s.id)
+    limit room
+  );
+  update chatstore.session_states state
+  set lapsed = greatest(state.lapsed, s.born + 1), last = greatest(state.last, s.version)
+  from public.sessions s
+  where s.id = any (gone) and state.session_id = s.id;
+  delete from public.sessions s where s.id = any (gone);
+  room := room - cardinality(gone);
+
+  with doomed as materialized (
+    select n.session_id, n.id from public.messages n
+    where n.expires_at <= now()
+    order by n.expires_at
+    limit room
+    for update skip locked
+  )
+  delete from public.messages m
+  using doomed
+  where m.session_id = doomed.session_id and m.id = doomed.id;
+  get diagnostics alone = row_count;
+  room := room - alone;
+
+  return jsonb_build_object(
+    'sessions', cardinality(gone), 'messages', messages + alone, 'tombstones', tombstones, 'more', room <= 0
+  );
+end;
+$$;
+
+-- The same for the API.
+create or replace function public.chatstore_sweep(request text) returns text
+language sql volatile set search_path = ''
+return chatstore.sweep_expired((request::jsonb ->> 'limit')::integer)::text;
 
 -- The journal. An app's user reaches `add_marks` only, from inside a write; the rest is for the service key. What has
 -- nothing to tell answers `done`, which nobody else's server would by chance.
@@ -997,6 +1152,7 @@ $$;
 
 revoke all on all functions in schema chatstore from public, anon;
 grant execute on all functions in schema chatstore to authenticated, service_role;
+revoke execute on function chatstore.sweep_expired(integer) from authenticated;
 
 grant execute on function
   public.chatstore_version(),

@@ -2,9 +2,11 @@
 
 import pytest
 
+from chatstore.testing.chat_expiry import ChatExpirySuite, ChatSideExpirySuite
 from chatstore.testing.chat_sides import ChatSideSuite
 from chatstore.testing.chat_stores import ChatStoreSuite
 from chatstore.testing.journal import JournalSuite
+from tests.conformance.pending import message_expiry_in_redis
 from tests.conformance.registry import named
 
 FACTORIES = named("CHAT")
@@ -31,6 +33,20 @@ class TestChatStores(ChatStoreSuite):
 
 
 class TestChatSides(ChatSideSuite):
+    pass
+
+
+class Expiry:
+    @pytest.fixture(autouse=True)
+    def pending(self, request):
+        message_expiry_in_redis(request, request.node.callspec.params["chat_side"])
+
+
+class TestChatExpiry(Expiry, ChatExpirySuite):
+    pass
+
+
+class TestChatSideExpiry(Expiry, ChatSideExpirySuite):
     pass
 
 

@@ -13,8 +13,10 @@ from chatstore.models import Kind, Side, Stage, utc_now
 from chatstore.routing import ChatRouter, DocumentRouter, Sides, StageResolver
 from chatstore.settings import load_settings
 from chatstore.testing import MemoryChat, MemoryDocuments
+from chatstore.testing.chat_expiry import ChatExpirySuite
 from chatstore.testing.chat_stores import ChatStoreSuite
 from chatstore.testing.document_stores import DocumentStoreSuite
+from tests.conformance.pending import message_expiry_in_redis
 from tests.flags import Flags
 
 BOTH = (Stage.DUALWRITE, Stage.SHADOW, Stage.LIVE, Stage.RAMPDOWN)
@@ -117,6 +119,12 @@ async def documents(request, stage, where):
 
 class TestChatRouters(ChatStoreSuite):
     pass
+
+
+class TestChatExpiry(ChatExpirySuite):
+    @pytest.fixture(autouse=True)
+    def pending(self, request, where):
+        message_expiry_in_redis(request, where)
 
 
 class TestDocumentRouters(DocumentStoreSuite):

@@ -29,6 +29,7 @@ from chatstore.models import (
     ScanPage,
     Session,
     Side,
+    Swept,
     UpdateSession,
     new_id,
 )
@@ -39,7 +40,8 @@ class ChatHistoryStore(ABC):
     """Sessions and their messages, as an app uses them.
 
     Every call names the user and sees that user's records only: another's session is answered as one that is not
-    there. Every write is one atomic step. All errors are `ChatStoreError`s.
+    there, and so is a session or a message that has expired. Every write is one atomic step. All errors are
+    `ChatStoreError`s.
     """
 
     async def create_session(
@@ -269,8 +271,9 @@ class ChatSide(ChatHistoryStore):
     ) -> AsyncIterator[ScanPage[ChatChange]]:
         """Yield all that this side knows of some sessions, whosever they are, in parts of bounded size.
 
-        That is the header or the deletion, `cleared`, messages in their order, and tombstones; a session that it
-        knows nothing of yields nothing. Every part holds its session's header, so each can be joined on its own.
+        That is the header or the deletion, `cleared`, messages in their order, and tombstones, but nothing that has
+        expired; a session that it knows nothing of yields nothing. Every part holds its session's header, so each can
+        be joined on its own.
 
         Args:
             session_ids: Which sessions.
@@ -289,7 +292,20 @@ class ChatSide(ChatHistoryStore):
 
     @abstractmethod
     async def count(self) -> ChatCount:
-        """Return how many sessions and messages this side holds."""
+        """Return how many sessions and messages this side holds; those that expired and are not swept yet may count."""
+
+    async def sweep(self, *, limit: int = 10_000) -> Swept:
+        """Remove what has expired, up to `limit` records; return what was removed.
+
+        It may run beside anything else, and passes over what others are writing. The join goes on to know what it must:
+        nothing that was swept comes back by a late `put`. Where the server removes by itself what has expired, there is
+        nothing to sweep.
+
+        Raises:
+            UnavailableError: The server did not answer; the records may have been removed.
+        """
+        del limit
+        return Swept()
 
 
 def _session_of(written: ChatWritten, session_id: str) -> Session:

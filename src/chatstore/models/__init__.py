@@ -31,6 +31,7 @@ from chatstore.models.documents import (
     UpsertDocuments,
 )
 from chatstore.models.embedding import Embedding
+from chatstore.models.expiry import Swept, has_expired
 from chatstore.models.marks import Backlog, Mark, new_token
 from chatstore.models.migration import MigrationState, Page, Quarantined, ScanPage
 from chatstore.models.sides import Kind, Side, Stage
@@ -74,9 +75,11 @@ __all__ = [
     "Session",
     "Side",
     "Stage",
+    "Swept",
     "UpdateSession",
     "UpsertDocuments",
     "from_micros",
+    "has_expired",
     "new_id",
     "new_token",
     "next_version",

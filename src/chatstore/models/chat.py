@@ -51,6 +51,7 @@ class Message:
         content: The text.
         metadata: The app's own JSON object.
         created_at: When it was created (UTC).
+        expires_at: When it ceases to exist (UTC); None: with its session only. Every edit keeps it.
         version: Grows with every edit; 0 for one that was there before chatstore.
         extra: What the layout held beside these (tool calls, parts, an embedding, …); carried along unchanged.
     """
@@ -63,6 +64,7 @@ class Message:
     content: str
     metadata: JsonObject = field(default_factory=dict)
     created_at: datetime
+    expires_at: datetime | None = None
     version: int = 0
     extra: JsonObject = field(default_factory=dict)
 
@@ -87,6 +89,7 @@ class NewMessage:
     id: str = field(default_factory=new_id, kw_only=True)
     metadata: JsonObject = field(default_factory=dict, kw_only=True)
     created_at: datetime = field(default_factory=utc_now, kw_only=True)
+    expires_at: datetime | None = field(default=None, kw_only=True)
     extra: JsonObject = field(default_factory=dict, kw_only=True)
 
 
@@ -205,7 +208,10 @@ class ChatChange:
     - the session is the newer of both by `version`; `updated_at` and `born` are the greater of both, whichever won;
     - `cleared` is the greater of both: messages with a smaller version are gone, and stay gone;
     - a message is the newer of its states by `version`; one that has a tombstone is gone, whatever its version.
-      Tombstones end with the life of the session.
+      Tombstones end with the life of the session;
+    - what has expired, session or message, is as if it were not there, and leaves no tombstone: where the newest state
+      of a message has expired, there is no such message. That there was a life of a session that expired stays known,
+      so that its deletion is written down when the id is used again.
 
     Attributes:
         session_id: Which session.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from chatstore.errors import InvalidRecordError
 from chatstore.models.chat import (
@@ -32,6 +33,8 @@ def check_chat_command(command: ChatCommand) -> None:
         case CreateSession(title=title, metadata=metadata) | UpdateSession(title=title, metadata=metadata):
             check_text(title or "", "title")
             check_json(metadata, "session's metadata")
+            if isinstance(command, CreateSession):
+                check_expiry(command.expires_at, "session")
         case AppendMessages(messages=messages):
             _check_messages(messages)
         case EditMessage(message_id=message_id, content=content, metadata=metadata):
@@ -72,6 +75,16 @@ def check_query(k: int) -> None:
         raise InvalidRecordError(f"a search returns from 1 to {MAX_MATCHES} matches; k is {k}")
 
 
+def check_expiry(expires_at: datetime | None, what: str) -> None:
+    """Check when a record is to cease to exist; one of the past is allowed.
+
+    Raises:
+        InvalidRecordError: The time has no timezone.
+    """
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise InvalidRecordError(f"a {what}'s expires_at has no timezone: times are in UTC")
+
+
 def _check_messages(messages: Sequence[NewMessage]) -> None:
     ids = [check_id(message.id, "message id") for message in messages]
     if len(set(ids)) < len(ids):
@@ -79,6 +92,7 @@ def _check_messages(messages: Sequence[NewMessage]) -> None:
     for message in messages:
         if message.created_at.tzinfo is None:
             raise InvalidRecordError("a message's created_at has no timezone: times are in UTC")
+        check_expiry(message.expires_at, "message")
         check_id(message.role, "message's role")
         check_text(message.content, "message's content")
         check_json(message.metadata, "message's metadata")

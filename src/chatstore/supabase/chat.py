@@ -20,6 +20,7 @@ from chatstore.models import (
     ScanPage,
     Session,
     Side,
+    Swept,
     from_micros,
 )
 from chatstore.models.paging import parse_place, place_behind
@@ -134,6 +135,9 @@ class SupabaseChat(ChatSide):
     async def count(self) -> ChatCount:
         row = await self._client.call("chatstore_count")
         return ChatCount(row["sessions"], row["messages"])
+
+    async def sweep(self, *, limit: int = 10_000) -> Swept:
+        return Swept(**await self._client.call("chatstore_sweep", {"limit": limit}))
 
     async def close(self) -> None:
         """Nothing is under way: the client is its maker's to close."""

@@ -8,7 +8,7 @@ import psycopg
 
 from chatstore.errors import ConfigurationError, SchemaError, UnavailableError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """What `chatstore_version()` answers in a database whose schema this release works with."""
 
 

@@ -131,6 +131,7 @@ def message_to_row(message: Message) -> dict[str, object]:
         "content": message.content,
         "metadata": message.metadata,
         "created_at": message.created_at.isoformat(),
+        "expires_at": _to_text(message.expires_at),
         "version": message.version,
         "extra": message.extra,
     }
@@ -147,6 +148,7 @@ def message_from_row(row: Mapping[str, Any]) -> Message:
         content=row["content"],
         metadata=row["metadata"],
         created_at=to_time(row["created_at"]),
+        expires_at=to_time_or_none(row["expires_at"]),
         version=row["version"],
         extra=row["extra"],
     )
@@ -189,6 +191,7 @@ def _new_message_to_row(message: NewMessage) -> dict[str, object]:
         "content": message.content,
         "metadata": message.metadata,
         "created_at": message.created_at.isoformat(),
+        "expires_at": _to_text(message.expires_at),
         "extra": message.extra,
     }
 

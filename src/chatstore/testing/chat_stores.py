@@ -285,6 +285,7 @@ class ChatStoreSuite:
             NewMessage("user", "x", id="x" * 2000),
             NewMessage("", "x"),
             NewMessage("user", "x", created_at=datetime(2020, 1, 1)),  # noqa: DTZ001 - a time without a zone is the point
+            NewMessage("user", "x", expires_at=datetime(2120, 1, 1)),  # noqa: DTZ001
         ):
             with pytest.raises(InvalidRecordError):
                 await chat.append(user, session.id, bad)

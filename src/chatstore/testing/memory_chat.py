@@ -29,6 +29,7 @@ from chatstore.models import (
     ScanPage,
     Session,
     Side,
+    Swept,
     UpdateSession,
     next_version,
     to_micros,
@@ -75,15 +76,17 @@ class MemoryChat(ChatSide):
             case EditMessage():
                 return self._edit(state, command)
             case PopMessage():
-                return self._remove(state, command.at, state.ordered()[-1:])
+                return self._remove(state, command.at, state.ordered(self._now())[-1:])
             case DeleteMessages(message_ids=ids):
-                return self._remove(state, command.at, [state.messages[i] for i in ids if i in state.messages])
+                now = self._now()
+                found = {i: message for i in ids if (message := state.message(i, now)) is not None}
+                return self._remove(state, command.at, list(found.values()))
             case ClearMessages():
                 return self._clear(state, command.at)
 
     def _create(self, command: CreateSession) -> ChatWritten:
         state = self._state(command.session_id, command.user_id)
-        present = self._visible(state)
+        present = state.visible(self._now())
         if present is not None:
             same = (present.user_id, present.title, present.metadata) == (
                 command.user_id,
@@ -93,7 +96,8 @@ class MemoryChat(ChatSide):
             if not same:
                 raise ConflictError(f"the session id {command.session_id!r} is taken: choose another one")
             return ChatWritten(change=None, session=present)
-        if state.session is not None:  # It expired, which is a deletion that is written down only now.
+        if state.session is not None or state.lapsed > state.deleted:
+            # It expired, which is a deletion that is written down only now.
             self._end(state)
         version = self._next(state)
         state.user_id = command.user_id
@@ -124,7 +128,8 @@ class MemoryChat(ChatSide):
 
     def _delete(self, command: DeleteSession) -> ChatWritten:
         state = self._states.get(command.session_id)
-        if state is None or state.session is None or state.session.user_id != command.user_id:
+        session = None if state is None else state.visible(self._now())
+        if state is None or session is None or session.user_id != command.user_id:
             return ChatWritten(change=None, session=None)
         self._end(state)
         return _written(state)
@@ -136,7 +141,8 @@ class MemoryChat(ChatSide):
     def _append(self, state: SessionState, command: AppendMessages) -> ChatWritten:
         if command.replace:
             return self._replace(state, command)
-        new = [message for message in command.messages if not _is_there(state, message)]
+        now = self._now()
+        new = [message for message in command.messages if not _is_there(state, message, now)]
         stored = self._add(state, command, new)
         wanted = [state.messages[message.id] for message in command.messages]
         if not stored:
@@ -145,8 +151,9 @@ class MemoryChat(ChatSide):
         return _written(state, messages=stored, concerned=wanted)
 
     def _replace(self, state: SessionState, command: AppendMessages) -> ChatWritten:
+        now = self._now()
         for message in command.messages:
-            if message.id in state.messages or message.id in state.tombstones:
+            if state.message(message.id, now) is not None or message.id in state.tombstones:
                 raise ConflictError(f"the message id {message.id!r} was used in this session before")
         state.cleared = self._next(state)
         state.sweep()
@@ -169,6 +176,7 @@ class MemoryChat(ChatSide):
                 content=message.content,
                 metadata=message.metadata,
                 created_at=message.created_at,
+                expires_at=message.expires_at,
                 version=version,
                 extra=message.extra,
             )
@@ -178,7 +186,7 @@ class MemoryChat(ChatSide):
         return stored
 
     def _edit(self, state: SessionState, command: EditMessage) -> ChatWritten:
-        message = state.messages.get(command.message_id)
+        message = state.message(command.message_id, self._now())
         if message is None:
             raise NotFoundError(f"the session has no message {command.message_id!r}")
         edited = replace(
@@ -221,7 +229,7 @@ class MemoryChat(ChatSide):
         mine = [
             session
             for state in self._states.values()
-            if (session := self._visible(state)) is not None and session.user_id == user_id
+            if (session := state.visible(self._now())) is not None and session.user_id == user_id
         ]
         mine.sort(key=_recency, reverse=True)
         rest = [session for session in mine if after is None or _recency(session) < parse_place(after)]
@@ -232,17 +240,17 @@ class MemoryChat(ChatSide):
     async def messages(
         self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None
     ) -> list[Message]:
-        ordered = self._state_of(user_id, session_id).ordered()
+        ordered = self._state_of(user_id, session_id).ordered(self._now())
         return [message for message in ordered if after is None or message.order > after][:limit]
 
     async def last_messages(
         self, user_id: str, session_id: str, count: int, *, before: MessageOrder | None = None
     ) -> list[Message]:
-        ordered = self._state_of(user_id, session_id).ordered()
+        ordered = self._state_of(user_id, session_id).ordered(self._now())
         return [message for message in ordered if before is None or message.order < before][-count or len(ordered) :]
 
     async def count_messages(self, user_id: str, session_id: str) -> int:
-        return len(self._state_of(user_id, session_id).messages)
+        return len(self._state_of(user_id, session_id).ordered(self._now()))
 
     async def fetch(
         self, session_ids: Sequence[str], *, message_ids: Sequence[str] | None = None
@@ -251,16 +259,17 @@ class MemoryChat(ChatSide):
             state = self._states.get(session_id)
             if state is not None and (state.session is not None or state.deleted):
                 wanted = None if message_ids is None else set(message_ids)
-                for change in state.parts(wanted):
+                for change in state.parts(wanted, self._now()):
                     yield ScanPage((change,), (), None)
 
     async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
         ids = sorted(self._states)
         for session_id in (name for name in ids if cursor is None or name > cursor):
             state = self._states[session_id]
-            if self._visible(state) is None:
+            now = self._now()
+            if state.visible(now) is None:
                 continue
-            *early, last = state.parts(None)
+            *early, last = state.parts(None, now)
             for change in early:
                 yield ScanPage((change,), (), cursor)
             cursor = session_id
@@ -269,6 +278,17 @@ class MemoryChat(ChatSide):
     async def count(self) -> ChatCount:
         alive = [state for state in self._states.values() if state.session is not None]
         return ChatCount(len(alive), sum(len(state.messages) for state in alive))
+
+    async def sweep(self, *, limit: int = 10_000) -> Swept:
+        now, swept = self._now(), Swept()
+        for state in self._states.values():
+            if swept.sessions + swept.messages + swept.tombstones >= limit:
+                return replace(swept, more=True)
+            before = _size(state)
+            state.drop_expired(now)
+            sessions, messages, tombstones = (then - since for then, since in zip(before, _size(state), strict=True))
+            swept += Swept(sessions=sessions, messages=messages, tombstones=tombstones)
+        return swept
 
     async def close(self) -> None:
         pass
@@ -280,14 +300,9 @@ class MemoryChat(ChatSide):
             return False
         return held.born < change.deleted or state.is_reached_by(change, now)
 
-    def _visible(self, state: SessionState) -> Session | None:
-        session = state.session
-        expired = session is not None and session.expires_at is not None and session.expires_at <= self._now()
-        return None if expired else session
-
     def _state_of(self, user_id: str, session_id: str) -> SessionState:
         state = self._states.get(session_id)
-        session = None if state is None else self._visible(state)
+        session = None if state is None else state.visible(self._now())
         if state is None or session is None or session.user_id != user_id:
             raise NotFoundError(f"there is no session {session_id!r} of this user")
         return state
@@ -300,10 +315,14 @@ class MemoryChat(ChatSide):
         return state.last
 
 
-def _is_there(state: SessionState, message: NewMessage) -> bool:
+def _size(state: SessionState) -> tuple[int, int, int]:
+    return (0 if state.session is None else 1, len(state.messages), len(state.tombstones))
+
+
+def _is_there(state: SessionState, message: NewMessage, now: datetime) -> bool:
     if message.id in state.tombstones:
         raise ConflictError(f"the message {message.id!r} was deleted from this session: append it under a new id")
-    held = state.messages.get(message.id)
+    held = state.message(message.id, now)
     if held is not None and (held.role, held.content) != (message.role, message.content):
         raise ConflictError(f"the message id {message.id!r} is taken by a message with other content")
     return held is not None

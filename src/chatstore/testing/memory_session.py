@@ -7,14 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from chatstore.errors import NotFoundError
-from chatstore.models import ChatChange, Message, MessageTombstone, Session
+from chatstore.models import ChatChange, Message, MessageTombstone, Session, has_expired
 
 _PART = 1000
 
 
 @dataclass(slots=True)
 class SessionState:
-    """One session, dead or alive."""
+    """One session, dead or alive.
+
+    Attributes:
+        lapsed: More than the `born` of every life that expired and is held no more; 0 when there was none.
+    """
 
     session_id: str
     user_id: str
@@ -22,12 +26,23 @@ class SessionState:
     deleted: int = 0
     cleared: int = 0
     last: int = 0
+    lapsed: int = 0
     messages: dict[str, Message] = field(default_factory=dict)
     tombstones: dict[str, int] = field(default_factory=dict)
 
-    def ordered(self) -> list[Message]:
-        """Return the messages in their order."""
-        return sorted(self.messages.values(), key=lambda message: message.order)
+    def ordered(self, now: datetime) -> list[Message]:
+        """Return the messages that have not expired, in their order."""
+        living = (message for message in self.messages.values() if not has_expired(message.expires_at, now))
+        return sorted(living, key=lambda message: message.order)
+
+    def message(self, message_id: str, now: datetime) -> Message | None:
+        """Return a message; None when there is none, or it has expired."""
+        message = self.messages.get(message_id)
+        return None if message is None or has_expired(message.expires_at, now) else message
+
+    def visible(self, now: datetime) -> Session | None:
+        """Return the header; None when the session was deleted or has expired."""
+        return None if self.session is None or has_expired(self.session.expires_at, now) else self.session
 
     def alive(self) -> Session:
         """Return the header.
@@ -51,12 +66,12 @@ class SessionState:
         if change.session is not None and self.is_reached_by(change, now):
             if self.has_expired_before(change, now):
                 self._end()
-            self._join_session(change.session)
-            self.bury(change.tombstones)
-            for message in change.messages:
-                held = self.messages.get(message.id)
-                if held is None or held.version < message.version:
-                    self.messages[message.id] = message
+            if self.session is None and has_expired(change.session.expires_at, now):
+                self.lapsed = max(self.lapsed, change.session.born + 1)
+            else:
+                self._join_session(change.session)
+                self.bury(change.tombstones)
+                self._join_messages(change.messages, now)
         self.sweep()
         versions = [self.last, self.deleted, self.cleared, change.session.version if change.session else 0]
         versions += [message.version for message in change.messages]
@@ -71,6 +86,16 @@ class SessionState:
         )
         self.user_id = newer.user_id
 
+    def _join_messages(self, given: Iterable[Message], now: datetime) -> None:
+        for message in given:
+            held = self.messages.get(message.id)
+            if held is not None and held.version >= message.version:
+                continue
+            if has_expired(message.expires_at, now):
+                self.messages.pop(message.id, None)
+            else:
+                self.messages[message.id] = message
+
     def end_lives_before(self, deleted: int) -> None:
         """Note a deletion of the session: what was born before it is gone."""
         self.deleted = max(self.deleted, deleted)
@@ -82,12 +107,23 @@ class SessionState:
         given, held = change.session, self.session
         if given is None or given.born < max(self.deleted, change.deleted):
             return False
-        return held is None or given.born >= held.born or not _has_expired(given, now)
+        return held is None or given.born >= held.born or not has_expired(given.expires_at, now)
 
     def has_expired_before(self, change: ChatChange, now: datetime) -> bool:
         """Return whether the life that is here has expired, and a change is of a later one."""
         given, held = change.session, self.session
-        return given is not None and held is not None and held.born < given.born and _has_expired(held, now)
+        if given is None or held is None:
+            return False
+        return held.born < given.born and has_expired(held.expires_at, now)
+
+    def drop_expired(self, now: datetime) -> None:
+        """Remove what has expired: the session with all that belongs to it, or some of its messages."""
+        if self.session is not None and has_expired(self.session.expires_at, now):
+            self.lapsed = max(self.lapsed, self.session.born + 1)
+            self._end()
+        for message in list(self.messages.values()):
+            if has_expired(message.expires_at, now):
+                del self.messages[message.id]
 
     def _end(self) -> None:
         self.session = None
@@ -106,7 +142,7 @@ class SessionState:
                 del self.messages[message.id]
 
     def change(self, messages: Sequence[Message] = (), tombstones: Sequence[MessageTombstone] = ()) -> ChatChange:
-        """Return the state with these of its messages and tombstones, for the other side."""
+        """Return the state as a write left it, with these of its messages and tombstones, for the other side."""
         return ChatChange(
             session_id=self.session_id,
             user_id=self.user_id,
@@ -117,9 +153,11 @@ class SessionState:
             tombstones=tuple(tombstones),
         )
 
-    def parts(self, wanted: set[str] | None) -> list[ChatChange]:
-        """Return the whole state, or that of some messages, in parts of bounded size."""
-        messages = [message for message in self.ordered() if wanted is None or message.id in wanted]
+    def parts(self, wanted: set[str] | None, now: datetime) -> list[ChatChange]:
+        """Return the whole state, or that of some messages, in parts of bounded size; nothing that has expired."""
+        if self.session is not None and self.visible(now) is None:
+            return [replace(self.change(), session=None)] if self.deleted else []
+        messages = [message for message in self.ordered(now) if wanted is None or message.id in wanted]
         tombstones = [
             MessageTombstone(name, version)
             for name, version in self.tombstones.items()
@@ -130,7 +168,3 @@ class SessionState:
             self.change(messages[:_PART], tombstones),
             *(self.change(messages[start : start + _PART]) for start in rest),
         ]
-
-
-def _has_expired(session: Session, now: datetime) -> bool:
-    return session.expires_at is not None and session.expires_at <= now

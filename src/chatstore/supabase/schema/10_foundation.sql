@@ -7,7 +7,7 @@ grant usage on schema chatstore to authenticated, service_role;
 -- A store asks for this before its first call. It grows with every change of this schema that a client must know of.
 create or replace function public.chatstore_version() returns integer
 language sql immutable parallel safe set search_path = ''
-return 1;
+return 2;
 
 -- The next version of a record on the new side: greater than the last, not before the clock, and odd.
 create or replace function chatstore.next_version(last bigint) returns bigint

@@ -36,9 +36,18 @@ create table if not exists public.messages (
   primary key (session_id, id)
 );
 
+-- Not among the columns above, so that it is also added where an older version of this schema was applied.
+alter table public.messages add column if not exists expires_at timestamptz
+  check (expires_at >= '0001-01-01 00:00+00' and expires_at < '10000-01-01 00:00+00');
+
 create index if not exists messages_in_order on public.messages (session_id, position, id);
 
--- What outlives a session: its greatest version, its deletions, and the row that serialises the writes to it.
+-- What a sweep looks for. Where nothing expires they take no room.
+create index if not exists sessions_by_expiry on public.sessions (expires_at) where expires_at is not null;
+create index if not exists messages_by_expiry on public.messages (expires_at) where expires_at is not null;
+
+-- What outlives a session: its greatest version, its deletions, the end of lives that expired (`lapsed` is more than the
+-- `born` of each that is held no more), and the row that serialises the writes to it.
 create table if not exists chatstore.session_states (
   session_id text collate "C" primary key,
   user_id text collate "C" not null,
@@ -46,6 +55,8 @@ create table if not exists chatstore.session_states (
   deleted bigint not null default 0,
   cleared bigint not null default 0
 );
+
+alter table chatstore.session_states add column if not exists lapsed bigint not null default 0;
 
 create table if not exists chatstore.tombstones (
   session_id text collate "C" not null references chatstore.session_states (session_id),

@@ -1,6 +1,6 @@
 -- What an app reads. Each function takes and gives JSON as text, because a server between Postgres and the client may
 -- handle JSON in JavaScript, where a great integer loses its last digits and 1.0 becomes 1. A session that is not the
--- user's, is not there, or has expired, is answered by null.
+-- user's, is not there, or has expired, is answered by null; a message that has expired is passed over.
 
 create or replace function chatstore.is_visible(session_id text, user_id text) returns boolean
 language sql stable set search_path = ''
@@ -70,6 +70,7 @@ begin
       select m.*
       from public.messages m
       where m.session_id = page_of_messages.session_id
+        and (m.expires_at is null or m.expires_at > now())
         and (m.position, m.id) > (coalesce(after_position, -9223372036854775808), coalesce(after_id, ''))
       order by m.position, m.id
       limit room + 1
@@ -122,6 +123,7 @@ begin
         select m.*
         from public.messages m
         where m.session_id = wanted ->> 'session_id'
+          and (m.expires_at is null or m.expires_at > now())
           and (m.position, m.id)
             < (coalesce((wanted ->> 'before')::bigint, 9223372036854775807), coalesce(wanted ->> 'before_id', ''))
         order by m.position desc, m.id desc
@@ -142,6 +144,10 @@ begin
   if not chatstore.is_visible(wanted ->> 'session_id', wanted ->> 'user_id') then
     return null;
   end if;
-  return (select count(*) from public.messages m where m.session_id = wanted ->> 'session_id')::text;
+  return (
+    select count(*)
+    from public.messages m
+    where m.session_id = wanted ->> 'session_id' and (m.expires_at is null or m.expires_at > now())
+  )::text;
 end;
 $$;

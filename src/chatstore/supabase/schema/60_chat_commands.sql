@@ -2,7 +2,7 @@
 -- and returns the messages that the command concerns and the version that it gave; no version means that it found
 -- nothing to change. The row of `session_states`, locked first, serialises all writes to a session.
 -- SQLSTATE PT404 and PT409 are PostgREST's way to answer with that HTTP status: not found, and a conflict. The detail
--- is the id.
+-- is the id. What has expired is as if it were not there.
 
 create or replace function chatstore.lock_state(session_id text, user_id text) returns chatstore.session_states
 language plpgsql volatile set search_path = '' as $$
@@ -74,7 +74,7 @@ declare
   stamp bigint;
 begin
   select * into held from public.sessions s where s.id = name;
-  if held.expires_at <= now() then
+  if held.expires_at <= now() or (held.id is null and state.lapsed > state.deleted) then
     -- A deletion that is written down only now.
     state.last := chatstore.end_life(state);
     delete from public.sessions s where s.id = name;
@@ -120,7 +120,7 @@ declare
   name text := command ->> 'session_id';
   state chatstore.session_states;
 begin
-  if not exists (select from public.sessions s where s.id = name and s.user_id = command ->> 'user_id') then
+  if not chatstore.is_visible(name, command ->> 'user_id') then
     return '{}';
   end if;
   state := chatstore.lock_state(name, command ->> 'user_id');
@@ -138,6 +138,7 @@ declare
   state chatstore.session_states := chatstore.open_session(command);
   replacing boolean := (command ->> 'replace')::boolean;
   stamp bigint := chatstore.next_version(state.last);
+  last_position bigint;
   clash text;
 begin
   select new.id into clash
@@ -152,7 +153,8 @@ begin
   select new.id into clash
   from jsonb_to_recordset(command -> 'messages') as new (id text, role text, content text)
   join public.messages m on m.session_id = state.session_id and m.id = new.id
-  where replacing or (m.role, m.content) <> (new.role, new.content)
+  where (replacing or (m.role, m.content) <> (new.role, new.content))
+    and (m.expires_at is null or m.expires_at > now())
   limit 1;
   if clash is not null then
     raise exception 'the message id is taken in this session' using errcode = 'PT409', detail = clash;
@@ -162,18 +164,24 @@ begin
     delete from public.messages m where m.session_id = state.session_id;
     update chatstore.session_states s set cleared = stamp where s.session_id = state.session_id;
   end if;
+  -- Before the ids are free again: a place that was given is not given once more.
+  select coalesce(max(m.position), -1) into last_position
+  from public.messages m
+  where m.session_id = state.session_id;
+  delete from public.messages m
+  using jsonb_to_recordset(command -> 'messages') as new (id text)
+  where m.session_id = state.session_id and m.id = new.id and m.expires_at <= now();
   insert into public.messages (
-    session_id, id, user_id, position, role, content, metadata, created_at, version, extra
+    session_id, id, user_id, position, role, content, metadata, created_at, expires_at, version, extra
   )
   select
-    state.session_id, new.id, command ->> 'user_id',
-    coalesce((select max(m.position) from public.messages m where m.session_id = state.session_id), -1)
-      + row_number() over (order by new.place),
-    new.role, new.content, new.metadata, new.created_at, stamp, new.extra
+    state.session_id, new.id, command ->> 'user_id', last_position + row_number() over (order by new.place),
+    new.role, new.content, new.metadata, new.created_at, new.expires_at, stamp, new.extra
   from rows from (
-    jsonb_to_recordset(command -> 'messages')
-      as (id text, role text, content text, metadata jsonb, created_at timestamptz, extra jsonb)
-  ) with ordinality as new (id, role, content, metadata, created_at, extra, place)
+    jsonb_to_recordset(command -> 'messages') as (
+      id text, role text, content text, metadata jsonb, created_at timestamptz, expires_at timestamptz, extra jsonb
+    )
+  ) with ordinality as new (id, role, content, metadata, created_at, expires_at, extra, place)
   where not exists (select from public.messages m where m.session_id = state.session_id and m.id = new.id);
   if found or replacing then
     perform chatstore.close_session(command, stamp);
@@ -204,6 +212,7 @@ begin
     metadata = coalesce(command -> 'metadata', m.metadata),
     version = stamp
   where m.session_id = state.session_id and m.id = command ->> 'message_id'
+    and (m.expires_at is null or m.expires_at > now())
   returning m.* into edited;
   if not found then
     raise exception 'the session has no such message' using errcode = 'PT404', detail = command ->> 'message_id';
@@ -224,12 +233,14 @@ begin
   with gone as (
     delete from public.messages m
     where m.session_id = state.session_id
+      and (m.expires_at is null or m.expires_at > now())
       and m.id in (
         select jsonb_array_elements_text(command -> 'message_ids')
         union all
         (
           select n.id from public.messages n
           where n.session_id = state.session_id and not command ? 'message_ids'
+            and (n.expires_at is null or n.expires_at > now())
           order by n.position desc, n.id desc
           limit 1
         )

@@ -10,6 +10,7 @@ declare
   swept text[];
   ended text[];
   expired text[];
+  lapsing text[];
   arriving text[];
   taken text;
 begin
@@ -71,6 +72,21 @@ begin
   delete from public.sessions s where s.id = any (ended || expired);
   delete from chatstore.tombstones t where t.session_id = any (ended || expired);
 
+  -- A session that has expired is not made: it is noted that there was this life of it.
+  lapsing := array(
+    select new.id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, expires_at timestamptz)
+    where new.id = any (arriving) and new.expires_at <= now()
+      and not exists (select from public.sessions s where s.id = new.id)
+  );
+  if cardinality(lapsing) > 0 then
+    update chatstore.session_states state
+    set lapsed = greatest(state.lapsed, new.born + 1)
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, born bigint)
+    where new.id = any (lapsing) and state.session_id = new.id;
+    arriving := array(select unnest(arriving) except select unnest(lapsing));
+  end if;
+
   insert into public.sessions as s (
     id, user_id, title, metadata, created_at, updated_at, expires_at, version, born, extra
   )
@@ -118,19 +134,28 @@ begin
     where m.session_id = any (swept) and state.session_id = m.session_id and m.version < state.cleared;
   end if;
 
+  -- A message whose newest state has expired is none.
+  if given -> 'messages' @? '$[*].expires_at ? (@ != null)' then
+    delete from public.messages m
+    using jsonb_to_recordset(given -> 'messages') as new (
+      session_id text, id text, version bigint, expires_at timestamptz
+    )
+    where m.session_id = any (arriving) and m.session_id = new.session_id and m.id = new.id
+      and m.version < new.version and new.expires_at <= now();
+  end if;
   insert into public.messages as m (
-    session_id, id, user_id, position, role, content, metadata, created_at, version, extra
+    session_id, id, user_id, position, role, content, metadata, created_at, expires_at, version, extra
   )
   select
-    new.session_id, new.id, s.user_id, new.position, new.role, new.content, new.metadata, new.created_at, new.version,
-    new.extra
+    new.session_id, new.id, s.user_id, new.position, new.role, new.content, new.metadata, new.created_at,
+    new.expires_at, new.version, new.extra
   from jsonb_to_recordset(given -> 'messages') as new (
     session_id text, id text, position bigint, role text, content text, metadata jsonb, created_at timestamptz,
-    version bigint, extra jsonb
+    expires_at timestamptz, version bigint, extra jsonb
   )
   join public.sessions s on s.id = new.session_id
   join chatstore.session_states state on state.session_id = new.session_id and new.version >= state.cleared
-  where new.session_id = any (arriving) and not exists (
+  where new.session_id = any (arriving) and (new.expires_at is null or new.expires_at > now()) and not exists (
     select from chatstore.tombstones t where t.session_id = new.session_id and t.id = new.id
   )
   on conflict (session_id, id) do update set
@@ -139,6 +164,7 @@ begin
     content = excluded.content,
     metadata = excluded.metadata,
     created_at = excluded.created_at,
+    expires_at = excluded.expires_at,
     version = excluded.version,
     extra = excluded.extra
   where m.version < excluded.version;
@@ -147,7 +173,7 @@ end;
 $$;
 
 -- Tells all about the sessions named, or about every one that exists, in the order of their ids, from behind a cursor
--- on. It stops when it has told `limit` sessions and messages, or 4 MB of one session's, and says how far it came.
+-- on; nothing that has expired. It stops when it has told `limit` sessions and messages, or 4 MB of one session's, and says how far it came.
 create or replace function public.chatstore_states(request text) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -159,6 +185,7 @@ declare
   after_id text := wanted ->> 'after_id';
   names text[];
   name text;
+  alive boolean;
   page record;
   part json;
   parts json[] := '{}';
@@ -185,13 +212,15 @@ begin
   end if;
 
   foreach name in array names loop
-    if wanted ? 'message_ids' then
+    alive := not exists (select from public.sessions s where s.id = name and s.expires_at <= now());
+    if wanted ? 'message_ids' or not alive then
       select
         coalesce(json_agg(row_to_json(m) order by m.position, m.id), '[]') as messages,
         count(*)::integer as told, false as more
       into page
       from public.messages m
-      where m.session_id = name and m.id = any (only_messages);
+      where alive and m.session_id = name and m.id = any (only_messages)
+        and (m.expires_at is null or m.expires_at > now());
     else
       select * into page from chatstore.page_of_messages(name, after_position, after_id, room);
     end if;
@@ -205,13 +234,14 @@ begin
       'tombstones', (
         select coalesce(json_agg(json_build_object('id', t.id, 'version', t.version)), '[]')
         from chatstore.tombstones t
-        where t.session_id = name
+        where alive
+          and t.session_id = name
           and after_id is null
           and (not wanted ? 'message_ids' or t.id = any (only_messages))
       )
     ) into part
     from (values (name)) as asked (id)
-    left join public.sessions s on s.id = asked.id
+    left join public.sessions s on alive and s.id = asked.id
     left join chatstore.session_states state on state.session_id = asked.id
     where s.id is not null or state.deleted > 0;
     if part is not null then

@@ -16,6 +16,7 @@ $$;
 
 revoke all on all functions in schema chatstore from public, anon;
 grant execute on all functions in schema chatstore to authenticated, service_role;
+revoke execute on function chatstore.sweep_expired(integer) from authenticated;
 
 grant execute on function
   public.chatstore_version(),
