@@ -1,7 +1,8 @@
 """Chat history and documents in Redis, in the layouts that apps already have."""
 
 from chatstore.redis.chat import RedisChat
-from chatstore.redis.client import Client, connect, take_over
+from chatstore.redis.client import AppClient, Client
+from chatstore.redis.connecting import connect, take_over
 from chatstore.redis.documents import RedisDocuments
 from chatstore.redis.foreign import ForeignWrites, foreign_documents, foreign_sessions
 from chatstore.redis.journal import RedisJournal
@@ -11,6 +12,7 @@ from chatstore.redis.progress import RedisProgress
 __all__ = [
     "CHAT_LAYOUTS",
     "DOCUMENT_LAYOUTS",
+    "AppClient",
     "Client",
     "ForeignWrites",
     "RedisChat",

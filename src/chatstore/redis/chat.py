@@ -6,8 +6,6 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from redis.asyncio import Redis
-
 from chatstore.errors import ConflictError, LayoutError
 from chatstore.interfaces import ChatSide
 from chatstore.models import (
@@ -30,7 +28,8 @@ from chatstore.models import (
     Side,
 )
 from chatstore.models.ownership import Users
-from chatstore.redis.client import take_over
+from chatstore.redis.client import AppClient
+from chatstore.redis.connecting import take_over
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import ChatLayout
@@ -61,7 +60,7 @@ class RedisChat(ChatSide):
         users: What the user ids in Redis have become; the same when left out.
     """
 
-    def __init__(self, client: Redis, layout: ChatLayout, users: Users | None = None) -> None:
+    def __init__(self, client: AppClient, layout: ChatLayout, users: Users | None = None) -> None:
         self.side = Side.OLD
         self._client = take_over(client)
         self._owned = self._client is not client

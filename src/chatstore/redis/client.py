@@ -1,20 +1,23 @@
-"""The connection to Redis: making one, taking over an app's, and saying in our words what went wrong on it."""
+"""The connection to Redis as the stores see it, and what went wrong on it in our words."""
 
 from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import re
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterDownError,
     ConnectionError,  # noqa: A004 - the client library's own
     MasterDownError,
     NoPermissionError,
@@ -23,49 +26,96 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004 - the client library's own
+    TryAgainError,
 )
 
 from chatstore.errors import ChatStoreError, ConfigurationError, LayoutError, UnavailableError
 
 Argument: TypeAlias = "bytes | str | int | float"
 
-_TIMEOUT = 5.0
-_CONNECTIONS = 64
+AppClient: TypeAlias = "Redis | RedisCluster | Client"
+"""What a store can be given: an app's client, for a server or a cluster, or one of ours."""
+
+ANSWER_WITHIN = 5.0
 
 
-class Client(Redis):
-    """A client as the stores need it, made by `connect` or `take_over`.
+class Client(ABC):
+    """A connection as the stores need it, made by `connect` or `take_over`: to one server, or to a cluster of them.
 
     It gives bytes, as values may be anything. And it never repeats a command: a write whose answer was lost may have
     happened, and a second `pop` would take a second message.
 
     Attributes:
-        answer_within: How many seconds a round trip may take. Kept here and not by the client library, which for that
-            would wrap each sending in `asyncio.wait_for`: before Python 3.12 that can swallow a cancellation.
+        is_cluster: Whether the keys lie on several servers, so that no script can write to any two of them.
     """
 
-    answer_within: float = _TIMEOUT
+    is_cluster: ClassVar[bool]
 
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where it connects to, to name it in an error: without any password."""
+
+    @abstractmethod
     async def ask(self, *command: Argument) -> Any:
         """Send one command and return its answer.
 
         Raises:
             ChatStoreError: As `our_error` says.
         """
+
+    @abstractmethod
+    async def ask_all(self, commands: Iterable[Sequence[Argument]]) -> list[Any]:
+        """Send many commands in one round trip and return their answers; an error stands in its command's place.
+
+        Those to one server are done in their order, one after another.
+
+        Raises:
+            ChatStoreError: A server did not answer.
+        """
+
+    @abstractmethod
+    async def load(self, script: str) -> None:
+        """Make every server that may be asked to run a script know it.
+
+        Raises:
+            ChatStoreError: As `our_error` says.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close the connections."""
+
+
+class Server(Redis, Client):  # type: ignore[misc] # the client library's own bases disagree
+    """A connection to one server.
+
+    Attributes:
+        answer_within: How many seconds a round trip may take. Kept here and not by the client library, which for that
+            would wrap each sending in `asyncio.wait_for`: before Python 3.12 that can swallow a cancellation.
+    """
+
+    is_cluster: ClassVar[bool] = False
+    answer_within: float = ANSWER_WITHIN
+
+    @property
+    def address(self) -> str:
+        settings = self.connection_pool.connection_kwargs
+        return str(settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}")
+
+    async def ask(self, *command: Argument) -> Any:
         async with self._answering():
             return await self.execute_command(*command)  # type: ignore[no-untyped-call]
 
     async def ask_all(self, commands: Iterable[Sequence[Argument]]) -> list[Any]:
-        """Send many commands in one round trip and return their answers; an error stands in its command's place.
-
-        Raises:
-            ChatStoreError: The server did not answer.
-        """
         pipeline = self.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
         async with self._answering():
             return list(await pipeline.execute(raise_on_error=False))
+
+    async def load(self, script: str) -> None:
+        await self.ask("SCRIPT LOAD", script)
 
     @asynccontextmanager
     async def _answering(self) -> AsyncGenerator[None, None]:
@@ -78,73 +128,18 @@ class Client(Redis):
             raise our_error(error, self) from error
 
 
-def connect(url: str, *, timeout: float = _TIMEOUT) -> Client:
-    """Return a client for a server; it connects when it is first used.
-
-    Args:
-        url: `redis://[[user]:[password]@]host[:port][/database]`, `rediss://…` for TLS, or `unix://path`.
-        timeout: How many seconds a connection or an answer may take.
-
-    Raises:
-        ConfigurationError: The URL is malformed.
-    """
-    try:
-        pool: ConnectionPool = ConnectionPool.from_url(url, socket_timeout=timeout)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"REDIS_URL is no URL of a Redis server (redis://host:port/database): {error}"
-        ) from error
-    return _own(pool)
-
-
-def take_over(client: Redis) -> Client:
-    """Return a client of our own with the settings of one that the app has; the app's stays as it is.
-
-    Raises:
-        ConfigurationError: It decodes responses, and its connections are of a kind that cannot be made anew.
-    """
-    if isinstance(client, Client):
-        return client
-    pool = client.connection_pool
-    if type(pool) in (ConnectionPool, BlockingConnectionPool):
-        return _own(pool)
-    if pool.connection_kwargs.get("decode_responses"):
-        raise ConfigurationError(
-            "this Redis client decodes responses, and chatstore must see the bytes: "
-            "give it one that was made with decode_responses=False"
-        )
-    return Client(connection_pool=pool)
-
-
-def _own(pool: ConnectionPool) -> Client:
-    settings = {
-        **{name: value for name, value in pool.connection_kwargs.items() if value is not None},
-        "decode_responses": False,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    answer_within = settings.pop("socket_timeout", _TIMEOUT)
-    settings["socket_timeout"] = None  # not left out: the client library has a default of its own
-    settings.setdefault("socket_connect_timeout", answer_within)
-    # A pool that waits: one that refuses would fail the hundredth call of a busy moment.
-    waiting = BlockingConnectionPool(
-        max_connections=_CONNECTIONS, timeout=_TIMEOUT, connection_class=pool.connection_class, **settings
-    )
-    own = Client(connection_pool=waiting)
-    own.answer_within = answer_within
-    own.auto_close_connection_pool = True
-    return own
-
-
-def our_error(error: RedisError, client: Redis) -> ChatStoreError:
+def our_error(error: RedisError, client: Client) -> ChatStoreError:
     """Return what an error of the client library means here, without any password."""
-    where = _address(client)
+    where = client.address
     match error:
         case ResponseError() if (named := _by_name(str(error), where)) is not None:
             return named
-        case AuthenticationError() | AuthorizationError() | NoPermissionError():
+        case AuthenticationError() | AuthorizationError():
             return ConfigurationError(
                 f"the Redis server at {where} refuses: {error}. Check REDIS_URL's user and password"
             )
+        case NoPermissionError():
+            return _not_allowed(str(error), where)
         case BusyLoadingError() | MasterDownError():
             return UnavailableError(
                 f"the Redis server at {where} is starting: {error}. Wait until it has loaded its data"
@@ -155,12 +150,61 @@ def our_error(error: RedisError, client: Redis) -> ChatStoreError:
             )
         case OutOfMemoryError():
             return UnavailableError(f"the Redis server at {where} is out of memory: {error}. Raise its maxmemory")
-        case TimeoutError() | ConnectionError():
-            return UnavailableError(
-                f"no answer from the Redis server at {where}. Check that it runs, and that REDIS_URL is right"
+        case AskError() if not client.is_cluster:
+            return ConfigurationError(
+                f"the Redis server at {where} is one of a cluster: let REDIS_URL begin with redis+cluster:// or "
+                f"rediss+cluster://, or give chatstore.open a redis.asyncio.RedisCluster"
             )
+        case AskError() | TryAgainError() | ClusterDownError():
+            return UnavailableError(
+                f"the Redis Cluster at {where} has nobody for a key just now: {error}. Wait until its slots are served"
+            )
+        case TimeoutError() | ConnectionError():
+            return _no_answer(error, where)
         case _:
             return UnavailableError(f"the Redis server at {where} could not do it: {error}")
+
+
+def _no_answer(error: RedisError, where: str) -> ChatStoreError:
+    for behind in _causes(error):
+        if isinstance(behind, ssl.SSLCertVerificationError):
+            return ConfigurationError(
+                f"the Redis server at {where} shows a certificate that is not trusted: {behind.verify_message}. Name "
+                f"the authority that signed it in REDIS_URL (rediss://…?ssl_ca_certs=/path/to/ca.pem)"
+            )
+        if isinstance(behind, ssl.SSLError):
+            return ConfigurationError(
+                f"no TLS connection to the Redis server at {where}: {behind.reason or behind}. Check that it speaks "
+                f"TLS at this port, and whether it wants a certificate of ours (rediss://…?ssl_certfile=…&ssl_keyfile=…)"
+            )
+    return UnavailableError(
+        f"no answer from the Redis server at {where}. Check that it runs, and that REDIS_URL is right"
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    behind: BaseException | None = error
+    while behind is not None:
+        yield behind
+        behind = behind.__cause__ or behind.__context__
+
+
+_REFUSED_COMMAND = re.compile(r"run the '([^']+)' command", re.IGNORECASE)
+
+
+def _not_allowed(said: str, where: str) -> ConfigurationError:
+    """Return the error for what the server's access control list forbids, with the rule that would allow it."""
+    command = _REFUSED_COMMAND.search(said)
+    if command is not None:
+        missing = f"+{command[1].lower()}"
+    elif "channel" in said:
+        missing = "&<pattern>, for the channels of keyspace notifications"
+    else:
+        missing = "~<pattern>, for the keys of the layout and for chatstore:*"
+    return ConfigurationError(
+        f"the Redis server at {where} refuses: {said}. Give REDIS_URL's user the right: ACL SETUSER <user> {missing}; "
+        f"docs/redis-access.md has all that it needs"
+    )
 
 
 def _by_name(said: str, where: str) -> ChatStoreError | None:
@@ -168,8 +212,14 @@ def _by_name(said: str, where: str) -> ChatStoreError | None:
     if said.startswith("WRONGTYPE"):
         return LayoutError(b"", b"", f"a key of chatstore's own holds something else ({said})")
     if said.startswith("ACL failure"):
+        return _not_allowed(said, where)
+    if said.startswith("CROSSSLOT"):
         return ConfigurationError(
-            f"the Redis server at {where} refuses: {said}. Give REDIS_URL's user the right to run it from scripts"
+            f"the Redis server at {where} is one of a cluster: let REDIS_URL begin with redis+cluster:// ({said})"
+        )
+    if "cluster support disabled" in said:
+        return ConfigurationError(
+            f"the Redis server at {where} is of no cluster: let REDIS_URL begin with redis:// or rediss://"
         )
     if said.startswith("NOREPLICAS"):
         return UnavailableError(
@@ -181,8 +231,3 @@ def _by_name(said: str, where: str) -> ChatStoreError | None:
             f"the Redis server at {where} takes no writes: {said}. Check its log, and whether its disk is full"
         )
     return None
-
-
-def _address(client: Redis) -> str:
-    settings = client.connection_pool.connection_kwargs
-    return str(settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}")

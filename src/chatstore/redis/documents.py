@@ -6,8 +6,6 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from redis.asyncio import Redis
-
 from chatstore.errors import ConflictError, LayoutError, NotFoundError
 from chatstore.interfaces import DocumentSide, Embedder
 from chatstore.models import (
@@ -28,7 +26,8 @@ from chatstore.models import (
     UpsertDocuments,
 )
 from chatstore.models.filters import parse_filter
-from chatstore.redis.client import take_over
+from chatstore.redis.client import AppClient
+from chatstore.redis.connecting import take_over
 from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.failures import quarantined
 from chatstore.redis.index import Owned, Place, UserIndex
@@ -56,7 +55,7 @@ class RedisDocuments(DocumentSide):
         embedder: Makes the embeddings that a caller did not give.
     """
 
-    def __init__(self, client: Redis, layout: DocumentLayout, embedder: Embedder | None = None) -> None:
+    def __init__(self, client: AppClient, layout: DocumentLayout, embedder: Embedder | None = None) -> None:
         self.side = Side.OLD
         self.atomic = True
         self.embedder = embedder

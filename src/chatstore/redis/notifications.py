@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as NoTimelyAnswerError
 
 from chatstore.errors import ConfigurationError, UnavailableError, UnsupportedError
 from chatstore.models import utc_now
-from chatstore.redis.client import Client, our_error
+from chatstore.redis.client import Client, Server, our_error
 from chatstore.redis.scanning import escaped
 
 SETTING = "notify-keyspace-events"
@@ -117,6 +117,8 @@ async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) 
         UnsupportedError: The server does not tell of it.
         UnavailableError: The server did not answer.
     """
+    if not isinstance(client, Server):
+        raise UnsupportedError("each node of a Redis Cluster tells of its own keys only, and is not listened to yet")
     if enable:
         await _enable(client)
     head = b"__keyspace@%d__:" % int(client.connection_pool.connection_kwargs.get("db") or 0)
@@ -134,7 +136,7 @@ async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) 
         await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 
-async def _probe(client: Client, head: bytes) -> None:
+async def _probe(client: Server, head: bytes) -> None:
     """Write a key of our own, and return when the server has told of it.
 
     On a connection of its own: on the listener's, a busy server's events would come first. The server answers a ping
@@ -174,7 +176,7 @@ async def _probe(client: Client, head: bytes) -> None:
             raise UnavailableError(f"the Redis server's notifications ended: {error}") from error
 
 
-async def _enable(client: Client) -> None:
+async def _enable(client: Server) -> None:
     """Add the letters that are missing.
 
     Raises:

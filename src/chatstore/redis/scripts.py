@@ -75,10 +75,13 @@ async def run_all(client: Client, calls: Sequence[Call]) -> list[Reply]:
         ChatStoreError: Of the first that failed; the others were run.
     """
     replies = await client.ask_all(map(_command, calls))
-    unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-    if unknown:
+    # Twice: the slot of a call may have moved meanwhile, to a node of a cluster that was not known before.
+    for _ in range(2):
+        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if not unknown:
+            break
         for text in {calls[i].script.text for i in unknown}:
-            await client.ask("SCRIPT LOAD", text)
+            await client.load(text)
         again = await client.ask_all(_command(calls[i]) for i in unknown)
         for i, reply in zip(unknown, again, strict=True):
             replies[i] = reply
