@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,7 +15,10 @@ from chatstore.models import Stage
 
 ENV_FILE = ".env.local"
 
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
+_REDIS_SCHEMES = (
+    *(scheme + of for of in ("", "+sentinel", "+cluster") for scheme in ("redis", "rediss")),
+    "unix",
+)
 _HTTP_SCHEMES = ("http", "https")
 _POSTGRES_SCHEMES = ("postgres", "postgresql")
 
@@ -196,7 +200,8 @@ def _explained(error: ValidationError) -> list[str]:
 def _check_url(text: str, schemes: tuple[str, ...]) -> None:
     wanted = " or ".join(f"{scheme}://" for scheme in schemes)
     try:
-        parts = urlsplit(text)
+        # Of several hosts, as of a cluster, the first one.
+        parts = urlsplit(re.sub(r",[^@/?#]*(?=$|[/?#])", "", text))
         complete = parts.scheme in schemes and (parts.hostname or parts.scheme == "unix")
         _ = parts.port
     except ValueError:
