@@ -30,7 +30,7 @@ from chatstore.ownership import Owners, Users, load_owners, load_users
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
     from supabase import AsyncClient
 
     from chatstore.app import Stores
@@ -77,7 +77,7 @@ def open(  # noqa: A001 - as in `gzip.open`
     settings: Settings | None = None,
     *,
     embedder: Embedder | None = None,
-    redis: Redis | None = None,
+    redis: Redis | RedisCluster | None = None,
     supabase: AsyncClient | None = None,
     chroma: ClientAPI | None = None,
     token_of: TokenOf | None = None,

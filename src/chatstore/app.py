@@ -34,7 +34,7 @@ from chatstore.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
     from supabase import AsyncClient
 
     from chatstore.redis import ForeignWrites
@@ -105,7 +105,7 @@ async def open_stores(
     settings: Settings | None = None,
     *,
     embedder: Embedder | None = None,
-    redis: Redis | None = None,
+    redis: Redis | RedisCluster | None = None,
     supabase: AsyncClient | None = None,
     chroma: ClientAPI | None = None,
     token_of: TokenOf | None = None,

@@ -17,7 +17,7 @@ from chatstore.settings import Settings, require, setting_name
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
     from supabase import AsyncClient
 
     from chatstore.chroma import ChromaClient
@@ -52,7 +52,7 @@ class Backends:
         settings: Settings,
         *,
         embedder: Embedder | None = None,
-        redis: Redis | None = None,
+        redis: Redis | RedisCluster | None = None,
         supabase: AsyncClient | None = None,
         chroma: ClientAPI | None = None,
         token_of: TokenOf | None = None,
