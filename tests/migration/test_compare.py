@@ -34,7 +34,7 @@ def test_a_session_that_differs_in_a_field_is_different_by_that_field(changes: d
     "changes",
     [
         {"user_id": "v"}, {"position": 9}, {"role": "tool"}, {"content": ""}, {"metadata": {"a": 1}},
-        {"created_at": LATER}, {"extra": {"tool_calls": []}},
+        {"created_at": LATER}, {"expires_at": LATER}, {"extra": {"tool_calls": []}},
     ],
 )  # fmt: skip
 def test_a_message_that_differs_in_a_field_is_different_by_that_field(changes: dict) -> None:
@@ -58,6 +58,13 @@ def test_a_version_is_no_difference() -> None:
     assert compare_sessions("k", SESSION, replace(SESSION, version=7)) == []
     assert compare_messages("k", MESSAGE, replace(MESSAGE, version=7)) == []
     assert compare_documents("k", DOCUMENT, replace(DOCUMENT, version=7)) == []
+
+
+def test_an_expiry_is_compared_as_exactly_as_redis_keeps_it() -> None:
+    fine, coarse = (replace(MESSAGE, expires_at=LATER.replace(microsecond=micros)) for micros in (123_987, 123_000))
+    assert compare_messages("k", fine, coarse) == compare_messages("k", coarse, fine) == []
+    (difference,) = compare_messages("k", fine, replace(MESSAGE, expires_at=LATER.replace(microsecond=122_000)))
+    assert difference.field == "expires_at"
 
 
 def test_a_record_that_one_side_lacks_is_one_difference() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias, TypeVar
 
-from chatstore.models import Document, Embedding, JsonValue, Message, Session
+from chatstore.models import Document, Embedding, JsonValue, Message, Session, same_expiry
 
 Record: TypeAlias = Session | Message | Document
 R = TypeVar("R", Session, Message, Document)
@@ -19,7 +19,8 @@ MISSING = "missing"
 # Versions are left out: they say which state is newer, not what it is, and a record that chatstore never wrote may
 # have one on one side only.
 _SESSION = ("user_id", "title", "metadata", "created_at", "updated_at", "expires_at", "extra")
-_MESSAGE = ("user_id", "position", "role", "content", "metadata", "created_at", "extra")
+_MESSAGE = ("user_id", "position", "role", "content", "metadata", "created_at", "expires_at", "extra")
+_EXPIRY = "expires_at"
 _DOCUMENT = ("text", "embedding", "title", "url", "metadata", "created_at", "updated_at", "expires_at", "extra")
 
 # Identifiers and roles are names, not content: a reader needs to see them.
@@ -71,7 +72,7 @@ def _compare(key: str, type_name: str, fields: tuple[str, ...], old: R | None, n
     return [
         Difference(key, name, shown(name, left), shown(name, right))
         for name, left, right in pairs
-        if not same(left, right)
+        if not (same_expiry(left, right) if name == _EXPIRY else same(left, right))
     ]
 
 

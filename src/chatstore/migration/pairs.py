@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
 from chatstore.interfaces import ChatSide, DocumentSide, Journal
@@ -22,6 +21,7 @@ from chatstore.models import (
     ScanPage,
     Session,
     Side,
+    has_expired,
     utc_now,
 )
 from chatstore.models.names import ChatKey, document_name
@@ -115,9 +115,10 @@ class ChatPair(Pair[ChatChange, ChatKey, ChatRecord]):
         now = utc_now()
         records: dict[ChatKey, ChatRecord] = {}
         for change in changes:
-            if change.session is not None and not _expired(change.session.expires_at, now):
+            if change.session is not None and not has_expired(change.session.expires_at, now):
                 records[ChatKey.of(change.session)] = change.session
-                records.update((ChatKey.of(message), message) for message in change.messages)
+                lives = (message for message in change.messages if not has_expired(message.expires_at, now))
+                records.update((ChatKey.of(message), message) for message in lives)
         return records
 
     async def read(self, side: Side, keys: Collection[ChatKey]) -> dict[ChatKey, ChatRecord]:
@@ -185,7 +186,7 @@ class DocumentPair(Pair[DocumentChange, DocumentKey, Document]):
         return {
             document.key: document
             for document in documents
-            if document is not None and not _expired(document.expires_at, now)
+            if document is not None and not has_expired(document.expires_at, now)
         }
 
     async def read(self, side: Side, keys: Collection[DocumentKey]) -> dict[DocumentKey, Document]:
@@ -214,7 +215,3 @@ class DocumentPair(Pair[DocumentChange, DocumentKey, Document]):
 
 def _as(type_: type[R], record: object) -> R | None:
     return record if isinstance(record, type_) else None
-
-
-def _expired(at: datetime | None, now: datetime) -> bool:
-    return at is not None and at <= now

@@ -31,7 +31,7 @@ from chatstore.models.documents import (
     UpsertDocuments,
 )
 from chatstore.models.embedding import Embedding
-from chatstore.models.expiry import Swept, has_expired
+from chatstore.models.expiry import Swept, has_expired, same_expiry
 from chatstore.models.marks import Backlog, Mark, new_token
 from chatstore.models.migration import MigrationState, Page, Quarantined, ScanPage
 from chatstore.models.sides import Kind, Side, Stage
@@ -83,6 +83,7 @@ __all__ = [
     "new_id",
     "new_token",
     "next_version",
+    "same_expiry",
     "to_micros",
     "utc_now",
 ]

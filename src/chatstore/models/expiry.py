@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+_PRECISION = timedelta(milliseconds=1)
 
 
 def has_expired(expires_at: datetime | None, now: datetime) -> bool:
     """Return whether a record that ceases to exist at `expires_at` (None: never) has done so by `now`."""
     return expires_at is not None and expires_at <= now
+
+
+def same_expiry(one: datetime | None, other: datetime | None) -> bool:
+    """Return whether two expiries are the same to the millisecond, which is as exactly as Redis keeps them."""
+    return one == other if one is None or other is None else abs(one - other) < _PRECISION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from chatstore.errors import ChatStoreError, NotFoundError
-from chatstore.models import Document, Match, Message, Page, Session
+from chatstore.models import Document, Match, Message, Page, Session, same_expiry
 
 logger = logging.getLogger("chatstore.routing")
 
@@ -230,6 +230,10 @@ def _of_records(left: object, right: object) -> str | None:
     names = [
         name
         for name in type(left).__dataclass_fields__  # type: ignore[attr-defined] # all records are dataclasses
-        if name != "version" and getattr(left, name) != getattr(right, name)
+        if name != "version" and not _are_same(name, getattr(left, name), getattr(right, name))
     ]
     return f"{type(left).__name__.lower()} differs in {', '.join(names)}" if names else None
+
+
+def _are_same(name: str, left: Any, right: Any) -> bool:
+    return same_expiry(left, right) if name == "expires_at" else bool(left == right)
