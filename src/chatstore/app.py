@@ -18,7 +18,7 @@ from chatstore.backends import Backends
 from chatstore.errors import ConfigurationError, UnsupportedError
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
 from chatstore.models import Backlog, Kind, Side
-from chatstore.old_layouts import OwnersGiven, UsersGiven
+from chatstore.old_layouts import OwnersGiven, UnownedError, UsersGiven
 from chatstore.routing import (
     ChatRouter,
     DocumentRouter,
@@ -47,27 +47,37 @@ _READY_WITHIN = 10.0
 _REPAIR_EVERY = 5.0
 _YOUNG = timedelta(seconds=10)
 """Marks younger than this are most likely of writes that are still under way."""
+_NO_CHAT = (
+    "there is no chat store: set REDIS_URL (and a layout with chats), or SUPABASE_URL with its secret key, or both"
+)
+_NO_DOCUMENTS = (
+    "there is no document store: set REDIS_URL (and a layout with documents), or one of Chroma's settings, or both"
+)
 
 
 class Stores:
     """An app's chat store and document store."""
 
-    def __init__(self, chat: ChatHistoryStore | None, documents: DocumentStore | None) -> None:
+    def __init__(
+        self,
+        chat: ChatHistoryStore | None,
+        documents: DocumentStore | None,
+        *,
+        why_none: Mapping[Kind, str] | None = None,
+    ) -> None:
         self._chat = chat
         self._documents = documents
+        self._why_none = why_none or {}
 
     @property
     def chat(self) -> ChatHistoryStore:
         """Sessions and messages.
 
         Raises:
-            ConfigurationError: The settings name no side for them.
+            ConfigurationError: The settings name no side for them, or do not say whose they are.
         """
         if self._chat is None:
-            raise ConfigurationError(
-                "there is no chat store: set REDIS_URL (and a layout with chats), or SUPABASE_URL with its secret key, "
-                "or both"
-            )
+            raise ConfigurationError(self._why_none.get(Kind.CHAT, _NO_CHAT))
         return self._chat
 
     @property
@@ -75,13 +85,10 @@ class Stores:
         """Documents with embeddings.
 
         Raises:
-            ConfigurationError: The settings name no side for them.
+            ConfigurationError: The settings name no side for them, or do not say whose they are.
         """
         if self._documents is None:
-            raise ConfigurationError(
-                "there is no document store: set REDIS_URL (and a layout with documents), or one of Chroma's settings, "
-                "or both"
-            )
+            raise ConfigurationError(self._why_none.get(Kind.DOCUMENTS, _NO_DOCUMENTS))
         return self._documents
 
     async def backlog(self) -> dict[Kind, Backlog]:
@@ -159,9 +166,10 @@ async def open_stores(
             )
         )
         flags = await _flags(given.flag_file, closing)
-        chat = await _chat(backends, flags, inline=inline)
-        documents = await _documents(backends, flags, embedder, inline=inline)
-        stores = Stores(chat, documents)
+        why_none = _unowned(backends)
+        chat = None if Kind.CHAT in why_none else await _chat(backends, flags, inline=inline)
+        documents = None if Kind.DOCUMENTS in why_none else await _documents(backends, flags, embedder, inline=inline)
+        stores = Stores(chat, documents, why_none=why_none)
         closing.push_async_callback(stores.close)
         routers = _routers(chat, documents)
         beside = {f"{kind}: the repair": _repairing(router) for kind, router in routers.items() if repair}
@@ -173,6 +181,18 @@ async def open_stores(
         }
         await closing.enter_async_context(_running(beside))
         yield stores
+
+
+def _unowned(backends: Backends) -> dict[Kind, str]:
+    """Return which kinds only Redis could have, if anything said whose they are. An app may need none of them."""
+    reasons = {}
+    for kind in Kind:
+        if not backends.has_new(kind) and backends.has_old(kind):
+            try:
+                backends.layouts.of(kind)
+            except UnownedError as error:
+                reasons[kind] = str(error)
+    return reasons
 
 
 def _routers(chat: ChatHistoryStore | None, documents: DocumentStore | None) -> dict[Kind, ChatRouter | DocumentRouter]:

@@ -27,6 +27,10 @@ _PARTS = {Kind.CHAT: "chat", Kind.DOCUMENTS: "document"}
 _RECORD = {Kind.CHAT: "session", Kind.DOCUMENTS: "document"}
 
 
+class UnownedError(ConfigurationError):
+    """The layout does not say whose its records are, and nothing else does."""
+
+
 class OldLayouts:
     """The layouts of both kinds, each made once. What they need of files and functions is loaded when they are.
 
@@ -107,6 +111,14 @@ class OldLayouts:
             self._documents = self._made(Kind.DOCUMENTS, document_layout)
         return self._documents
 
+    def of(self, kind: Kind) -> ChatLayout | DocumentLayout:
+        """Return the layout of a kind.
+
+        Raises:
+            ConfigurationError: As of `chat`.
+        """
+        return self.chat() if kind is Kind.CHAT else self.documents()
+
     def users(self) -> Users:
         """Return what the users' ids in Redis have become.
 
@@ -140,7 +152,7 @@ class OldLayouts:
                 f"the layout {name!r} says itself whose a {record} is: leave {called} (`{_OWNERS[kind]}=`) out"
             )
         if not owned and not said:
-            raise ConfigurationError(
+            raise UnownedError(
                 f"the layout {name!r} does not say whose a {record} is: say it in {called}, as one of\n{FORMS}"
             )
         if not said:
