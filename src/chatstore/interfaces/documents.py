@@ -160,11 +160,17 @@ class DocumentSide(DocumentStore):
         atomic: Whether it compares versions and writes in one step. Where it does not, a late write could undo a
             newer one, so marks of writes to it carry a lease and are cleared only when they stand alone. And calls of
             one store object on one key take turns, so that a process need not tell its own marks apart.
+        notes: What this side never stored or does not hold exactly, a sentence each: a migration tells it once. Some of
+            it is known after the first call only.
     """
 
     side: Side
     journal: Journal
     atomic: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     @abstractmethod
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:

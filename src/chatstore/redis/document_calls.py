@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from chatstore.errors import ConflictError, LayoutError
+from chatstore.errors import ConflictError, InvalidRecordError, LayoutError
 from chatstore.models import (
     Document,
     DocumentChange,
     DocumentKey,
+    Embedding,
     Kind,
     Mark,
     NewDocument,
     from_micros,
     to_micros,
 )
+from chatstore.models.filters import Filter
+from chatstore.models.ownership import SameUsers, Users
 from chatstore.redis.client import Argument
-from chatstore.redis.failures import fields_of, problem_of, raw_of
+from chatstore.redis.failures import fields_of, printable, problem_of, raw_of
 from chatstore.redis.journal import mark_arguments
 from chatstore.redis.keys import JournalKeys, LedgerKeys
 from chatstore.redis.layouts.fields import BadFieldError
 from chatstore.redis.layouts.layout import DocumentLayout
 from chatstore.redis.scripts import Call, Reply, Script, flat_fields, script
+from chatstore.redis.user_ids import new_user, old_owner, old_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +52,24 @@ class DocumentCalls:
 
     Args:
         layout: Whose.
+        users: What the user ids in Redis have become; the same when left out.
     """
 
-    def __init__(self, layout: DocumentLayout) -> None:
+    def __init__(self, layout: DocumentLayout, users: Users | None = None) -> None:
         self.layout = layout
+        self.users = users or SameUsers()
         self.ledger = LedgerKeys(Kind.DOCUMENTS, layout.name, lambda record_id: layout.prefix + record_id)
         self._journal = JournalKeys(Kind.DOCUMENTS)
 
     def upsert(self, user_id: str, new: NewDocument, at: datetime, mark: Mark | None) -> Call:
-        """Return the call that writes a document."""
+        """Return the call that writes a document.
+
+        Raises:
+            InvalidRecordError: The layout cannot hold it.
+        """
         document = Document(
             id=new.id,
-            user_id=user_id,
+            user_id=self.old_user(user_id),
             text=new.text,
             embedding=new.embedding,
             title=new.title,
@@ -77,43 +88,88 @@ class DocumentCalls:
         return self._write(user_id, document_id, "delete", at, mark)
 
     def join(self, change: DocumentChange) -> Call:
-        """Return the call that joins a change."""
-        arguments: list[Argument] = [change.key.id, change.key.user_id, change.deleted]
+        """Return the call that joins a change.
+
+        Raises:
+            InvalidRecordError: The layout cannot hold the document.
+            ConflictError: Nobody knows the old id of its user.
+        """
+        user_id = old_owner(self.users, change.key.user_id)
+        arguments: list[Argument] = [user_id, change.deleted]
         document = change.document
         if document is None:
             arguments.append(0)
         else:
-            encoded = self.layout.write_document(document)
+            encoded = self.layout.write_document(replace(document, user_id=user_id))
             expires = to_micros(document.expires_at) if document.expires_at else ""
             arguments += [1, document.version, to_micros(document.created_at), to_micros(document.updated_at)]
             arguments += [expires, encoded.rest, *flat_fields(encoded.fields)]
-        keys = self._keys(change.key.id.encode(), change.key.user_id)
-        return Call(self._script("document", "document_join"), keys, arguments)
+        document_id = change.key.id.encode()
+        return self._call("document_join", document_id, user_id, None, arguments)
 
     def read(self, document_id: bytes, user_id: str | None, *, whole: bool = True) -> Call:
         """Return the call that reads a document; of any user when None, and without its fields unless `whole`."""
-        scope: list[Argument] = [0] if user_id is None else [1, user_id]
-        keys = self._keys(document_id)
-        return Call(self._script("document", "document_read"), keys, [document_id, *scope, int(whole)])
+        return self._read(document_id, user_id, "all" if whole else "none")
+
+    def read_for_search(self, document_id: bytes, user_id: str) -> Call:
+        """Return the call that reads what a search needs of a user's document; `embedding` reads its reply."""
+        return self._read(document_id, user_id, "some", self.layout.search_fields)
+
+    def adopt(self, document_id: bytes) -> Call:
+        """Return the call that reads a document of any user for the migrator: what others did is written down then."""
+        return self._read(document_id, None, "adopt")
+
+    def old_user(self, user_id: str) -> str:
+        """Return a user's id in Redis.
+
+        Raises:
+            ConfigurationError: The mapping of users does not say.
+        """
+        return old_user(self.users, user_id)
+
+    def embedding(self, reply: Reply, document_id: bytes, fits: Filter | None) -> Embedding | None:
+        """Return the embedding of a document that a search reads; None when it has none, or when it does not fit.
+
+        Raises:
+            LayoutError: The document is not what the layout promises.
+        """
+        if self.reply(reply, document_id) is None:
+            return None
+        try:
+            fields, rest = fields_of(reply[8] or ()), reply[7]
+            if fits is not None and not fits.matches(self.layout.read_searched(fields, rest)):
+                return None
+            return self.layout.read_vector(fields, rest)
+        except BadFieldError as error:
+            raise self._unreadable(document_id, reply, error) from error
 
     def reply(self, reply: Reply, document_id: bytes) -> DocumentReply | None:
         """Return what a script replied; None when it found nothing.
 
         Raises:
-            ConflictError: The id is another user's.
+            ConflictError: The id is another user's, or the mapping of owners says that it would be.
+            InvalidRecordError: The server does not take the document.
             LayoutError: The document is not what the layout promises.
         """
         outcome = reply[0]
         if outcome == b"missing":
             return None
-        if outcome == b"conflict":
-            raise ConflictError(f"the document id {document_id.decode()!r} is taken: choose another one")
+        if outcome in {b"conflict", b"other"}:
+            raise ConflictError(
+                f"the document id {printable(document_id)!r} is taken, or not this user's by the mapping of owners: "
+                f"choose another one"
+            )
+        if outcome == b"refused":
+            raise InvalidRecordError(
+                f"Redis cannot hold the document {printable(document_id)!r}: {printable(reply[1])}"
+            )
         if outcome == b"problem":
             raise problem_of(reply)
         _, user, _, deleted, _, updated, *_ = reply
         try:
-            return DocumentReply(user.decode(), int(deleted), int(updated) if updated else None, reply)
-        except UnicodeDecodeError as error:
+            user_id = new_user(self.users, user)
+            return DocumentReply(user_id, int(deleted), int(updated) if updated else None, reply)
+        except BadFieldError as error:
             raise self._unreadable(document_id, reply, error) from error
 
     def change(self, found: DocumentReply, document_id: bytes) -> DocumentChange:
@@ -123,6 +179,8 @@ class DocumentCalls:
             LayoutError: One of its fields is not what the layout promises.
         """
         try:
+            if not document_id:
+                raise BadFieldError("its id is empty: its key is the prefix alone")  # noqa: TRY301 - as any field's fault
             key = DocumentKey(found.user_id, document_id.decode())
             document = None if found.updated is None else self._document(key, found.parts)
         except (BadFieldError, UnicodeDecodeError, OverflowError) as error:
@@ -148,21 +206,45 @@ class DocumentCalls:
         )
 
     def _unreadable(self, document_id: bytes, parts: Reply, error: Exception) -> LayoutError:
-        return LayoutError(self.layout.prefix + document_id, raw_of(parts[-1] or ()), str(error))
+        return LayoutError(self.layout.place(document_id), raw_of(parts[-1] or ()), str(error))
+
+    def _read(self, document_id: bytes, user_id: str | None, wanted: str, names: Sequence[str] = ()) -> Call:
+        scope: list[Argument] = [0] if user_id is None else [1, self.old_user(user_id)]
+        return self._call("document_read", document_id, "", None, [*scope, wanted, len(names), *names])
 
     def _write(
         self, user_id: str, document_id: str, op: str, at: datetime, mark: Mark | None, *details: Argument
     ) -> Call:
-        arguments = [document_id, user_id, op, to_micros(at), *mark_arguments(mark), *details]
-        keys = self._keys(document_id.encode(), user_id, mark)
-        return Call(self._script("marks", "document", "document_write"), keys, arguments)
+        old = self.old_user(user_id)
+        arguments = [old, op, to_micros(at), *mark_arguments(mark), *details]
+        return self._call("document_write", document_id.encode(), old, mark, arguments)
+
+    def _call(
+        self, part: str, document_id: bytes, user_id: str, mark: Mark | None, arguments: Sequence[Argument]
+    ) -> Call:
+        born = self.layout.born(document_id)
+        about: list[Argument] = [document_id, *self._owner(document_id), "" if born is None else born]
+        keys = self._keys(document_id, user_id, mark)
+        return Call(self._script("marks", "document", part), keys, [*about, *arguments])
+
+    def _owner(self, document_id: bytes) -> tuple[str, str]:
+        """Return whose a document is by the mapping of owners, and the field that says it; empty where none does."""
+        owners = self.layout.owners
+        if owners is None:
+            return "", ""
+        try:
+            place = self.layout.place(document_id).decode()
+        except UnicodeDecodeError:
+            # Quarantined anyway.
+            return "", owners.field
+        return owners.owner_of(place) or "", owners.field
 
     def _script(self, *parts: str) -> Script:
         return script("values", *parts, layout=self.layout.lua)
 
-    def _keys(self, document_id: bytes, user_id: str = "", mark: Mark | None = None) -> list[bytes]:
+    def _keys(self, document_id: bytes, user_id: str, mark: Mark | None) -> list[bytes]:
         keys = [
-            self.layout.prefix + document_id,
+            self.layout.key(document_id),
             self.ledger.of("state", document_id),
             self.ledger.index(user_id.encode()),
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 
 from chatstore.errors import ConflictError, LayoutError, NotFoundError
 from chatstore.interfaces import DocumentSide, Embedder
@@ -26,15 +25,15 @@ from chatstore.models import (
     UpsertDocuments,
 )
 from chatstore.models.filters import parse_filter
+from chatstore.models.ownership import Users
 from chatstore.redis.client import AppClient
 from chatstore.redis.connecting import take_over
 from chatstore.redis.document_calls import DocumentCalls
-from chatstore.redis.failures import quarantined
+from chatstore.redis.failures import printable, quarantined
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import DocumentLayout
-from chatstore.redis.scanning import scan_ids, scan_keys
-from chatstore.redis.scripts import run, run_all
+from chatstore.redis.scripts import Reply, run, run_all
 from chatstore.redis.search import search
 
 _BATCH = 200
@@ -53,9 +52,12 @@ class RedisDocuments(DocumentSide):
         client: A client of redis-py, the app's own (it stays open) or one of `connect`.
         layout: How the records are laid out.
         embedder: Makes the embeddings that a caller did not give.
+        users: What the user ids in Redis have become; the same when left out.
     """
 
-    def __init__(self, client: AppClient, layout: DocumentLayout, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self, client: AppClient, layout: DocumentLayout, embedder: Embedder | None = None, users: Users | None = None
+    ) -> None:
         self.side = Side.OLD
         self.atomic = True
         self.embedder = embedder
@@ -63,12 +65,18 @@ class RedisDocuments(DocumentSide):
         self._owned = self._client is not client
         self._layout = layout
         self.journal = RedisJournal(self._client, Kind.DOCUMENTS)
-        self._calls = DocumentCalls(layout)
-        walk = partial(scan_ids, self._client, layout.prefix, wanted=_INDEXED) if layout.shared else None
-        self._index = UserIndex(self._client, self._calls.ledger, walk, self._owners)
+        self._calls = DocumentCalls(layout, users)
+        self._index = UserIndex(self._client, self._calls.ledger, self._ids if layout.shared else None, self._owners)
+        self._is_ready = False
+        self._passed_over = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._layout.notes
 
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
         """As `DocumentSide.write`. When one of many ids conflicts, the others are written all the same."""
+        await self._ready()
         own: Sequence[Mark | None] = marks or [None] * _size(command)
         if isinstance(command, UpsertDocuments):
             ids = [document.id for document in command.documents]
@@ -94,13 +102,15 @@ class RedisDocuments(DocumentSide):
     async def search_by_embedding(
         self, user_id: str, embedding: Embedding, *, k: int, where: JsonObject | None
     ) -> list[Match]:
+        await self._ready()
         fits = None if where is None else parse_filter(where)
-        hits = await search(self._client, self._layout, self._index, user_id, embedding, k=k, fits=fits)
+        hits = await search(self._client, self._calls, self._index, user_id, embedding, k=k, fits=fits)
         scores = {hit.id: hit.score for hit in hits}
         documents = await self._load(user_id, [hit.id for hit in hits])
         return [Match(document, scores[document.id.encode()]) for document in documents]
 
     async def get(self, user_id: str, document_id: str) -> Document:
+        await self._ready()
         reply = await run(self._client, self._calls.read(document_id.encode(), user_id))
         found = self._calls.reply(reply, document_id.encode())
         document = None if found is None else self._calls.change(found, document_id.encode()).document
@@ -110,9 +120,11 @@ class RedisDocuments(DocumentSide):
 
     async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
         """As `DocumentStore.list_documents`; what it may not see yet is said in `redis/index.py`."""
+        await self._ready()
         found: list[tuple[Place, Document]] = []
+        indexed = self._calls.old_user(user_id)
         while len(found) <= limit:
-            places = await self._index.page(user_id, limit + 1 - len(found), after)
+            places = await self._index.page(indexed, limit + 1 - len(found), after)
             if not places:
                 break
             by_id = {place.id: place for place in places}
@@ -123,18 +135,21 @@ class RedisDocuments(DocumentSide):
         return Page(tuple(document for _, document in found[:limit]), following)
 
     async def count_documents(self, user_id: str) -> int:
+        await self._ready()
         count = 0
-        async for places in self._index.places(user_id, _BATCH):
+        async for places in self._index.places(self._calls.old_user(user_id), _BATCH):
             calls = [self._calls.read(place.id, user_id, whole=False) for place in places]
             count += sum(reply[0] == b"found" for reply in await run_all(self._client, calls))
         return count
 
     async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
+        await self._ready()
         page = await self._read([key.id.encode() for key in keys])
         wanted = set(keys)
         return ScanPage(tuple(c for c in page.changes if c.key in wanted), page.quarantined, None)
 
     async def put(self, changes: Sequence[DocumentChange]) -> None:
+        await self._ready()
         replies = await run_all(self._client, [self._calls.join(change) for change in changes])
         for change, reply in zip(changes, replies, strict=True):
             if reply[0] == b"joined":
@@ -145,17 +160,23 @@ class RedisDocuments(DocumentSide):
                 raise ConflictError(f"an unreadable record lies in the place of the document: {error}") from error
 
     async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
-        prefix = self._layout.prefix
-        async for step in scan_keys(self._client, prefix, int(cursor or 0), wanted=_BATCH):
-            page = await self._read([key[len(prefix) :] for key in step.keys])
+        """As `DocumentSide.scan`. In a layout without times it writes down in the ledger what other programs did."""
+        await self._ready()
+        async for step in self._layout.walk(self._client, cursor, _BATCH):
+            page = await self._read(step.ids)
             alive = tuple(change for change in page.changes if change.document is not None)
-            yield ScanPage(alive, page.quarantined, str(step.following) if step.following else None)
+            yield ScanPage(alive, page.quarantined, step.cursor)
+
+    async def preview(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
+        """Return what `scan` would of some ids, and change nothing at all."""
+        await self._ready()
+        return await self._read(ids, adopt=False)
 
     async def count(self) -> int:
+        await self._ready()
         count = 0
-        prefix = self._layout.prefix
-        async for step in scan_keys(self._client, prefix, 0, wanted=_BATCH):
-            calls = [self._calls.read(key[len(prefix) :], None, whole=False) for key in step.keys]
+        async for step in self._layout.walk(self._client, None, _BATCH):
+            calls = [self._calls.read(name, None, whole=False) for name in step.ids]
             count += sum(reply[0] == b"found" for reply in await run_all(self._client, calls))
         return count
 
@@ -164,11 +185,29 @@ class RedisDocuments(DocumentSide):
         if self._owned:
             await self._client.aclose()
 
-    async def _read(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
-        replies = await run_all(self._client, [self._calls.read(name, None) for name in ids])
+    async def _ready(self) -> None:
+        """Let the layout read what only the server knows, and say once what the layout never stored."""
+        if self._is_ready:
+            return
+        await self._layout.prepare(self._client)
+        if not self._is_ready:
+            self._is_ready = True
+            for note in self.notes:
+                logger.warning("the layout %s: %s", self._layout.name, note)
+
+    async def _ids(self) -> AsyncIterator[Sequence[bytes]]:
+        async for step in self._layout.walk(self._client, None, _INDEXED):
+            yield step.ids
+
+    async def _read(self, ids: Sequence[bytes], *, adopt: bool = True) -> ScanPage[DocumentChange]:
+        calls = [self._calls.adopt(name) if adopt else self._calls.read(name, None) for name in ids]
+        replies = await run_all(self._client, calls)
         changes: list[DocumentChange] = []
         bad: list[Quarantined] = []
         for name, reply in zip(ids, replies, strict=True):
+            if reply[0] == b"other":
+                self._pass_over(reply)
+                continue
             try:
                 found = self._calls.reply(reply, name)
                 if found is not None:
@@ -176,6 +215,16 @@ class RedisDocuments(DocumentSide):
             except LayoutError as error:
                 bad.append(quarantined(error))
         return ScanPage(tuple(changes), tuple(bad), None)
+
+    def _pass_over(self, reply: Reply) -> None:
+        if not self._passed_over:
+            self._passed_over = True
+            logger.warning(
+                "some keys are no documents of the layout %s, by what they hold, and are passed over. The first is %r: %s",
+                self._layout.name,
+                reply[1],
+                printable(reply[2]),
+            )
 
     async def _load(self, user_id: str, ids: Sequence[bytes]) -> list[Document]:
         """Return a user's documents in the order of `ids`; those that are gone are dropped from the index."""
@@ -191,7 +240,7 @@ class RedisDocuments(DocumentSide):
             if document is not None:
                 documents.append(document)
         gone = [name for name, reply in zip(ids, replies, strict=True) if reply[0] == b"missing"]
-        await self._index.drop(user_id, gone)
+        await self._index.drop(self._calls.old_user(user_id), gone)
         return documents
 
     async def _owners(self, ids: Sequence[bytes]) -> list[Owned]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError, UnsupportedError
 from chatstore.models import Kind, Mark, Side, utc_now
-from chatstore.models.ownership import SameUsers, Users
+from chatstore.models.ownership import Users
 from chatstore.redis.attribution import Attribution
 from chatstore.redis.client import Client
 from chatstore.redis.document_calls import DocumentCalls
@@ -41,21 +41,23 @@ class Records:
 
     Attributes:
         kind: Chat or documents.
-        prefix: What their keys begin with.
+        prefix: What their keys begin with, as a function: some layouts ask the server first.
         ledger: The names of our own keys.
         read: Makes the call that reads one of them.
         owner: Finds in its reply whose it is.
         users: What the user ids in Redis have become: a mark names the one that the app uses now.
         adopt: Makes the call that writes down in the ledger what another program did; None where a read tells it all.
+        prepare: Asks the server what the layout must know; None where it knows all.
     """
 
     kind: Kind
-    prefix: bytes
+    prefix: Callable[[], bytes]
     ledger: LedgerKeys
     read: Callable[[bytes], Call]
     owner: Callable[[Reply], bytes | None]
     users: Users
     adopt: Callable[[bytes], Call] | None = None
+    prepare: Callable[[Client], Awaitable[None]] | None = None
 
 
 class ForeignWrites:
@@ -107,7 +109,9 @@ class ForeignWrites:
                 await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
-        prefixes = [self._records.prefix, self._states]
+        if self._records.prepare is not None:
+            await self._records.prepare(self._client)
+        prefixes = [self._records.prefix(), self._states]
         async with listening(self._client, prefixes, enable=self._enable) as listener:
             if self._is_deaf:
                 logger.warning(_MISSED, f"{self._heard_at:%Y-%m-%d %H:%M:%S}")
@@ -144,8 +148,8 @@ class ForeignWrites:
     def _note(self, event: KeyEvent) -> None:
         if event.key.startswith(self._states):
             self._attribution.ledger_written(self._records.ledger.record_of("state", event.key))
-        elif event.key.startswith(self._records.prefix) and event.what not in _NO_WRITE:
-            self._attribution.record_written(event.key[len(self._records.prefix) :])
+        elif event.key.startswith(prefix := self._records.prefix()) and event.what not in _NO_WRITE:
+            self._attribution.record_written(event.key[len(prefix) :])
 
     async def _mark_all(self) -> None:
         while ids := self._attribution.foreign(_BATCH):
@@ -228,7 +232,7 @@ def foreign_sessions(
     def read(name: bytes) -> Call:
         return calls.read_header(name, None)
 
-    records = Records(Kind.CHAT, layout.prefix, calls.ledger, read, owner, calls.users, calls.adopt)
+    records = Records(Kind.CHAT, lambda: layout.prefix, calls.ledger, read, owner, calls.users, calls.adopt)
     return ForeignWrites(client, records, enable=enable) if layout.shared else None
 
 
@@ -237,9 +241,11 @@ def foreign_documents(
 ) -> ForeignWrites | None:
     """Return what notices other programs' writes of documents; None for a layout that no other program writes.
 
+    None as well where the server does not tell of them, record by record: `chatstore verify` finds them there.
+
     The arguments are those of `foreign_sessions`.
     """
-    calls = DocumentCalls(layout)
+    calls = DocumentCalls(layout, users)
 
     def read(name: bytes) -> Call:
         return calls.read(name, None, whole=False)
@@ -247,8 +253,10 @@ def foreign_documents(
     def owner(reply: Reply) -> bytes | None:
         return reply[1] if reply[0] == b"found" else _owner_of_problem(reply)
 
-    records = Records(Kind.DOCUMENTS, layout.prefix, calls.ledger, read, owner, users or SameUsers())
-    return ForeignWrites(client, records, enable=enable) if layout.shared else None
+    records = Records(
+        Kind.DOCUMENTS, lambda: layout.prefix, calls.ledger, read, owner, calls.users, prepare=layout.prepare
+    )
+    return ForeignWrites(client, records, enable=enable) if layout.shared and layout.told else None
 
 
 def _owner_of_problem(reply: Reply) -> bytes | None:

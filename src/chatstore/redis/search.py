@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from redis.exceptions import ResponseError
 
-from chatstore.errors import InvalidRecordError
+from chatstore.errors import InvalidRecordError, LayoutError
 from chatstore.models import Embedding
 from chatstore.models.filters import Filter
 from chatstore.redis.client import Client
+from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.index import Place, UserIndex
-from chatstore.redis.layouts.fields import BadFieldError
-from chatstore.redis.layouts.layout import DocumentLayout, Fields
+from chatstore.redis.scripts import run_all
 
 _BATCH = 256
 
@@ -38,7 +37,7 @@ class Hit:
 
 async def search(
     client: Client,
-    layout: DocumentLayout,
+    calls: DocumentCalls,
     index: UserIndex,
     user_id: str,
     query: Embedding,
@@ -55,37 +54,26 @@ async def search(
         InvalidRecordError: A document has an embedding of another dimension than the query.
     """
     best: list[Hit] = []
-    async for places in index.places(user_id, _BATCH):
-        candidates = await _candidates(client, layout, user_id, places, fits)
+    async for places in index.places(calls.old_user(user_id), _BATCH):
+        candidates = await _candidates(client, calls, user_id, places, fits)
         best = heapq.nsmallest(k, [*best, *_scored(candidates, query)], key=lambda hit: hit.rank)
     return best
 
 
 async def _candidates(
-    client: Client, layout: DocumentLayout, user_id: str, places: Sequence[Place], fits: Filter | None
+    client: Client, calls: DocumentCalls, user_id: str, places: Sequence[Place], fits: Filter | None
 ) -> list[tuple[bytes, Embedding]]:
-    rows = await client.ask_all(("HMGET", layout.prefix + place.id, *layout.search_fields) for place in places)
+    replies = await run_all(client, [calls.read_for_search(place.id, user_id) for place in places])
     found = []
-    for place, row in zip(places, rows, strict=True):
-        if isinstance(row, ResponseError):
-            continue
-        fields = {name: value for name, value in zip(layout.search_fields, row, strict=True) if value is not None}
+    for place, reply in zip(places, replies, strict=True):
         try:
-            embedding = _embedding(layout, user_id, fields, fits)
-        except BadFieldError as error:
-            logger.warning("a document was left out of a search: cannot read %r: %s", layout.prefix + place.id, error)
+            embedding = calls.embedding(reply, place.id, fits)
+        except LayoutError as error:
+            logger.warning("a document was left out of a search: %s", error)
             continue
         if embedding is not None:
             found.append((place.id, embedding))
     return found
-
-
-def _embedding(layout: DocumentLayout, user_id: str, fields: Fields, fits: Filter | None) -> Embedding | None:
-    if layout.read_owner(fields) != user_id:
-        return None
-    if fits is not None and not fits.matches(layout.read_searched(fields)):
-        return None
-    return layout.read_vector(fields)
 
 
 def _scored(candidates: Sequence[tuple[bytes, Embedding]], query: Embedding) -> list[Hit]:

@@ -38,13 +38,21 @@ def chat_layout(
     return _find(CHAT_LAYOUTS, name)(prefix=prefix, index=index, owners=owners)
 
 
-def document_layout(name: str) -> DocumentLayout:
+def document_layout(
+    name: str, *, prefix: str | None = None, index: str | None = None, owners: Owners | None = None
+) -> DocumentLayout:
     """Return the document layout of that name.
+
+    Args:
+        name: Which.
+        prefix: What the keys begin with; what the framework begins them with when left out.
+        index: The name of the search index, in layouts that have one.
+        owners: Whose a document is, in layouts that do not say.
 
     Raises:
         ConfigurationError: There is none; the message lists the names.
     """
-    return _find(DOCUMENT_LAYOUTS, name)()
+    return _find(DOCUMENT_LAYOUTS, name)(prefix=prefix, index=index, owners=owners)
 
 
 def _find(layouts: dict[str, Layout], name: str) -> Layout:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from chatstore.models import Document, Embedding, JsonObject
 from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of, text_of
-from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields
+from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample
 
 _FLOAT32 = 4
 
@@ -19,9 +19,12 @@ class ChatstoreDocuments(DocumentLayout):
     """Documents in one hash each, their embeddings as bytes."""
 
     name: ClassVar[str] = "chatstore"
-    prefix: ClassVar[bytes] = b"chatstore:documents:chatstore:document:"
+    prefix = b"chatstore:documents:chatstore:document:"
     shared: ClassVar[bool] = False
-    search_fields: ClassVar[tuple[str, ...]] = ("user", "embedding", "metadata", "title", "url")
+    search_fields = ("embedding", "metadata", "title", "url")
+
+    def claims(self, sample: Sample) -> str | None:
+        return "document" if sample.kind == "hash" and sample.key.startswith(self.prefix) else None
 
     def write_document(self, document: Document) -> Encoded:
         fields = {
@@ -37,21 +40,21 @@ class ChatstoreDocuments(DocumentLayout):
             fields["extra"] = json_of(document.extra)
         return Encoded(fields)
 
-    def read_document(self, fields: Fields, rest: bytes) -> DocumentValues:  # noqa: ARG002 - all is in the fields
+    def read_document(self, fields: Fields, rest: bytes) -> DocumentValues:
         return DocumentValues(
             text=text_of(fields, "text"),
-            embedding=self.read_vector(fields),
+            embedding=self.read_vector(fields, rest),
             title=text_of(fields, "title"),
             url=text_of(fields, "url"),
             metadata=object_of(fields.get("metadata", b""), "metadata"),
             extra=object_of(fields.get("extra", b""), "extra"),
         )
 
-    def read_searched(self, fields: Fields) -> JsonObject:
+    def read_searched(self, fields: Fields, rest: bytes) -> JsonObject:  # noqa: ARG002 - all is in the fields
         metadata = object_of(fields.get("metadata", b""), "metadata")
         return {**metadata, "title": text_of(fields, "title"), "url": text_of(fields, "url")}
 
-    def read_vector(self, fields: Fields) -> Embedding | None:
+    def read_vector(self, fields: Fields, rest: bytes) -> Embedding | None:  # noqa: ARG002 - all is in the fields
         data = fields.get("embedding")
         if data is None:
             return None
@@ -59,13 +62,11 @@ class ChatstoreDocuments(DocumentLayout):
             raise BadFieldError(f"embedding has {len(data)} bytes: no float32 vector")
         return Embedding(data)
 
-    def read_owner(self, fields: Fields) -> str:
-        return text_of(fields, "user")
+    lua = r"""
+local layout = { lost_digits = 0, says_owner = true }
 
-    lua: ClassVar[str] = r"""
-local layout = { lost_digits = 0 }
-
-function layout.load(key)
+function layout.load(keys)
+  local key = keys.document
   local fields, wrong = hash_at(key)
   if wrong then
     return nil, wrong

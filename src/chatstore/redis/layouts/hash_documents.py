@@ -14,7 +14,7 @@ import orjson
 
 from chatstore.models import Document, Embedding, JsonObject
 from chatstore.redis.layouts.fields import embedding_of, join_extra, json_of, object_of, split_extra, text_of
-from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields
+from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample
 
 _NAMES = frozenset({"title", "content", "url", "userId", "embedding", "metadata", "createdAt", "updatedAt"})
 
@@ -23,9 +23,13 @@ class HashDocuments(DocumentLayout):
     """Documents in one hash each, their embeddings as JSON."""
 
     name: ClassVar[str] = "hash"
-    prefix: ClassVar[bytes] = b"document:"
+    prefix = b"document:"
     shared: ClassVar[bool] = True
-    search_fields: ClassVar[tuple[str, ...]] = ("userId", "embedding", "metadata", "title", "url")
+    search_fields = ("embedding", "metadata", "title", "url")
+
+    def claims(self, sample: Sample) -> str | None:
+        fits = sample.kind == "hash" and sample.key.startswith(self.prefix)
+        return "document" if fits and {"userId", "content"} <= sample.fields.keys() else None
 
     def write_document(self, document: Document) -> Encoded:
         fields, rest = split_extra(document.extra, _NAMES)
@@ -43,27 +47,25 @@ class HashDocuments(DocumentLayout):
     def read_document(self, fields: Fields, rest: bytes) -> DocumentValues:
         return DocumentValues(
             text=text_of(fields, "content"),
-            embedding=self.read_vector(fields),
+            embedding=self.read_vector(fields, rest),
             title=text_of(fields, "title"),
             url=text_of(fields, "url"),
             metadata=object_of(fields.get("metadata", b""), "metadata"),
             extra=join_extra(fields, rest, _NAMES),
         )
 
-    def read_searched(self, fields: Fields) -> JsonObject:
+    def read_searched(self, fields: Fields, rest: bytes) -> JsonObject:  # noqa: ARG002 - all is in the fields
         metadata = object_of(fields.get("metadata", b""), "metadata")
         return {**metadata, "title": text_of(fields, "title"), "url": text_of(fields, "url")}
 
-    def read_vector(self, fields: Fields) -> Embedding | None:
+    def read_vector(self, fields: Fields, rest: bytes) -> Embedding | None:  # noqa: ARG002 - all is in the fields
         return embedding_of(fields.get("embedding", b""), "embedding")
 
-    def read_owner(self, fields: Fields) -> str:
-        return text_of(fields, "userId")
+    lua = r"""
+local layout = { lost_digits = 3, says_owner = true }
 
-    lua: ClassVar[str] = r"""
-local layout = { lost_digits = 3 }
-
-function layout.load(key)
+function layout.load(keys)
+  local key = keys.document
   local fields, wrong = hash_at(key)
   if wrong then
     return nil, wrong
@@ -71,9 +73,6 @@ function layout.load(key)
     return nil
   end
   local held = { owner = field_of(fields, 'userId') or '', fields = fields, expires = expiry_of(key) }
-  if held.owner == '' then
-    return nil, problem(key, 'it has no userId', table.concat(fields, '\n'))
-  end
   local created, updated = field_of(fields, 'createdAt') or '', field_of(fields, 'updatedAt') or ''
   held.created = micros_of_millis(created ~= '' and created or updated)
   held.updated = micros_of_millis(updated ~= '' and updated or created)

@@ -14,6 +14,8 @@ from typing import ClassVar
 
 from chatstore.models import Document, Embedding, JsonObject, Message, NewMessage, Session
 from chatstore.models.ownership import Owners
+from chatstore.redis.client import Client
+from chatstore.redis.scanning import scan_keys
 
 Fields = Mapping[str, bytes]
 """What a record's hash holds, by field."""
@@ -198,13 +200,13 @@ class DocumentLayout(ABC):
 
     Attributes:
         name: What the settings call it.
-        prefix: What the keys of the documents begin with; the document's id follows. Known after `prepare` where only the
-            search index says it.
+        prefix: What the keys of the documents begin with; the document's id follows. Known after `prepare` where only
+            the search index says it.
         shared: Whether other programs write there too.
         told: Whether the server tells of other programs' writes, record by record.
         lua: The primitives of `document.lua`.
         search_fields: The fields that `read_vector` and `read_searched` need.
-        kind: The type of the keys, to tell them from others with the prefix; None where a key of another type is a fault.
+        kind: The type of the keys, to tell them from others with the prefix; None where another type is a fault.
         notes: What the layout never stored, and what of it is not exact: a sentence each, for people.
         index: The name of the search index, where there is one.
         owners: Whose a document is, where the layout does not say.
@@ -224,6 +226,11 @@ class DocumentLayout(ABC):
             self.prefix = prefix.encode()
         self.index = index
         self.owners = owners
+
+    @property
+    def space(self) -> str:
+        """What the ledger calls it: two indexes in one database share ids, and nothing else."""
+        return self.name
 
     async def prepare(self, client: Client) -> None:  # noqa: B027 - most layouts need nothing
         """Read from the server what only it knows; called before anything else, and again without harm.
@@ -252,7 +259,7 @@ class DocumentLayout(ABC):
 
     @abstractmethod
     def claims(self, sample: Sample) -> str | None:
-        """Return `document` or `index` (something that the framework keeps beside) where a key is one by type and shape."""
+        """Return `document`, or `index` for what the framework keeps beside, where a key is that by type and shape."""
 
     @abstractmethod
     def write_document(self, document: Document) -> Encoded:

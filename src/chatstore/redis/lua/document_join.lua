@@ -1,5 +1,5 @@
 -- Joins a document's state from the other side into this one: the newer of the document and its deletion.
--- Replies {`joined`}, {`conflict`}, or {`problem`, …}.
+-- Replies {`joined`}, {`conflict`}, {`refused`, reason}, {`other`, …}, or {`problem`, …}.
 
 local user, deleted = take(), tonumber(take())
 local incoming = nil
@@ -17,7 +17,7 @@ end
 local state, wrong = open()
 if wrong then
   return wrong
-elseif state.held and state.user ~= user then
+elseif state.held and state.user ~= user or is_anothers(user, incoming and incoming.fields or {}) then
   return { 'conflict' }
 end
 
@@ -32,8 +32,11 @@ elseif wins then
   for _, name in ipairs({ 'version', 'created', 'updated', 'expires', 'rest' }) do
     state[name] = incoming[name]
   end
-  store(state, incoming.fields)
-  expire(keys.document, incoming.expires)
+  wrong = store(state, incoming.fields)
+  if wrong then
+    return { 'refused', wrong[3] }
+  end
+  layout.expire(keys, incoming.expires)
 end
 save(state)
 return { 'joined' }

@@ -1,12 +1,18 @@
--- Reads one document, or only what the ledger says of it. Replies {`found`, …the document}, {`missing`}, or {`problem`, …}. Changes nothing.
+-- Reads one document, or some of its fields, or only what the ledger says of it. Replies {`found`, …the document},
+-- {`missing`}, {`other`, …}, or {`problem`, …}. Changes nothing, but for the migrator: it writes down in the ledger what another
+-- program did, as nothing else would tell a next change of that from this one.
 
 -- Whose document it must be; the migrator reads them all.
 local scope = take_list()
-local whole = take() == '1'
+-- `all` fields, `some` of them, which follow, or `none`; `adopt` is all, and writes down.
+local wanted = take()
+local names = take_list()
 
 local state, wrong = open()
 if wrong then
-  if scope[1] then
+  if scope[1] and wrong[1] == 'other' then
+    return { 'missing' }
+  elseif scope[1] then
     return scoped(wrong, scope[1]) or { 'missing' }
   end
   return wrong
@@ -15,7 +21,17 @@ elseif scope[1] and (not state.held or state.user ~= scope[1]) then
 elseif not state.held and state.deleted == 0 then
   return { 'missing' }
 end
-if state.held and not whole then
-  state.held.fields = {}
+if wanted == 'adopt' then
+  adopt(state)
+elseif state.held and wanted ~= 'all' then
+  local some = {}
+  for _, name in ipairs(names) do
+    local value = field_of(state.held.fields, name)
+    if value then
+      some[#some + 1] = name
+      some[#some + 1] = value
+    end
+  end
+  state.held.fields = some
 end
 return reply('found', state)

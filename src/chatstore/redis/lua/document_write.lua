@@ -1,16 +1,26 @@
 -- Upserts or deletes one document of one user, with its mark, in this one step. Replies {`changed`, …the document},
--- {`missing`}, {`conflict`}, or {`problem`, …}.
+-- {`missing`}, {`conflict`}, {`refused`, reason}, or {`problem`, …}.
 
 local user, op, at, mark = take(), take(), take(), take_mark()
 
 local state, wrong = open()
 local mine = state and state.held and state.user == user
-if wrong then
+if wrong and wrong[1] == 'other' then
+  return { op == 'delete' and 'missing' or 'conflict' }
+elseif wrong then
   return scoped(wrong, user) or (op == 'delete' and { 'missing' }) or { 'conflict' }
 elseif op == 'delete' and not mine then
   return { 'missing' }
 elseif state.held and not mine then
   return { 'conflict' }
+end
+
+local created, rest, fields
+if op ~= 'delete' then
+  created, rest, fields = take(), take(), take_list()
+  if is_anothers(user, fields) then
+    return { 'conflict' }
+  end
 end
 
 set_mark(keys, mark)
@@ -19,13 +29,16 @@ if op == 'delete' then
   drop(state)
   state.deleted = version
 else
-  local created, rest, fields = take(), take(), take_list()
   state.user, state.version, state.updated, state.rest = user, version, at, rest
   state.created = mine and state.created or created
-  store(state, fields)
+  wrong = store(state, fields)
+  if wrong then
+    unset_mark(keys, mark)
+    return { 'refused', wrong[3] }
+  end
   if state.expires ~= '' then
     -- A new write is a new life: it does not end with the old one's.
-    expire(keys.document, '')
+    layout.expire(keys, '')
     state.expires = ''
   end
 end

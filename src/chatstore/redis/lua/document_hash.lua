@@ -1,0 +1,39 @@
+-- What `document.lua` needs of a layout of hashes without times. `MARKS` are fields of which one at least tells that a hash
+-- is a document, and not another layout's under the same prefix.
+
+local layout = {}
+
+function layout.load(keys)
+  local fields, wrong = hash_at(keys.document)
+  if wrong then
+    return nil, wrong
+  elseif #fields == 0 then
+    return nil
+  end
+  for _, name in ipairs(MARKS) do
+    if field_of(fields, name) then
+      return { fields = fields, expires = expiry_of(keys.document) }
+    end
+  end
+  local reason = 'it has none of the fields ' .. table.concat(MARKS, ', ') .. ', so it is no document of this layout'
+  return nil, { 'other', keys.document, reason, table.concat(fields, '\n') }
+end
+
+-- Fields that hold JSON objects, one of whose members may say whose the document is.
+function layout.owner_in(fields, name)
+  local named = field_of(fields, name)
+  for _, object in ipairs(OBJECTS) do
+    if named and named ~= '' then
+      break
+    end
+    local raw = field_of(fields, object.field)
+    if raw then
+      local value, reason = named_in_json(raw, object.path, name, object.escaped)
+      if reason then
+        return nil, object.field .. reason
+      end
+      named = value
+    end
+  end
+  return named
+end

@@ -1,0 +1,43 @@
+-- What `document.lua` needs of a layout of RedisJSON documents: one field, named '', with the document's text. `MARKS` are
+-- members of which one at least tells that it is a document.
+
+local layout = {}
+
+function layout.load(keys)
+  local key = keys.document
+  if redis.call('EXISTS', key) == 0 then
+    return nil
+  elseif redis.call('TYPE', key).ok ~= 'ReJSON-RL' then
+    return nil, wrong_type(key, 'JSON document')
+  end
+  local raw = redis.pcall('JSON.GET', key)
+  if type(raw) ~= 'string' then
+    local reason = type(raw) == 'table' and raw.err or 'nothing came'
+    return nil, problem(key, 'the server does not give it: ' .. reason)
+  end
+  return { fields = { '', raw }, expires = expiry_of(key), digest = redis.sha1hex(raw) }
+end
+
+function layout.store(keys, fields)
+  local done = redis.pcall('JSON.SET', keys.document, '$', field_of(fields, '') or 'null')
+  if type(done) == 'table' and done.err then
+    return problem(keys.document, 'RedisJSON does not take it: ' .. done.err)
+  end
+  return nil
+end
+
+function layout.drop(keys)
+  redis.call('DEL', keys.document)
+end
+
+function layout.owner_in(fields, name)
+  local raw = field_of(fields, '')
+  if not raw then
+    return nil
+  end
+  local named, reason = named_in_json(raw, {}, name)
+  if reason then
+    return nil, 'the document' .. reason
+  end
+  return named
+end
