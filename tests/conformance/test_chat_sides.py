@@ -6,7 +6,6 @@ from chatstore.testing.chat_expiry import ChatExpirySuite, ChatSideExpirySuite
 from chatstore.testing.chat_sides import ChatSideSuite
 from chatstore.testing.chat_stores import ChatStoreSuite
 from chatstore.testing.journal import JournalSuite
-from tests.conformance.pending import message_expiry_in_redis
 from tests.conformance.registry import named
 
 FACTORIES = named("CHAT")
@@ -36,17 +35,11 @@ class TestChatSides(ChatSideSuite):
     pass
 
 
-class Expiry:
-    @pytest.fixture(autouse=True)
-    def pending(self, request):
-        message_expiry_in_redis(request, request.node.callspec.params["chat_side"])
-
-
-class TestChatExpiry(Expiry, ChatExpirySuite):
+class TestChatExpiry(ChatExpirySuite):
     pass
 
 
-class TestChatSideExpiry(Expiry, ChatSideExpirySuite):
+class TestChatSideExpiry(ChatSideExpirySuite):
     pass
 
 

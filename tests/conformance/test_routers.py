@@ -16,7 +16,6 @@ from chatstore.testing import MemoryChat, MemoryDocuments
 from chatstore.testing.chat_expiry import ChatExpirySuite
 from chatstore.testing.chat_stores import ChatStoreSuite
 from chatstore.testing.document_stores import DocumentStoreSuite
-from tests.conformance.pending import message_expiry_in_redis
 from tests.flags import Flags
 
 BOTH = (Stage.DUALWRITE, Stage.SHADOW, Stage.LIVE, Stage.RAMPDOWN)
@@ -122,9 +121,7 @@ class TestChatRouters(ChatStoreSuite):
 
 
 class TestChatExpiry(ChatExpirySuite):
-    @pytest.fixture(autouse=True)
-    def pending(self, request, where):
-        message_expiry_in_redis(request, where)
+    pass
 
 
 class TestDocumentRouters(DocumentStoreSuite):

@@ -80,7 +80,12 @@ local function open()
     return state
   end
   state.user = header.owner
-  state.expires = precise(state.expires, header.expires, 3)
+  local expires = precise(state.expires, header.expires, 3)
+  if state.version > 0 and expires ~= state.expires then
+    -- Frameworks set a TTL anew at each write of theirs, and that must reach the other side.
+    state.version = even(state.version + 1)
+  end
+  state.expires = expires
   -- What never was written down is as old as the layout says, or as can be.
   local unknown = state.version == 0 and (header.created or '0') or nil
   local held_updated = header.updated or unknown
@@ -182,7 +187,8 @@ local function relist(state)
   note_listing(state, layout.relist(keys, redis.call('ZRANGE', keys.order, 0, -1)))
 end
 
--- Lets messages expire with their session. Tombstones do not: a deletion that is written down must end them.
+-- Lets messages expire with their session. Tombstones do not: a deletion that is written down must end them. Nor do the
+-- names of messages that have none of their own: where a framework sets the session's TTL anew, they must outlast it.
 local function expire_messages(state, ids)
   if state.expires == '' then
     return
@@ -195,8 +201,10 @@ local function expire_messages(state, ids)
       layout.expire(keys, id, state.expires)
     end
   end
-  expire(keys.order, state.expires)
-  expire(keys.entries, state.expires)
+  if not layout.view then
+    expire(keys.order, state.expires)
+    expire(keys.entries, state.expires)
+  end
 end
 
 local function store_message(id, position, version, message)

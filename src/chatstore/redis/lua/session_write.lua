@@ -103,10 +103,9 @@ end
 function commands.replace(state)
   local messages = take_messages()
   for _, message in ipairs(messages) do
-    local used = redis.call('ZSCORE', keys.order, message.id)
-      or redis.call('HEXISTS', keys.tombstones, message.id) == 1
-      or layout.present(keys, message.id)
-    if used then
+    local entry = read_entry(0, redis.call('HGET', keys.entries, message.id))
+    local used = redis.call('ZSCORE', keys.order, message.id) or layout.present(keys, message.id)
+    if redis.call('HEXISTS', keys.tombstones, message.id) == 1 or (used and not has_passed(entry.expires)) then
       return conflict('used before', message.id)
     end
   end
