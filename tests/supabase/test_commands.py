@@ -1,6 +1,7 @@
 """Every command's change carries all that the other side must know, whatever was done before it."""
 
 import random
+from datetime import timedelta
 
 import pytest
 
@@ -17,15 +18,19 @@ from chatstore.models import (
     Side,
     UpdateSession,
     new_id,
+    utc_now,
 )
 from chatstore.testing import MemoryChat
+
+PAST = utc_now() - timedelta(days=1)
 
 
 def any_command(chance, user, name):
     """Return a command on the session `name`; its message ids come from a few, so that they meet."""
     on = {"user_id": user, "session_id": name}
     ids = [f"m{n}" for n in chance.sample(range(8), 2)]
-    messages = tuple(NewMessage("user", chance.choice("ab"), id=i) for i in ids)
+    expiries = [None, None, None, PAST]
+    messages = tuple(NewMessage("user", chance.choice("ab"), id=i, expires_at=chance.choice(expiries)) for i in ids)
     return chance.choice([
         CreateSession(**on, title=chance.choice("xy")),
         UpdateSession(**on, title=chance.choice("xy")),

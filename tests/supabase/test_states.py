@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chatstore.models import ChatChange, Message, MessageTombstone, NewMessage, Session, Side, new_id
+from chatstore.errors import ConflictError
+from chatstore.models import ChatChange, CreateSession, Message, MessageTombstone, NewMessage, Session, Side, new_id
 from chatstore.testing import MemoryChat
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
+PAST, FUTURE = START, datetime(2126, 11, 23, tzinfo=UTC)
 
 
 def any_change(chance, name):
@@ -18,6 +20,9 @@ def any_change(chance, name):
 
     def version():
         return chance.randrange(1, 12)
+
+    def expiry():
+        return chance.choice([None, None, None, PAST, FUTURE])
 
     session = None
     if chance.random() < 0.75:
@@ -27,7 +32,9 @@ def any_change(chance, name):
             title=str(at := version()),
             created_at=START,
             updated_at=START + timedelta(seconds=chance.randrange(5)),
+            expires_at=expiry(),
             version=at,
+            born=chance.randrange(at),
         )
     messages = tuple(
         Message(
@@ -38,6 +45,7 @@ def any_change(chance, name):
             role="user",
             content=str(at := version()),
             created_at=START,
+            expires_at=expiry(),
             version=at,
         )
         for number in chance.sample(range(5), chance.randrange(4))
@@ -60,6 +68,15 @@ async def told(side, name):
     ]
 
 
+async def created(side, name):
+    """Create the session, and return whether it was there; and, if not, whether an earlier life of it was ended."""
+    try:
+        change = (await side.write(CreateSession(user_id="u", session_id=name, title="new"))).change
+    except ConflictError:
+        return None
+    return change.deleted > 0
+
+
 @pytest.mark.parametrize("seed", range(40))
 async def test_the_join_agrees_with_the_reference(chat, seed):
     chance = random.Random(seed)
@@ -68,7 +85,10 @@ async def test_the_join_agrees_with_the_reference(chat, seed):
         change = any_change(chance, name)
         await memory.put([change])
         await chat.put([change])
+        if chance.random() < 0.2:
+            await asyncio.gather(memory.sweep(), chat.sweep())
         assert await told(chat, name) == await told(memory, name)
+    assert await created(chat, name) == await created(memory, name)
 
 
 @pytest.mark.parametrize("seed", range(10))
