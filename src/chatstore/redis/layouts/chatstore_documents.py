@@ -21,6 +21,7 @@ class ChatstoreDocuments(DocumentLayout):
     name: ClassVar[str] = "chatstore"
     prefix = b"chatstore:documents:chatstore:document:"
     shared: ClassVar[bool] = False
+    owned: ClassVar[bool] = True
     search_fields = ("embedding", "metadata", "title", "url")
 
     def claims(self, sample: Sample) -> str | None:

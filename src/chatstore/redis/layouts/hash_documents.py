@@ -25,6 +25,7 @@ class HashDocuments(DocumentLayout):
     name: ClassVar[str] = "hash"
     prefix = b"document:"
     shared: ClassVar[bool] = True
+    owned: ClassVar[bool] = True
     search_fields = ("embedding", "metadata", "title", "url")
 
     def claims(self, sample: Sample) -> str | None:

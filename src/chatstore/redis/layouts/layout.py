@@ -203,6 +203,7 @@ class DocumentLayout(ABC):
         prefix: What the keys of the documents begin with; the document's id follows. Known after `prepare` where only
             the search index says it.
         shared: Whether other programs write there too.
+        owned: Whether its records say whose they are (`says_owner` in Lua).
         told: Whether the server tells of other programs' writes, record by record.
         lua: The primitives of `document.lua`.
         search_fields: The fields that `read_vector` and `read_searched` need.
@@ -215,6 +216,7 @@ class DocumentLayout(ABC):
     name: ClassVar[str]
     prefix: bytes
     shared: ClassVar[bool]
+    owned: ClassVar[bool] = False
     told: ClassVar[bool] = True
     lua: str
     search_fields: tuple[str, ...]
