@@ -134,8 +134,8 @@ class Backends:
         if self._old_documents is None:
             from chatstore.redis import RedisDocuments  # noqa: PLC0415
 
-            layout = self.layouts.documents()
-            self._old_documents = RedisDocuments(self._redis_client(), layout, embedder=self._embedder)
+            layout, users = self.layouts.documents(), self.layouts.users()
+            self._old_documents = RedisDocuments(self._redis_client(), layout, embedder=self._embedder, users=users)
         return self._old_documents
 
     async def new_chat(self) -> ChatSide:

@@ -54,7 +54,7 @@ class OldLayouts:
     ) -> None:
         self._settings = settings
         given = {Kind.CHAT: owners, Kind.DOCUMENTS: document_owners}
-        self._owners = {kind: as_owners(found) for kind, found in given.items() if found is not None}
+        self._given = {kind: as_owners(found) for kind, found in given.items() if found is not None}
         self._users = None if users is None else as_users(users)
         self._chat: ChatLayout | None = None
         self._documents: DocumentLayout | None = None
@@ -138,26 +138,34 @@ class OldLayouts:
         self.require(kind)
         name, part = self._name(kind), _PARTS[kind]
         prefix, index = getattr(self._settings, f"{part}_prefix"), getattr(self._settings, f"{part}_index")
-        options = {"prefix": prefix, "index": index, "owners": self._owners_of(kind, name)}
-        return make(name, **{option: value for option, value in options.items() if value is not None})
+        return make(name, prefix=prefix, index=index, owners=self._owners_of(kind, name))
 
     def _owners_of(self, kind: Kind, name: str) -> Owners | None:
-        """Return the mapping of owners, where the layout takes one: without need it would be a hope that is not met."""
-        setting = getattr(self._settings, _OWNERS[kind])
-        said = kind in self._owners or setting is not None
-        owned = getattr(_known(kind)[name], "owned", True)
+        """Return the mapping of owners.
+
+        Raises:
+            ConfigurationError: There is none and the layout needs one, or there is one that it has no use for.
+        """
+        setting, owned = getattr(self._settings, _OWNERS[kind]), _known(kind)[name].owned
         called, record = setting_name(_OWNERS[kind]), _RECORD[kind]
-        if owned and said:
-            raise ConfigurationError(
-                f"the layout {name!r} says itself whose a {record} is: leave {called} (`{_OWNERS[kind]}=`) out"
-            )
-        if not owned and not said:
+        owners = self._given.get(kind)
+        if owners is None and setting is not None:
+            owners = load_owners(setting, name=called)
+        if owners is None and not owned:
             raise UnownedError(
                 f"the layout {name!r} does not say whose a {record} is: say it in {called}, as one of\n{FORMS}"
             )
-        if not said:
-            return None
-        return self._owners[kind] if kind in self._owners else load_owners(setting, name=called)
+        if kind is Kind.CHAT and owners is not None:
+            if owned:
+                raise ConfigurationError(
+                    f"the layout {name!r} says itself whose a {record} is: leave {called} (`{_OWNERS[kind]}=`) out"
+                )
+            if owners.field:
+                raise ConfigurationError(
+                    f"{called}: a {record} of the layout {name!r} has no field that says whose it is: use another of\n"
+                    f"{FORMS}"
+                )
+        return owners
 
 
 def _known(*kinds: Kind) -> Mapping[str, type[ChatLayout | DocumentLayout]]:
