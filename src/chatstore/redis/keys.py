@@ -7,10 +7,18 @@ names on a single server, too: whoever moves to a cluster takes them along.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 from chatstore.models import Kind
 from chatstore.redis.slots import slot_of, tag_of
+
+
+def space_of(layout: str, prefix: bytes, default_prefix: bytes) -> str:
+    """Return what tells a layout's own keys from those of others, and from its own with another prefix."""
+    if prefix == default_prefix:
+        return layout
+    return f"{layout}.{hashlib.sha256(prefix).hexdigest()[:8]}"
 
 
 class LedgerKeys:
@@ -18,7 +26,7 @@ class LedgerKeys:
 
     Args:
         kind: Chat or documents.
-        layout: The layout's name: two layouts in one database do not meet.
+        layout: What tells its keys from those of other layouts in the same database; see `space_of`.
         place: Returns the layout's own key of a record, by its id.
     """
 

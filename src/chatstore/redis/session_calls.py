@@ -24,7 +24,7 @@ from chatstore.models import (
 from chatstore.models.ownership import SameUsers, Users
 from chatstore.redis.client import Argument
 from chatstore.redis.journal import mark_arguments
-from chatstore.redis.keys import JournalKeys, LedgerKeys
+from chatstore.redis.keys import JournalKeys, LedgerKeys, space_of
 from chatstore.redis.layouts.layout import ChatLayout, Encoded
 from chatstore.redis.scripts import Call, Script, flat_fields, script
 from chatstore.redis.user_ids import old_owner, old_user
@@ -44,7 +44,8 @@ class SessionCalls:
     def __init__(self, layout: ChatLayout, users: Users | None = None) -> None:
         self.layout = layout
         self.users = users or SameUsers()
-        self.ledger = LedgerKeys(Kind.CHAT, layout.name, lambda record_id: layout.prefix + record_id)
+        space = space_of(layout.name, layout.prefix, layout.default_prefix)
+        self.ledger = LedgerKeys(Kind.CHAT, space, lambda record_id: layout.prefix + record_id)
         self._journal = JournalKeys(Kind.CHAT)
 
     def write(self, command: ChatCommand, mark: Mark | None) -> Call:
