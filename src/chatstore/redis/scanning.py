@@ -10,10 +10,13 @@ from redis.exceptions import RedisError
 
 from chatstore.errors import UnavailableError
 from chatstore.redis.client import Client, our_error
+from chatstore.redis.ground import ground_of
 
 _COUNT = 100
-_PLACES = 2**64
-"""More than the server's own cursors can be: above them, a cursor of ours says in which run of the server it is one."""
+_BITS = 64
+"""More than the server's own cursors have. Above them, a cursor of ours says in which run of the server it is one."""
+_RUN_BITS = 160
+_INDEX_BITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,35 @@ class Step:
     following: int
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where a walk is.
+
+    Attributes:
+        shape: How the keys were spread over the servers; 0 for a single server.
+        index: On which of the servers it is.
+        run: Which run of that server its own cursor is one of.
+        cursor: The server's own cursor.
+    """
+
+    shape: int = 0
+    index: int = 0
+    run: int = 0
+    cursor: int = 0
+
+    @classmethod
+    def of(cls, number: int) -> _Place:
+        """Return the place that a number stands for."""
+        number, cursor = divmod(number, 1 << _BITS)
+        number, run = divmod(number, 1 << _RUN_BITS)
+        shape, index = divmod(number, 1 << _INDEX_BITS)
+        return cls(shape, index, run, cursor)
+
+    def __int__(self) -> int:
+        number = (self.shape << _INDEX_BITS | self.index) << _RUN_BITS | self.run
+        return number << _BITS | self.cursor
+
+
 async def scan_keys(
     client: Client, prefix: bytes, cursor: int, *, wanted: int, kind: str | None = None
 ) -> AsyncIterator[Step]:
@@ -38,7 +70,7 @@ async def scan_keys(
 
     The last part is always yielded, even when it is empty. A key that is there all the time comes at least once. A
     cursor of a server that was started again since means nothing any more, as its keys lie in another order: then all
-    keys come again.
+    keys come again. So they do where a cluster's slots have moved since. On a cluster each primary is walked over.
 
     Args:
         client: The connection.
@@ -48,33 +80,42 @@ async def scan_keys(
         kind: Only keys of this type, by the name that `TYPE` gives it.
 
     Raises:
-        UnavailableError: The server did not answer, or was started again in the middle: begin again.
+        UnavailableError: A server did not answer, or was started again in the middle, or a cluster's slots are being
+            moved: begin again.
     """
     pattern = escaped(prefix) + b"*"
-    run, place = divmod(cursor, _PLACES)
-    start, keys = cursor, dict[bytes, None]()
     of_kind = () if kind is None else ("TYPE", kind)
+    ground = await ground_of(client)
+    place = _Place.of(cursor)
+    if place.shape != ground.shape:
+        place = _Place(ground.shape)
+    start, keys = cursor, dict[bytes, None]()
     while True:
-        command = ("SCAN", place, "MATCH", pattern, "COUNT", max(wanted, _COUNT), *of_kind)
+        command = ("SCAN", place.cursor, "MATCH", pattern, "COUNT", max(wanted, _COUNT), *of_kind)
+        server = ground.servers[place.index]
         # In one round trip, on one connection, so that it is this server's run.
-        answer, about = await client.ask_all([command, ("INFO", "server")])
+        answer, about, *nodes = await server.ask_all([command, ("INFO", "server"), *ground.questions])
         if isinstance(answer, RedisError):
-            raise our_error(answer, client) from answer
-        present = _run(about)
-        if place and run != present:
+            raise our_error(answer, server) from answer
+        ground.check(nodes)
+        run = _run(about)
+        if place.cursor and run != place.run:
             if keys or start != cursor:
                 raise UnavailableError("the Redis server was started again in the middle of a scan: begin it again")
-            start = place = 0
+            start, place = 0, _Place(ground.shape)
             continue
-        run, (following, found) = present, answer
-        place = int(following)
+        place.run, (following, found) = run, answer
+        place.cursor = int(following)
         keys.update(dict.fromkeys(found))
-        # The cursor is 0 at the end, though it was 0 at the beginning.
-        if not place or len(keys) >= wanted:
-            reached = run * _PLACES + place if place else 0
+        # The server's cursor is 0 at the end, though it was 0 at the beginning.
+        if not place.cursor:
+            place = _Place(ground.shape, place.index + 1)
+        is_last = place.index == len(ground.servers)
+        if is_last or len(keys) >= wanted:
+            reached = 0 if is_last else int(place)
             yield Step(list(keys), start, reached)
             start, keys = reached, {}
-        if not place:
+        if is_last:
             return
 
 
