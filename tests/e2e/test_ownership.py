@@ -2,14 +2,24 @@
 
 import pytest
 import redis
+from pydantic import SecretStr
 
 import chatstore
 from chatstore.backends import Backends
 from chatstore.errors import ConfigurationError, NotFoundError
-from chatstore.migration import BackfillOptions, VerifyOptions, backfill_chat, verify_chat
+from chatstore.migration import (
+    BackfillOptions,
+    VerifyOptions,
+    backfill_chat,
+    backfill_documents,
+    verify_chat,
+    verify_documents,
+)
 from chatstore.models import Kind, NewMessage, Side, Stage, utc_now
-from chatstore.routing import chat_repairer
+from chatstore.redis import CHAT_LAYOUTS, DOCUMENT_LAYOUTS
+from chatstore.routing import ChatRouter, chat_repairer, document_repairer
 from chatstore.settings import load_settings
+from tests.conformance.factories.chroma import new_database
 from tests.e2e.langchain_app import heard, say
 from tests.flags import Flags
 
@@ -190,3 +200,104 @@ async def test_a_layout_that_says_it_itself_takes_nobody_elses_word(redis_databa
     with pytest.raises(ConfigurationError, match=r"'hash' says itself whose a session is.*CHATSTORE_OWNERS"):
         async with chatstore.open(given):
             pass
+
+
+@pytest.fixture
+def document_settings(app_settings, redis_database, settings, tmp_path):
+    """An app whose documents are in the layout `hash`, where each says whose it is by its user's old id."""
+    with redis.Redis.from_url(redis_database) as client:
+        for name, user in {"d1": "ana", "d2": "ana", "d3": "1", "d4": "2", "d5": "eve"}.items():
+            held = {
+                "title": name,
+                "content": f"text of {name}",
+                "userId": user,
+                "embedding": "[1,0.5]",
+                "metadata": "{}",
+            }
+            client.hset(
+                f"document:{name}", mapping={**held, "createdAt": 1_700_000_000_000, "updatedAt": 1_700_000_000_000}
+            )
+    return load_settings(
+        redis_url=redis_database,
+        layout="hash",
+        users=app_settings.users,
+        chroma_url=settings.chroma_url,
+        chroma_database=new_database(settings.chroma_url),
+    )
+
+
+async def documents_of(store, user):
+    return sorted(document.id for document in (await store.list_documents(user)).items)
+
+
+@pytest.mark.parametrize("stage", [Stage.OFF, Stage.DUALWRITE, Stage.LIVE, Stage.COMPLETE])
+async def test_users_with_new_ids_find_their_documents_and_nobody_elses(redis_database, document_settings, stage):
+    async with Backends(document_settings) as backends:
+        sides, progress = await backends.document_sides(), backends.progress(Kind.DOCUMENTS)
+        repair = document_repairer(sides, progress=progress).run
+        copied = await backfill_documents(sides.old, sides.new, progress, repair=repair, options=QUICK)
+        assert [record.key async for record in progress.quarantined()] == ["document:d5"]
+        assert copied.quarantined == 1
+        await verify_documents(sides.old, sides.new, progress, repair=repair, options=QUICK_VERIFY)
+        for side in Side:
+            await sides[side].journal.remember(verified_at=utc_now())
+    async with chatstore.open(document_settings, inline=True, repair=False) as stores:
+        stores.documents.stages._client = Flags(stage).client
+        for user, owned in {"user_a": ["d1", "d2"], "user_b": [], "2": ["d3"], "1": ["d4"]}.items():
+            assert await documents_of(stores.documents, user) == owned
+            assert await stores.documents.count_documents(user) == len(owned)
+            matches = await stores.documents.search(user, chatstore.Embedding.of([1, 0.5]))
+            assert sorted(match.document.id for match in matches) == owned
+        assert (await stores.documents.get("2", "d3")).user_id == "2"
+        with pytest.raises(NotFoundError):
+            await stores.documents.get("1", "d3")
+        new = chatstore.NewDocument("new", id="d6", embedding=chatstore.Embedding.of([0, 1]))
+        await stores.documents.upsert("user_b", new)
+        assert await stores.documents.delete("1", ["d3", "d4"])
+        assert await documents_of(stores.documents, "1") == []
+        assert await documents_of(stores.documents, "2") == ["d3"]
+        assert (await document_repairer(stores.documents.sides).run()).quarantined == 0
+        for side in (stores.documents.sides.old, stores.documents.sides.new):
+            assert [await documents_of(side, user) for user in ("user_b", "2", "1")] == [["d6"], ["d3"], []]
+    with redis.Redis.from_url(redis_database) as client:
+        assert client.hget("document:d6", "userId") == b"ben"
+        assert not client.exists("document:d4")
+
+
+async def test_a_mapping_may_say_whose_a_document_is_that_says_no_owner_itself(redis_database):
+    with redis.Redis.from_url(redis_database) as client:
+        client.hset("document:ana-1", mapping={"content": "text", "userId": "", "embedding": "[1]", "createdAt": 1})
+    given = load_settings(redis_url=redis_database, document_owners="key:document:{user}-*")
+    async with chatstore.open(given) as stores:
+        assert await documents_of(stores.documents, "ana") == ["ana-1"]
+
+
+async def test_a_layout_without_documents_leaves_them_to_the_new_side_alone(app_settings, settings):
+    name = min(name for name in CHAT_LAYOUTS.keys() - DOCUMENT_LAYOUTS.keys() if not CHAT_LAYOUTS[name].owned)
+    chat_only = app_settings.model_copy(update={"layout": name, "owners": "all:ana"})
+    async with chatstore.open(chat_only, repair=False) as stores:
+        assert isinstance(stores.chat, ChatRouter)
+        with pytest.raises(ConfigurationError, match=r"no document store: set REDIS_URL .and a layout with documents"):
+            _ = stores.documents
+    async with chatstore.open(chat_only.model_copy(update={"chroma_url": SecretStr(settings.chroma_url)})) as stores:
+        assert isinstance(stores.chat, ChatRouter)
+        assert stores.documents.side is Side.NEW
+
+
+async def test_each_kind_may_have_a_layout_and_a_prefix_of_its_own(redis_database):
+    with redis.Redis.from_url(redis_database) as client:
+        client.lpush("app:talks:s1", '{"type": "human", "data": {"content": "Hello."}}')
+        held = {"content": "text", "userId": "ana", "embedding": "[1]", "createdAt": 1_700_000_000_000}
+        client.hset("app:texts:d1", mapping=held)
+    given = load_settings(
+        redis_url=redis_database,
+        chat_layout="langchain",
+        chat_prefix="app:talks:",
+        owners="all:ana",
+        document_layout="hash",
+        document_prefix="app:texts:",
+    )
+    async with chatstore.open(given) as stores:
+        assert await texts(stores.chat, "ana", "s1") == ["Hello."]
+        assert await sessions_of(stores.chat, "ana") == ["s1"]
+        assert await documents_of(stores.documents, "ana") == ["d1"]
