@@ -27,6 +27,8 @@ _CONNECTIONS = 64
 _SENTINEL_PORT = 26_379
 _OF_SENTINELS = "sentinel_"
 
+_MAINTENANCE = ("maint_", "orig_")
+
 _FORMS = (
     "redis://host:port/database, rediss:// for TLS, unix://path, redis+sentinel://host:port,host:port/service/database,"
     " redis+cluster://host:port,host:port"
@@ -112,7 +114,8 @@ def _waiting(connection: type[Any], settings: Mapping[str, Any]) -> ConnectionPo
 def _our_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     """Return the settings of a connection with those that ours must have, and how long an answer may take."""
     settings = {
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: given[name] for name in given if given[name] is not None and not name.startswith(_MAINTENANCE)},
+        **_without_maintenance(),
         "decode_responses": False,
         "retry": Retry(NoBackoff(), 0),
     }
@@ -120,6 +123,18 @@ def _our_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     settings["socket_timeout"] = None  # not left out: the client library has a default of its own
     settings.setdefault("socket_connect_timeout", answer_within)
     return settings, answer_within
+
+
+def _without_maintenance() -> dict[str, Any]:
+    """Return what keeps the client library from listening to what Redis Cloud tells of its maintenance.
+
+    While it does, it gives out connections that a server has closed, so that after a restart many calls fail in vain.
+    """
+    try:
+        from redis.maint_notifications import MaintNotificationsConfig  # noqa: PLC0415 - since version 7
+    except ImportError:
+        return {}
+    return {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
 
 
 def _cluster(url: str, scheme: str, timeout: float) -> Cluster:
