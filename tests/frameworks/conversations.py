@@ -73,6 +73,17 @@ LANGCHAIN_JS: list[dict[str, Any]] = [
     if "app_field" not in each["data"]
 ]
 
+# Before version 0.2 of its core, artifacts, statuses and usage were not known.
+LANGCHAIN_OLD: list[dict[str, Any]] = [
+    {
+        **each,
+        "data": {
+            name: value for name, value in each["data"].items() if name not in {"artifact", "status", "usage_metadata"}
+        },
+    }
+    for each in LANGCHAIN
+]
+
 LLAMAINDEX: list[dict[str, Any]] = [
     {"role": "system", "blocks": [{"block_type": "text", "text": "You know about tea."}]},
     {"role": "user", "content": f"How is green tea made? {_LETTERS}", "additional_kwargs": {"name": "ada"}},
@@ -108,6 +119,21 @@ LLAMAINDEX: list[dict[str, Any]] = [
     {"role": "developer", "content": "Be brief.", "additional_kwargs": {"app_field": {"kept": True, "n": 4.0}}},
     {"role": "chatbot", "content": "🍵"},
     {"role": "assistant", "blocks": []},
+]
+
+# Before blocks, a message had one content.
+LLAMAINDEX_OLD: list[dict[str, Any]] = [
+    {"role": "system", "content": "You know about tea."},
+    {"role": "user", "content": f"How is green tea made? {_LETTERS}", "additional_kwargs": {"name": "ada"}},
+    {
+        "role": "assistant",
+        "content": None,
+        "additional_kwargs": {
+            "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "lookup", "arguments": "{}"}}]
+        },
+    },
+    {"role": "tool", "content": '{"steps": []}', "additional_kwargs": {"tool_call_id": "call_1", "name": "lookup"}},
+    {"role": "chatbot", "content": "🍵"},
 ]
 
 OPENAI_AGENTS: list[dict[str, Any]] = [
@@ -160,6 +186,10 @@ REDISVL: list[dict[str, Any]] = [
 
 # The semantic history embeds each message, and refuses to embed nothing.
 REDISVL_SEMANTIC: list[dict[str, Any]] = [each for each in REDISVL if each["content"]]
+
+REDISVL_OLD: list[dict[str, Any]] = [
+    {name: value for name, value in each.items() if name != "metadata"} for each in REDISVL
+]
 
 VERCEL_KV: dict[str, Any] = {
     "id": "chat-1",
@@ -223,6 +253,8 @@ AGENT_FRAMEWORK: list[dict[str, Any]] = [
         "contents": [{"type": "text_reasoning", "text": "Doubtful."}, {"type": "text", "text": "🍵"}],
     },
 ]
+
+AGENT_FRAMEWORK_OLD: list[dict[str, Any]] = [{**each, "type": "chat_message"} for each in AGENT_FRAMEWORK]
 
 # For the document stores: each makes of it what its own interface takes.
 DOCUMENTS: list[dict[str, Any]] = [

@@ -39,6 +39,12 @@ DRIVERS = {
     "redisvl": Driver("redisvl", "redisvl_driver.py"),
     "vercel-kv": Driver("javascript", "vercel_kv_driver.mjs"),
     "agent-framework": Driver("agent-framework", "agent_framework_driver.py"),
+    # What they wrote some versions ago, where that has another shape.
+    "langchain-old": Driver("langchain-old", "langchain_community_driver.py"),
+    "langchain-redis-old": Driver("langchain-redis-old", "langchain_redis_driver.py"),
+    "llamaindex-old": Driver("llamaindex-old", "llamaindex_driver.py"),
+    "redisvl-old": Driver("redisvl-old", "redisvl_sessions_driver.py"),
+    "agent-framework-old": Driver("agent-framework-old", "agent_framework_store_driver.py"),
 }
 
 

@@ -188,4 +188,19 @@ SCENARIOS: dict[str, Callable[[Named, str], dict[str, str]]] = {
     "vercel-kv-chat": _vercel_kv,
     "agent-framework-chat": _agent_framework,
     "vector-sets": _vector_sets,
+    "langchain-old-chat": _chat("langchain-old", conversations.LANGCHAIN_OLD),
+    "langchain-redis-old-chat": _chat("langchain-redis-old", conversations.LANGCHAIN_OLD),
+    "langchain-redis-old-documents": _documents(
+        "langchain-redis-old",
+        _WITHOUT_IDS,
+        metadata_schema=[
+            {"name": "page", "type": "numeric"},
+            {"name": "tag", "type": "tag"},
+            {"name": "title", "type": "text"},
+        ],
+    ),
+    "llamaindex-old-chat": _chat("llamaindex-old", conversations.LLAMAINDEX_OLD),
+    "llamaindex-old-documents": _documents("llamaindex-old", [{**each, "source": "book-1"} for each in _DOCUMENTS]),
+    "redisvl-old-chat": _chat("redisvl-old", conversations.REDISVL_OLD),
+    "agent-framework-old-chat": _chat("agent-framework-old", conversations.AGENT_FRAMEWORK_OLD),
 }

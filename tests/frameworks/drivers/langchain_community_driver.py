@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from langchain_community.chat_message_histories import RedisChatMessageHistory
@@ -35,7 +34,7 @@ def read_chat(url: str, session: str, **options: Any) -> list[dict[str, Any]]:
 
 def clear_chat(url: str, session: str, **options: Any) -> None:
     """Delete all messages."""
-    asyncio.run(RedisChatMessageHistory(session, url=url, **options).aclear())
+    RedisChatMessageHistory(session, url=url, **options).clear()
 
 
 def write_documents(url: str, index: str, documents: list[dict[str, Any]], **options: Any) -> list[str]:
