@@ -113,7 +113,8 @@ class DocumentCalls:
 
     def read_for_search(self, document_id: bytes, user_id: str) -> Call:
         """Return the call that reads what a search needs of a user's document; `embedding` reads its reply."""
-        return self._read(document_id, user_id, "some", self.layout.search_fields)
+        names = self.layout.search_fields
+        return self._read(document_id, user_id, "some" if names else "all", names)
 
     def adopt(self, document_id: bytes) -> Call:
         """Return the call that reads a document of any user for the migrator: what others did is written down then."""

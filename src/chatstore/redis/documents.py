@@ -220,7 +220,7 @@ class RedisDocuments(DocumentSide):
         if not self._passed_over:
             self._passed_over = True
             logger.warning(
-                "some keys are no documents of the layout %s, by what they hold, and are passed over. The first is %r: %s",
+                "some keys are no documents of the layout %s, and are passed over. The first is %r: %s",
                 self._layout.name,
                 reply[1],
                 printable(reply[2]),

@@ -11,11 +11,17 @@ from chatstore.redis.layouts.chatstore_documents import ChatstoreDocuments
 from chatstore.redis.layouts.hash_chat import HashChat
 from chatstore.redis.layouts.hash_documents import HashDocuments
 from chatstore.redis.layouts.langchain_chat import LangchainChat
+from chatstore.redis.layouts.langchain_redis_documents import LangchainRedisDocuments
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 
 CHAT_LAYOUTS: dict[str, type[ChatLayout]] = {layout.name: layout for layout in (HashChat, ChatstoreChat, LangchainChat)}
 DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {
-    layout.name: layout for layout in (HashDocuments, ChatstoreDocuments)
+    layout.name: layout
+    for layout in (
+        HashDocuments,
+        ChatstoreDocuments,
+        LangchainRedisDocuments,
+    )
 }
 
 Layout = TypeVar("Layout")

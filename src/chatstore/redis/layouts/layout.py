@@ -205,8 +205,9 @@ class DocumentLayout(ABC):
         shared: Whether other programs write there too.
         owned: Whether its records say whose they are (`says_owner` in Lua).
         told: Whether the server tells of other programs' writes, record by record.
+        needs_modules: Whether the server must have more than hashes: search, RedisJSON or vector sets.
         lua: The primitives of `document.lua`.
-        search_fields: The fields that `read_vector` and `read_searched` need.
+        search_fields: The fields that `read_vector` and `read_searched` need; all when there are none named.
         kind: The type of the keys, to tell them from others with the prefix; None where another type is a fault.
         notes: What the layout never stored, and what of it is not exact: a sentence each, for people.
         index: The name of the search index, where there is one.
@@ -218,6 +219,7 @@ class DocumentLayout(ABC):
     shared: ClassVar[bool]
     owned: ClassVar[bool] = False
     told: ClassVar[bool] = True
+    needs_modules: ClassVar[bool] = False
     lua: str
     search_fields: tuple[str, ...]
     kind: str | None = None

@@ -1,0 +1,340 @@
+"""What the layouts of frameworks with a search index have in common: where text and embedding lie, what is kept beside.
+
+A document is a hash or a RedisJSON document. Here its fields become values (a hash has texts only) without the text and
+the embedding, and a layout says what of them is metadata. What a document has and these fields do not say is noted in
+the ledger, each together with a digest of what the fields say instead: so it holds for as long as nobody else writes
+them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any, ClassVar
+
+from chatstore.errors import InvalidRecordError
+from chatstore.models import Document, Embedding, JsonObject, JsonValue
+from chatstore.models.ownership import Owners
+from chatstore.redis.client import Client
+from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
+from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample
+from chatstore.redis.layouts.redis_json import as_redis_reads, json_for_redis
+from chatstore.redis.layouts.search_index import SearchIndex, ask_for_index
+from chatstore.redis.layouts.spelling import same_json
+from chatstore.redis.layouts.ulid import micros_of_ulid
+from chatstore.redis.layouts.vectors import (
+    NumberType,
+    bytes_of_embedding,
+    embedding_of_bytes,
+    embedding_of_json,
+    json_of_embedding,
+)
+
+_BYTES = "base64"
+"""The only member of an object in `extra` that stands for a field of a hash which is no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonField:
+    """A field of a hash with a JSON object.
+
+    Attributes:
+        name: The field's.
+        path: Leads in it to the metadata.
+        escaped: Whether the search's special letters have a backslash before them.
+    """
+
+    name: str
+    path: tuple[str, ...] = ()
+    escaped: bool = False
+
+
+class IndexedDocuments(DocumentLayout):
+    """Documents in a hash or a RedisJSON document each, under a search index.
+
+    Attributes:
+        content: The field with the text.
+        vector: The field with the embedding.
+        numbers: How the embedding's numbers are kept.
+        dimension: How many numbers an embedding has; None when nobody says.
+        is_json: Whether the documents are RedisJSON and not hashes.
+        schema: What the server says of the index; None when it does not know one.
+        json_fields: Fields with JSON where the metadata are, for a mapping of owners.
+    """
+
+    shared: ClassVar[bool] = True
+    search_fields = ()
+    content: str = "content"
+    vector: str = "content_vector"
+    json_fields: ClassVar[tuple[JsonField, ...]] = ()
+
+    def __init__(self, *, prefix: str | None = None, index: str | None = None, owners: Owners | None = None) -> None:
+        super().__init__(prefix=prefix, index=index, owners=owners)
+        if prefix is None and index is not None:
+            self.prefix = self.prefix_of(index).encode()
+        self.numbers = NumberType.FLOAT32
+        self.dimension: int | None = None
+        self.is_json = False
+        self.schema: SearchIndex | None = None
+        self._named = index if index is not None else prefix
+
+    @property
+    def space(self) -> str:
+        return self.name if self._named is None else f"{self.name}@{self._named}"
+
+    @property
+    def kind(self) -> str:  # type: ignore[override] # known after `prepare`
+        """The type of the documents' keys."""
+        return "ReJSON-RL" if self.is_json else "hash"
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Fields of which a document has one at least."""
+        return (self.content, self.vector)
+
+    @property
+    def lua(self) -> str:  # type: ignore[override] # known after `prepare`
+        """The primitives of `document.lua`, for this index."""
+        constants = f"local MARKS = {{ {', '.join(map(_quoted, self.marks))} }}\n"
+        constants += f"local OBJECTS = {{ {', '.join(map(_table, self.json_fields))} }}\n"
+        return _part("named_in_json") + constants + _part("document_json" if self.is_json else "document_hash")
+
+    def prefix_of(self, index: str) -> str:
+        """Return what the keys begin with under an index of this name, if the framework chose it."""
+        return f"doc:{index}:"
+
+    async def prepare(self, client: Client) -> None:
+        if self.schema is None and self.index is not None:
+            schema = await ask_for_index(client, self.index)
+            if schema is not None:
+                self.take(schema)
+                self.schema = schema
+
+    def take(self, schema: SearchIndex) -> None:
+        """Take over what an index says.
+
+        Raises:
+            ConfigurationError: It is no index of this layout.
+        """
+        self.is_json = schema.is_json
+        vector = schema.fields.get(self.vector)
+        if vector is not None and vector.kind == "VECTOR":
+            self.numbers = vector.numbers or self.numbers
+            self.dimension = vector.dimension
+
+    def born(self, document_id: bytes) -> int | None:
+        return micros_of_ulid(document_id)
+
+    def claims(self, sample: Sample) -> str | None:
+        return "document" if sample.key.startswith(self.prefix) and self.fits(names_of(sample), sample) else None
+
+    @abstractmethod
+    def fits(self, names: frozenset[str], sample: Sample) -> bool:
+        """Return whether a key's fields are those of this layout; `names` are theirs, or a JSON document's members."""
+
+    @abstractmethod
+    def decode(self, values: dict[str, JsonValue]) -> tuple[JsonObject, dict[str, JsonValue]]:
+        """Return the metadata that some values say, and what else is to be carried along, as `extra`.
+
+        What is no text in a hash is an object here, which goes to `extra` as it is.
+        """
+
+    @abstractmethod
+    def encode(self, document: Document, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """Return the values of a document without its text and embedding; `decode` undone as far as it can be."""
+
+    def typed(self, name: str, value: JsonValue) -> JsonValue:
+        """Return what a field of a hash says: a number, where the index has it for one and it is written as one."""
+        one = self.schema.fields.get(name) if self.schema is not None else None
+        return number_of(value) if one is not None and one.kind == "NUMERIC" and isinstance(value, str) else value
+
+    def write_document(self, document: Document) -> Encoded:
+        if document.embedding is not None and self.dimension not in {None, document.embedding.dimension}:
+            raise InvalidRecordError(
+                f"the embedding of the document {document.id!r} has {document.embedding.dimension} numbers, the index "
+                f"{self.index!r} wants {self.dimension}"
+            )
+        extra = dict(document.extra)
+        exact = extra.pop(self.vector, None)
+        values = self.encode(document, extra)
+        values.pop(self.vector, None)
+        values.pop(self.content, None)
+        if document.text or extra.get(self.content, "") is not None:
+            values = {self.content: document.text, **values}
+        if self.is_json:
+            values = self._with_array(document, values, exact)
+            return _encoded(
+                document, {"": json_for_redis(values).encode()}, self._read({"": json_of(as_redis_reads(values))})
+            )
+        fields = {name: _bytes(value) for name, value in values.items()}
+        if document.embedding is not None:
+            fields[self.vector] = bytes_of_embedding(document.embedding, self.numbers, exact)
+        return _encoded(document, fields, self._read(fields))
+
+    def read_document(self, fields: Fields, rest: bytes) -> DocumentValues:
+        return _restored(self._read(fields), rest)
+
+    def read_searched(self, fields: Fields, rest: bytes) -> JsonObject:
+        found = self.read_document(fields, rest)
+        return {**found.metadata, "title": found.title, "url": found.url}
+
+    def read_vector(self, fields: Fields, rest: bytes) -> Embedding | None:
+        return self.read_document(fields, rest).embedding
+
+    def _read(self, fields: Fields) -> DocumentValues:
+        """Return what the fields say by themselves."""
+        values, embedding, exact = self._of_json(fields) if self.is_json else self._of_hash(fields)
+        if embedding is not None and self.dimension not in {None, embedding.dimension}:
+            raise BadFieldError(f"{self.vector} has {embedding.dimension} numbers, the index wants {self.dimension}")
+        text = values.pop(self.content, None)
+        if text is not None and not isinstance(text, str):
+            raise BadFieldError(f"{self.content} is no text")
+        metadata, extra = self.decode(values)
+        if text is None:
+            extra[self.content] = None
+        if exact is not None:
+            extra[self.vector] = exact
+        return DocumentValues(text=text or "", embedding=embedding, title="", url="", metadata=metadata, extra=extra)
+
+    def _of_hash(self, fields: Fields) -> tuple[dict[str, JsonValue], Embedding | None, JsonValue]:
+        raw = fields.get(self.vector, b"")
+        embedding, exact = embedding_of_bytes(raw, self.numbers, self.vector)
+        values = {name: _value(value) for name, value in fields.items() if name != self.vector}
+        if isinstance(values.get(self.content), Mapping):
+            raise BadFieldError(f"{self.content} is not UTF-8")
+        return values, embedding, None if exact is None else list(exact)
+
+    def _of_json(self, fields: Fields) -> tuple[dict[str, JsonValue], Embedding | None, JsonValue]:
+        values = dict(object_of(fields.get("", b""), "the document"))
+        raw = values.pop(self.vector, None)
+        embedding, exact = embedding_of_json(raw, self.vector)
+        return values, embedding, exact
+
+    def _with_array(self, document: Document, values: dict[str, JsonValue], exact: JsonValue) -> dict[str, JsonValue]:
+        """Return values with the embedding behind the text, where the frameworks put it."""
+        if document.embedding is None and exact != []:
+            return values
+        array = [] if document.embedding is None else json_of_embedding(document.embedding, exact)
+        text = {name: value for name, value in values.items() if name == self.content}
+        return {**text, self.vector: array, **values}
+
+
+def names_of(sample: Sample) -> frozenset[str]:
+    """Return the names of a hash's fields, or of a JSON document's members; none for what is neither."""
+    if sample.kind == "hash":
+        return frozenset(sample.fields)
+    if sample.kind != "ReJSON-RL":
+        return frozenset()
+    try:
+        return frozenset(object_of(sample.fields.get("", b""), "the document"))
+    except BadFieldError:
+        return frozenset()
+
+
+def is_binary(value: JsonValue) -> bool:
+    """Return whether a value of a hash stands for bytes that are no text."""
+    return isinstance(value, Mapping) and value.keys() == {_BYTES}
+
+
+def hash_text(value: JsonValue, separator: str = ",") -> str:
+    """Return how a framework writes a value into a hash's field."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return separator.join(str(item) for item in value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    return json_of(value).decode()
+
+
+def number_of(text: str) -> JsonValue:
+    """Return the number that a text says, if it is written in no other way; else the text."""
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if repr(number) == text and text not in {"inf", "-inf", "nan"}:
+            return number
+    return text
+
+
+def _value(raw: bytes) -> JsonValue:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return {_BYTES: base64.b64encode(raw).decode()}
+
+
+def _bytes(value: JsonValue) -> bytes:
+    if isinstance(value, Mapping) and value.keys() == {_BYTES}:
+        try:
+            raw = base64.b64decode(str(value[_BYTES]), validate=True)
+            raw.decode()
+        except UnicodeDecodeError:
+            return raw
+        except ValueError:
+            pass
+    return hash_text(value).encode()
+
+
+def _encoded(document: Document, fields: Fields, said: DocumentValues) -> Encoded:
+    """Return fields with what, for the ledger, a document has and they do not say."""
+    rest: dict[str, JsonValue] = {
+        name: value for name, value in (("title", document.title), ("url", document.url)) if value
+    }
+    if not same_json(said.metadata, document.metadata):
+        rest["metadata"] = [_digest(said.metadata), document.metadata]
+    if not same_json(said.extra, document.extra):
+        rest["extra"] = [_digest(said.extra), document.extra]
+    if said.embedding != document.embedding and document.embedding is not None:
+        held = "" if said.embedding is None else _digest_of_vector(said.embedding)
+        rest["embedding"] = [held, base64.b64encode(document.embedding.data).decode()]
+    return Encoded(fields, json_of(rest) if rest else b"")
+
+
+def _restored(said: DocumentValues, rest: bytes) -> DocumentValues:
+    """Return what the fields say, with what the ledger has to add."""
+    if not rest:
+        return said
+    noted: dict[str, Any] = dict(object_of(rest, "what the ledger keeps"))
+    title, url = noted.get("title", ""), noted.get("url", "")
+    metadata = _noted(noted.get("metadata"), _digest(said.metadata), said.metadata)
+    extra = _noted(noted.get("extra"), _digest(said.extra), said.extra)
+    embedding = said.embedding
+    if embedding is not None and (kept := noted.get("embedding")) and kept[0] == _digest_of_vector(embedding):
+        embedding = Embedding(base64.b64decode(kept[1]))
+    return replace(said, title=title, url=url, metadata=metadata, extra=extra, embedding=embedding)
+
+
+def _noted(kept: list[Any] | None, digest: str, said: JsonObject) -> JsonObject:
+    return kept[1] if kept and kept[0] == digest else said
+
+
+def _digest(value: JsonValue) -> str:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True, default=dict).encode(), digest_size=12).hexdigest()
+
+
+def _digest_of_vector(embedding: Embedding) -> str:
+    return hashlib.blake2b(embedding.data, digest_size=12).hexdigest()
+
+
+def _part(name: str) -> str:
+    return files("chatstore.redis").joinpath("lua", f"{name}.lua").read_text("utf-8")
+
+
+def _quoted(name: str) -> str:
+    """Return a name as a text of Lua's, each byte by its number: it may hold anything."""
+    return "'" + "".join(f"\\{byte:03d}" for byte in name.encode("utf-8", "surrogateescape")) + "'"
+
+
+def _table(one: JsonField) -> str:
+    path = ", ".join(map(_quoted, one.path))
+    return f"{{ field = {_quoted(one.name)}, path = {{ {path} }}, escaped = {str(one.escaped).lower()} }}"

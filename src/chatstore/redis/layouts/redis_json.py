@@ -1,0 +1,108 @@
+"""JSON for RedisJSON, which reads numbers its own way.
+
+Its parser (serde_json's default one) takes up to 19 or 20 digits as a whole number and multiplies it by a power of ten:
+two roundings, so one in some numbers comes out as its neighbour, and is given back as that for ever. Here each number
+is written so that what RedisJSON makes of it is the number: where its shortest text does not do, by another one that
+does. Whole numbers beyond 64 bits become floats there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from chatstore.models import JsonValue
+
+_TEXT = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$")
+_MOST = 2**64 - 1
+_LEAST_WHOLE, _GREATEST_POWER = -(2**63), 308
+_EXACT_DIGITS, _EXACT_POWER = 15, 22
+_DIGITS = (17, 18, 19, 16)
+_NEIGHBOURS = 3
+
+
+def json_for_redis(value: JsonValue) -> str:
+    """Return a value as compact JSON which RedisJSON reads as that value, as far as it can."""
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, Mapping):
+        members = (f"{json.dumps(name, ensure_ascii=False)}:{json_for_redis(inner)}" for name, inner in value.items())
+        return f"{{{','.join(members)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(json_for_redis, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def as_redis_reads(value: JsonValue) -> JsonValue:
+    """Return a value as RedisJSON gives it back after `json_for_redis`."""
+    if isinstance(value, Mapping):
+        return {name: as_redis_reads(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_redis_reads(inner) for inner in value]
+    if isinstance(value, float):
+        return _read(_number(value))
+    if isinstance(value, int) and not isinstance(value, bool) and not _LEAST_WHOLE <= value <= _MOST:
+        return _read(str(value))
+    return value
+
+
+def _number(value: float) -> str:
+    shortest = repr(value)
+    if _is_easy(shortest):
+        return shortest
+    return next((text for text in _spellings(value) if _read(text) == value), shortest)
+
+
+def _is_easy(text: str) -> bool:
+    """Return whether both the digits and the power of ten are exact, so that there is but one rounding."""
+    found = _TEXT.match(text)
+    if found is None:
+        return False
+    _, whole, fraction, power = found.groups()
+    shift = int(power or 0) - len(fraction or "")
+    return len(whole) + len(fraction or "") <= _EXACT_DIGITS and abs(shift) <= _EXACT_POWER
+
+
+def _spellings(value: float) -> Iterator[str]:
+    yield repr(value)
+    for digits in _DIGITS:
+        yield f"{value:.{digits}e}"
+    lower = upper = value
+    for _ in range(_NEIGHBOURS):
+        lower, upper = math.nextafter(lower, -math.inf), math.nextafter(upper, math.inf)
+        for near in (lower, upper):
+            if math.isfinite(near):
+                yield repr(near)
+                yield from (f"{near:.{digits}e}" for digits in _DIGITS)
+
+
+def _read(text: str) -> float:
+    """Return what serde_json makes of a number (`f64_from_parts` in its `de.rs`)."""
+    found = _TEXT.match(text)
+    if found is None:
+        return float(text)
+    sign, whole, fraction, power = found.groups()
+    significand, shift, is_full = 0, int(power or 0), False
+    for place, digit in enumerate(whole + (fraction or "")):
+        is_full = is_full or significand * 10 + int(digit) > _MOST
+        if not is_full:
+            significand = significand * 10 + int(digit)
+            shift -= place >= len(whole)
+        else:
+            shift += place < len(whole)
+    number = float(significand)
+    while number and abs(shift) > _GREATEST_POWER:
+        if shift > 0:
+            return math.copysign(math.inf, -1 if sign else 1)
+        number, shift = number / _power(_GREATEST_POWER), shift + _GREATEST_POWER
+    if number:
+        number = number * _power(shift) if shift >= 0 else number / _power(-shift)
+    return -number if sign else number
+
+
+@cache
+def _power(exponent: int) -> float:
+    return float(f"1e{exponent}")
