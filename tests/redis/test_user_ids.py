@@ -45,6 +45,16 @@ async def test_users_who_swapped_their_ids_see_their_own_and_take_nothing_out_of
         assert [session.id for session in (await mapped.list_sessions("1")).items] == ["of 2"]
 
 
+async def test_what_is_gone_leaves_the_list_of_the_user_in_redis_whose_it_was(client, app, mapped):
+    await app.session("of 1", user="1")
+    assert [session.id for session in (await mapped.list_sessions("2")).items] == ["of 1"]
+    indexes = [key async for key in client.scan_iter(match="chatstore:*", _type="zset")]
+    assert [await client.zcard(key) for key in indexes] == [1]
+    await client.delete("session:of 1")
+    assert (await mapped.list_sessions("2")).items == ()
+    assert not await client.exists(*indexes)
+
+
 async def test_a_mark_names_the_id_that_the_app_uses_now(app, mapped):
     await mapped.journal.remember(journal_open=True)
     mark = Mark(key="ours", user_id="user_a", side=Side.OLD, op="create")
