@@ -26,6 +26,7 @@ check: $(READY)  ## format, lint, types, floors of the source tree, the examples
 lock: $(READY)  ## pin anew what our own runs install
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --group dev \
 		--output-file requirements.lock pyproject.toml
+	$(BIN)/python -m tests.frameworks lock
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -34,4 +35,4 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-frameworks .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

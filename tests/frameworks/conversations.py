@@ -66,6 +66,13 @@ LANGCHAIN: list[dict[str, Any]] = [
     {"type": "ai", "data": {"content": "null", "app_field": {"kept": True}}},
 ]
 
+# langchain-redis keeps no roles and no names, and cannot read what needs them; parts of content are kept, but its index takes
+# texts only, so that it never finds them.
+LANGCHAIN_REDIS: list[dict[str, Any]] = [
+    each for each in LANGCHAIN if each["type"] not in {"chat", "function"} and isinstance(each["data"]["content"], str)
+]
+LANGCHAIN_REDIS_UNREADABLE: list[dict[str, Any]] = [each for each in LANGCHAIN if each not in LANGCHAIN_REDIS]
+
 # In LangChain.js a role of the app's own is a message of the type `generic`, and a message has no fields of the app's own.
 LANGCHAIN_JS: list[dict[str, Any]] = [
     {**each, "type": "generic"} if each["type"] == "chat" else each

@@ -79,7 +79,7 @@ class Dump:
 
     def like(self) -> Any:
         """Return it with all that differs from run to run (ids, times) blotted out, to be compared."""
-        shown = _blotted(_encode(self))
+        shown = blotted(_encode(self))
         return {"indexes": shown["indexes"], "keys": sorted(shown["keys"], key=json.dumps)}
 
 
@@ -244,13 +244,14 @@ def _bytes(shown: Any) -> bytes:
     return base64.b64decode(shown["base64"]) if isinstance(shown, dict) else shown.encode()
 
 
-def _blotted(value: Any) -> Any:
+def blotted(value: Any) -> Any:
+    """Return what JSON can hold with ids and times blotted out: all that differs from run to run."""
     if isinstance(value, str):
         for pattern, instead in _VOLATILE:
             value = pattern.sub(instead, value)
         return value
     if isinstance(value, list):
-        return [_blotted(each) for each in value]
+        return [blotted(each) for each in value]
     if isinstance(value, dict):
-        return {_blotted(name): _blotted(each) for name, each in value.items()}
+        return {blotted(name): blotted(each) for name, each in value.items()}
     return value

@@ -53,7 +53,7 @@ class FrameworkError(Exception):
 
 
 class Framework:
-    """One framework. Its calls are the functions that its driver registers; see `drivers/README.md`.
+    """One framework. What can be called are the functions of its driver in `drivers/`, which say what they take.
 
     Calls block, one at a time; it may be used from several threads.
     """

@@ -138,7 +138,8 @@ SCENARIOS: dict[str, Callable[[Named, str], dict[str, str]]] = {
         vector_schema={"algorithm": "HNSW", "datatype": "FLOAT64", "distance_metric": "IP"},
         key_prefix="app:docs",
     ),
-    "langchain-redis-chat": _chat("langchain-redis", conversations.LANGCHAIN),
+    "langchain-redis-chat": _chat("langchain-redis", conversations.LANGCHAIN_REDIS),
+    "langchain-redis-chat-unreadable": _chat("langchain-redis", conversations.LANGCHAIN_REDIS_UNREADABLE),
     "langchain-redis-documents-hash": _documents(
         "langchain-redis",
         _WITHOUT_IDS,

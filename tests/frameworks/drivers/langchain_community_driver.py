@@ -53,9 +53,9 @@ def search_documents(url: str, index: str, text: str, k: int = 4, **options: Any
     ]
 
 
-def delete_documents(url: str, index: str, ids: list[str], **_: Any) -> None:
+def delete_documents(url: str, index: str, ids: list[str], **options: Any) -> None:
     """Delete documents by their keys."""
-    Redis.delete(ids, redis_url=url)
+    _store(url, index, options).delete(ids)
 
 
 def _store(url: str, index: str, options: dict[str, Any]) -> Redis:
