@@ -638,8 +638,9 @@ $$;
 
 -- What one side hands to the other. For the service key only.
 
--- Joins states into this side: of each record the newer version stays, and what was deleted stays deleted. A session
--- comes once in `sessions`, with the newest of what is handed over; likewise each message and each tombstone.
+-- Joins states into this side: of each record the newer version stays, and what was deleted stays deleted. What has
+-- expired here is as if it were not there: the same version with a later expiry takes its place. A session comes once in
+-- `sessions`, with the newest of what is handed over; likewise each message and each tombstone.
 create or replace function public.chatstore_put(request text) returns text
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -745,7 +746,7 @@ begin
     version = excluded.version,
     born = greatest(s.born, excluded.born),
     extra = excluded.extra
-  where s.version < excluded.version;
+  where s.version < excluded.version or (s.version = excluded.version and s.expires_at <= now());
   update public.sessions s
   set updated_at = greatest(s.updated_at, new.updated_at), born = greatest(s.born, new.born)
   from jsonb_to_recordset(given -> 'sessions') as new (id text, updated_at timestamptz, born bigint)
@@ -805,7 +806,7 @@ begin
     expires_at = excluded.expires_at,
     version = excluded.version,
     extra = excluded.extra
-  where m.version < excluded.version;
+  where m.version < excluded.version or (m.version = excluded.version and m.expires_at <= now());
   return 'done';
 end;
 $$;

@@ -6,6 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from chatstore.chroma import ChromaDocuments
 from chatstore.chroma.search import cosines
 from chatstore.models import DocumentChange, Embedding, NewDocument, utc_now
 
@@ -46,13 +47,14 @@ async def test_enormous_and_empty_vectors_are_ranked_too(documents):
         assert len(await documents.search("u", Embedding.of(query), k=10)) == 4
 
 
-async def test_documents_that_are_not_seen_do_not_take_the_places_of_others(documents):
+async def test_documents_that_are_not_seen_do_not_take_the_places_of_others(documents, client):
     near, far = Embedding.of([1, 0]), Embedding.of([0, 1])
-    news = [NewDocument("x", id=f"expired {at}", embedding=near) for at in range(300)]
+    news = [NewDocument("x", id=f"expired {at}", embedding=near) for at in range(600)]
     stored = await documents.upsert("u", [*news, NewDocument("x", id="kept", embedding=far)])
-    past = utc_now() - timedelta(hours=1)
-    changes = [replace(doc, expires_at=past, version=doc.version + 10) for doc in stored if doc.id != "kept"]
+    hour = timedelta(hours=1)
+    changes = [replace(doc, expires_at=utc_now() + hour, version=doc.version + 10) for doc in stored[:-1]]
     await documents.put([DocumentChange(key=doc.key, document=doc) for doc in changes])
+    documents = ChromaDocuments(client, now=lambda: utc_now() + 2 * hour)
     assert [match.document.id for match in await documents.search("u", near, k=3)] == ["kept"]
     assert await documents.count_documents("u") == 1
     assert [doc.id for doc in (await documents.list_documents("u")).items] == ["kept"]

@@ -10,7 +10,7 @@ from rich.console import Console
 from chatstore.cli import bars
 from chatstore.errors import InvalidRecordError
 from chatstore.migration import ProgressEvent, Step
-from chatstore.models import CreateSession, DeleteSession, Kind, Mark, Quarantined, Side
+from chatstore.models import CreateSession, DeleteSession, Kind, Mark, Quarantined, Side, utc_now
 from chatstore.testing import MemoryChat, MemoryDocuments
 from tests.migration.doubles import legacy_document, legacy_session
 
@@ -170,6 +170,31 @@ def test_what_migrate_could_not_take_is_counted(program, memory, monkeypatch):
     assert done.status == 1
     assert "could not take" in done.out
     assert "chatstore quarantine list --chat" in done.out
+
+
+def test_a_sweep_removes_what_has_expired_on_the_new_side(program, memory):
+    now = utc_now()
+    session, document = legacy_session("s", "a", "b"), legacy_document("d")
+    asyncio.run(memory.chat.new.put([session, legacy_session("kept", "c")]))
+    asyncio.run(memory.documents.new.put([document]))
+    state = memory.chat.new._states["s"]
+    state.session = replace(session.session, expires_at=now)
+    memory.documents.new._states["d"] = replace(document, document=replace(document.document, expires_at=now))
+    done = program("sweep")
+    assert done.out == "chat: 1 session and 2 messages removed\ndocuments: 1 document removed\n"
+    assert program("sweep", "--json").json == {
+        "chat": {"sessions": 0, "messages": 0, "tombstones": 0, "more": False},
+        "documents": {"documents": 0, "left": 0},
+    }
+    assert asyncio.run(memory.chat.new.count()).messages == 1
+
+
+def test_a_sweep_needs_no_old_side_and_no_new_side_of_the_other_kind(program, memory, monkeypatch):
+    memory.away.add(Side.OLD)
+    assert program("sweep", "--chat").status == 0
+    assert program("sweep").status == 2
+    monkeypatch.setattr(type(memory), "has_new", lambda _self, kind: kind is Kind.CHAT)
+    assert set(program("sweep", "--json").json) == {"chat"}
 
 
 def test_status_shows_where_both_kinds_stand(program, filled):

@@ -15,6 +15,7 @@ COMMANDS = [
     ("status",),
     ("quarantine", "list"),
     ("stage",),
+    ("sweep",),
 ]
 NEEDING_SERVERS = [
     ("schema", "--apply"),
@@ -24,6 +25,7 @@ NEEDING_SERVERS = [
     ("status",),
     ("quarantine", "list"),
     ("stage", "chat", "dualwrite"),
+    ("sweep",),
 ]
 SECRET = "hunter2"
 CLIENT_LIBRARIES = {"chromadb", "numpy.testing", "openfeature", "psycopg", "redis", "rich", "supabase", "httpx"}

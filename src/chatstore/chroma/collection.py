@@ -109,11 +109,11 @@ class Collection:
         for start in range(0, len(records), size):
             await self._write(columns_of(records[start : start + size]))
 
-    async def delete(self, ids: Sequence[str]) -> None:
-        """Remove records by their ids; those that are not there are passed over."""
+    async def delete(self, ids: Sequence[str], where: Mapping[str, Any] | None = None) -> None:
+        """Remove records by their ids, with `where` only those that fit; those that are not there are passed over."""
         size = await self._batch(ids)
         for start in range(0, len(ids), size):
-            await self._remove(list(ids[start : start + size]))
+            await self._remove(list(ids[start : start + size]), where)
 
     async def _batch(self, items: Sequence[object]) -> int:
         return min(BATCH, await self._client.batch_limit()) if items else BATCH
@@ -139,9 +139,9 @@ class Collection:
         except NotFoundError:
             return absent
 
-    async def _remove(self, ids: list[str]) -> None:
+    async def _remove(self, ids: list[str], where: Mapping[str, Any] | None) -> None:
         async def ask(handle: Any) -> None:
-            await self._client.run(handle.delete, ids=ids)
+            await self._client.run(handle.delete, ids=ids, where=where)
 
         await self._reading(ask, None)
 

@@ -11,9 +11,11 @@ from chatstore.chroma.client import ChromaClient
 from chatstore.chroma.collection import Collections
 from chatstore.chroma.collections import CollectionPlan, PerUser
 from chatstore.chroma.exclusion import Exclusion
+from chatstore.chroma.expiry import Expiry
 from chatstore.chroma.holdings import Held, Holdings, together
 from chatstore.chroma.joining import join
 from chatstore.chroma.journal import ChromaJournal
+from chatstore.chroma.metadata import is_expired
 from chatstore.chroma.reading import Reading
 from chatstore.chroma.scan import collection_names, scan
 from chatstore.chroma.versions import Clock
@@ -51,7 +53,8 @@ class ChromaDocuments(DocumentSide):
     Chroma has no transactions and no conditional write: `atomic` is False, and all marks are made before the write that
     they are for. A write with marks and a `put` of the same document are kept apart (see `exclusion`): a write that
     waits for puts in vain ends with `BusyError`, without an effect. A deletion is kept in the collection
-    `chatstore_tombstones`. Documents past their `expires_at` are seen by the migration only; nothing removes them.
+    `chatstore_tombstones`, and so is the version of a document that expired and was removed. Nobody sees documents past
+    their `expires_at`, but they take room until `remove_expired`.
 
     Args:
         client: The database. It stays open when this is closed.
@@ -75,7 +78,9 @@ class ChromaDocuments(DocumentSide):
         self.journal: ChromaJournal = ChromaJournal(self._collections)
         self._holdings = Holdings(self._collections, plan or PerUser())
         self._reading = Reading(self._holdings, now)
+        self._expiry = Expiry(self._collections, self._holdings, now)
         self._clock = Clock(self.side, now)
+        self._now = now
         self._exclusion = Exclusion(ChromaWork(self._collections, self.journal))
 
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
@@ -94,8 +99,23 @@ class ChromaDocuments(DocumentSide):
         held = await self._holdings.held([DocumentKey(command.user_id, new.id) for new in command.documents])
         documents = [self._made(command, new, held[DocumentKey(command.user_id, new.id)]) for new in command.documents]
         await self._holdings.write(documents, held)
+        anew = [doc for doc in documents if self._has_expired(held[doc.key])]
+        if anew:
+            await self._write_what_was_swept(command.user_id, anew)
         changes = (DocumentChange(key=doc.key, document=doc, deleted=held[doc.key].deleted) for doc in documents)
         return DocumentsWritten(changes=tuple(changes), documents=tuple(documents))
+
+    async def _write_what_was_swept(self, user_id: str, documents: Sequence[Document]) -> None:
+        """Write once more what was written over expired documents and was taken along by their removal.
+
+        Who removes announces it before, and looks after: an announcement that is not there now is of one who will find
+        these documents, and leave them.
+        """
+        with suppress(BusyError):
+            await self._exclusion.joins_ended(user_id, [document.id for document in documents])
+        held = await self._holdings.held([document.key for document in documents])
+        if lost := [document for document in documents if held[document.key].record is None]:
+            await self._holdings.write(lost, held)
 
     async def _delete(self, command: DeleteDocuments) -> DocumentsWritten:
         held = await self._holdings.held([DocumentKey(command.user_id, document_id) for document_id in command.ids])
@@ -128,11 +148,14 @@ class ChromaDocuments(DocumentSide):
             extra=new.extra,
         )
 
+    def _has_expired(self, held: Held) -> bool:
+        return held.record is not None and is_expired(held.record, self._now())
+
     def _is_seen(self, user_id: str, held: Held) -> bool:
         return held.record is not None and not held.is_overtaken and self._reading.sees(user_id, held.record)
 
     async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
-        return await self._holdings.changes(keys)
+        return await self._holdings.changes(keys, self._now())
 
     async def put(self, changes: Sequence[DocumentChange]) -> None:
         await self._exclusion.join(changes, self._join)
@@ -140,7 +163,7 @@ class ChromaDocuments(DocumentSide):
     async def _join(self, changes: Sequence[DocumentChange]) -> None:
         try:
             async with asyncio.timeout(_JOIN_SECONDS):
-                await join(self._holdings, changes)
+                await join(self._holdings, changes, self._now())
         except TimeoutError as error:
             raise UnavailableError(f"Chroma did not take {len(changes)} documents in {_JOIN_SECONDS:.0f} s") from error
 
@@ -165,6 +188,21 @@ class ChromaDocuments(DocumentSide):
     async def count(self) -> int:
         names = [name async for name, _ in collection_names(self._collections, self._holdings, Place())]
         return sum(await together(self._collections.named(name).count() for name in dict.fromkeys(names)))
+
+    async def expired(self) -> AsyncIterator[Sequence[DocumentKey]]:
+        async for keys in self._expiry.keys():
+            yield keys
+
+    async def remove_expired(self, keys: Sequence[DocumentKey]) -> int:
+        removed = 0
+
+        async def remove(changes: Sequence[DocumentChange]) -> None:
+            nonlocal removed
+            removed += await self._expiry.remove([change.key for change in changes])
+
+        # To a writer it is a join: it keeps away from who is at work, and whoever comes then waits.
+        await self._exclusion.join([DocumentChange(key=key, document=None) for key in keys], remove)
+        return removed
 
     async def close(self) -> None:
         """Do nothing: no work goes on behind a call, and the client is for whoever made it to close."""

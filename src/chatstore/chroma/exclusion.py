@@ -104,10 +104,15 @@ class Exclusion:
         """
         async with self._turns.of(DocumentKey(user_id, document_id) for document_id in ids):
             if marked:
-                await self._joins_ended(user_id, ids)
+                await self.joins_ended(user_id, ids)
             yield
 
-    async def _joins_ended(self, user_id: str, ids: Sequence[str]) -> None:
+    async def joins_ended(self, user_id: str, ids: Sequence[str]) -> None:
+        """Wait until no join that was announced into some documents goes on.
+
+        Raises:
+            BusyError: They were being joined all the time.
+        """
         end = self._now() + PATIENCE
         while (until := await self._work.joins_until(user_id, *ids)) is not None and until > self._now():
             if self._now() >= end:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 
 from chatstore.chroma.collection import METADATA, WHOLE, Collection, Collections
 from chatstore.chroma.collections import CollectionPlan
 from chatstore.chroma.metadata import USER, decode, encode, version_of
 from chatstore.chroma.records import Record
-from chatstore.chroma.tombstones import Tombstones
+from chatstore.chroma.tombstones import Ends, Tombstones
 from chatstore.errors import InvalidRecordError
-from chatstore.models import Document, DocumentChange, DocumentKey, Quarantined, ScanPage
+from chatstore.models import Document, DocumentChange, DocumentKey, Quarantined, ScanPage, has_expired
 
 T = TypeVar("T")
 
@@ -28,15 +29,17 @@ class Held:
     Attributes:
         record: Its record with the metadata; None when there is none.
         deleted: The version of its newest deletion; 0 when it was never deleted.
+        lapsed: The version of the newest state that expired and is held no more; 0 when none did.
     """
 
     record: Record | None
     deleted: int
+    lapsed: int = 0
 
     @property
     def version(self) -> int:
         """The newest version that was ever given to it."""
-        return max(self.deleted, version_of(self.record) if self.record else 0)
+        return max(self.deleted, self.lapsed, version_of(self.record) if self.record else 0)
 
     @property
     def is_overtaken(self) -> bool:
@@ -73,11 +76,12 @@ class Holdings:
 
     async def held(self, keys: Sequence[DocumentKey]) -> dict[DocumentKey, Held]:
         """Return what is held of each key; all collections are asked at once."""
-        records, deletions = await asyncio.gather(self._records(keys, METADATA), self.tombstones.of(keys))
-        return {key: Held(records.get(key), deletions.get(key, 0)) for key in keys}
+        records, ends = await asyncio.gather(self._records(keys, METADATA), self.tombstones.ends(keys))
+        ended = {key: ends.get(key, Ends()) for key in keys}
+        return {key: Held(records.get(key), ended[key].deleted, ended[key].lapsed) for key in keys}
 
-    async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
-        """Return the state of each key that is known, whole."""
+    async def changes(self, keys: Sequence[DocumentKey], now: datetime) -> ScanPage[DocumentChange]:
+        """Return the state of each key that is known, whole; nothing that has expired by `now`."""
         records, deletions = await asyncio.gather(self._records(keys, WHOLE), self.tombstones.of(keys))
         changes, quarantined = [], []
         for key in dict.fromkeys(keys):
@@ -87,7 +91,8 @@ class Holdings:
             except InvalidRecordError as error:
                 quarantined.append(unreadable(key.id, record, error))
                 continue
-            alive = document if document and not is_dead(document.version, deleted) else None
+            gone = document is None or is_dead(document.version, deleted) or has_expired(document.expires_at, now)
+            alive = None if gone else document
             if alive or deleted:
                 changes.append(DocumentChange(key=key, document=alive, deleted=deleted))
         return ScanPage(tuple(changes), tuple(quarantined), None)
@@ -101,10 +106,10 @@ class Holdings:
         records = {document.key: self._encoded(document, held[document.key]) for document in documents}
         await self._each_collection(records, lambda collection, keys: collection.upsert([records[k] for k in keys]))
 
-    async def remove(self, keys: Iterable[DocumentKey]) -> None:
-        """Remove documents; those that are not there are passed over."""
+    async def remove(self, keys: Iterable[DocumentKey], *, where: Mapping[str, Any] | None = None) -> None:
+        """Remove documents, only those that fit a filter if there is one; those that are not there are passed over."""
         await self._each_collection(
-            keys, lambda collection, theirs: collection.delete([self.plan.record_id(key) for key in theirs])
+            keys, lambda collection, theirs: collection.delete([self.plan.record_id(key) for key in theirs], where)
         )
 
     def _encoded(self, document: Document, held: Held) -> Record:

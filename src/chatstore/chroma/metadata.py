@@ -128,6 +128,12 @@ def version_of(record: Record) -> int:
     return 0
 
 
+def is_expired(record: Record, now: datetime) -> bool:
+    """Return whether a record, known with its metadata, has expired."""
+    expires = record.metadata.get(EXPIRES)
+    return isinstance(expires, int) and expires <= to_micros(now)
+
+
 def _app_metadata(record: Record) -> tuple[JsonObject, JsonObject]:
     """Return a document's metadata and its extra."""
     text = record.metadata.get(_REST)

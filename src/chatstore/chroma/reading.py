@@ -11,7 +11,7 @@ from typing import Any
 from chatstore.chroma.collection import BATCH, IDS, METADATA, WHOLE
 from chatstore.chroma.filters import Where, where_of
 from chatstore.chroma.holdings import Holdings, together
-from chatstore.chroma.metadata import EXPIRES, UPDATED, USER
+from chatstore.chroma.metadata import EXPIRES, UPDATED, USER, is_expired
 from chatstore.chroma.records import Record
 from chatstore.chroma.search import Search, cosines
 from chatstore.chroma.walk import walk
@@ -107,9 +107,7 @@ class Reading:
 
     def sees(self, user_id: str, record: Record) -> bool:
         """Return whether a record is this user's and has not expired."""
-        expires = record.metadata.get(EXPIRES)
-        alive = not isinstance(expires, int) or expires > to_micros(self._now())
-        return alive and record.metadata.get(USER, user_id) == user_id
+        return not is_expired(record, self._now()) and record.metadata.get(USER, user_id) == user_id
 
     def _found(self, user_id: str, record: Record, collection: str, wanted: Filter | None) -> Document | None:
         """Return a record's document if the user sees it and it fits."""

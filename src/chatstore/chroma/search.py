@@ -71,8 +71,11 @@ class Search:
             if len(answer) < count:
                 return await self._exhaustively() if await self._are_more_than(len(answer)) else _ids(best)
             is_decided = count >= enough or (best and -best[-1][0] >= _bound(answer[-1][1], vector, lengths))
-            if count >= most or (len(best) == self.k and is_decided):
+            if len(best) == self.k and (is_decided or count >= most):
                 return _ids(best)
+            if count >= most:
+                # So many that are near are not admitted: expired ones that nobody swept, say.
+                return await self._exhaustively()
             count = min(count * _GROWTH, most)
 
     def _ranked(self, records: Iterable[Record]) -> list[tuple[float, str]]:

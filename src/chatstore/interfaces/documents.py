@@ -181,7 +181,10 @@ class DocumentSide(DocumentStore):
 
     @abstractmethod
     async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
-        """Return all that this side knows of some documents: the documents or their deletions; nothing for others."""
+        """Return all that this side knows of some documents: the documents or their deletions; nothing for others.
+
+        A document that has expired is left out.
+        """
 
     @abstractmethod
     async def put(self, changes: Sequence[DocumentChange]) -> None:
@@ -205,4 +208,25 @@ class DocumentSide(DocumentStore):
 
     @abstractmethod
     async def count(self) -> int:
-        """Return how many documents this side holds."""
+        """Return how many documents this side holds; those that expired and are not swept yet may count."""
+
+    async def expired(self) -> AsyncIterator[Sequence[DocumentKey]]:
+        """Yield the documents that have expired and are still held, some at a time, for `remove_expired`.
+
+        Where the server removes by itself what has expired, there are none.
+        """
+        none: tuple[Sequence[DocumentKey], ...] = ()
+        for keys in none:
+            yield keys
+
+    async def remove_expired(self, keys: Sequence[DocumentKey]) -> int:
+        """Remove those of some documents that have expired, and return how many were; the join still knows of them.
+
+        Where this side is not atomic, whoever calls this has announced it with a mark on each key, as before a `put`.
+
+        Raises:
+            BusyError: Some are being written all the time; the others were removed.
+            UnavailableError: The server did not answer; any number of them were removed.
+        """
+        del keys
+        return 0

@@ -5,12 +5,14 @@ from chatstore.migration.compare import Difference
 from chatstore.migration.events import OnProgress, ProgressEvent, Step
 from chatstore.migration.patience import Patience
 from chatstore.migration.reports import BackfillReport, Tally, VerifyReport
+from chatstore.migration.sweep import DocumentsSwept, sweep_chat, sweep_documents
 from chatstore.migration.verify import VerifyOptions, verify_chat, verify_documents
 
 __all__ = [
     "BackfillOptions",
     "BackfillReport",
     "Difference",
+    "DocumentsSwept",
     "OnProgress",
     "Patience",
     "ProgressEvent",
@@ -21,6 +23,8 @@ __all__ = [
     "VerifyReport",
     "backfill_chat",
     "backfill_documents",
+    "sweep_chat",
+    "sweep_documents",
     "verify_chat",
     "verify_documents",
 ]

@@ -210,8 +210,9 @@ class ChatChange:
     - a message is the newer of its states by `version`; one that has a tombstone is gone, whatever its version.
       Tombstones end with the life of the session;
     - what has expired, session or message, is as if it were not there, and leaves no tombstone: where the newest state
-      of a message has expired, there is no such message. That there was a life of a session that expired stays known,
-      so that its deletion is written down when the id is used again.
+      of a message has expired, there is no such message, and the same version with a later expiry takes its place. That
+      there was a life of a session that expired stays known, so that its deletion is written down when the id is used
+      again.
 
     Attributes:
         session_id: Which session.

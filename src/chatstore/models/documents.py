@@ -117,6 +117,9 @@ DocumentCommand: TypeAlias = UpsertDocuments | DeleteDocuments
 class DocumentChange:
     """One document's state, to be joined into the other side's: the newer of the document and its deletion.
 
+    A document that has expired is as if it were not there: where its newest state has expired there is none, and no
+    older one takes its place; the same version with a later expiry does.
+
     Attributes:
         key: Which document.
         document: Its state; None when it was deleted.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from chatstore.errors import ConflictError, InvalidRecordError, NotFoundError
@@ -23,6 +24,7 @@ from chatstore.models import (
     ScanPage,
     Side,
     UpsertDocuments,
+    has_expired,
     next_version,
     to_micros,
     utc_now,
@@ -50,6 +52,7 @@ class MemoryDocuments(DocumentSide):
         self.journal: MemoryJournal = MemoryJournal()
         self._now = now
         self._states: dict[str, DocumentChange] = {}
+        self._lapsed: dict[str, int] = {}
 
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
         if isinstance(command, UpsertDocuments):
@@ -89,8 +92,9 @@ class MemoryDocuments(DocumentSide):
 
     async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
         held = [self._states.get(key.id) for key in keys]
-        known = tuple(change for change, key in zip(held, keys, strict=True) if change and change.key == key)
-        return ScanPage(known, (), None)
+        known = [change for change, key in zip(held, keys, strict=True) if change and change.key == key]
+        told = (change if self._lives(change.document) else replace(change, document=None) for change in known)
+        return ScanPage(tuple(change for change in told if change.document or change.deleted), (), None)
 
     async def put(self, changes: Sequence[DocumentChange]) -> None:
         for change in changes:
@@ -98,8 +102,13 @@ class MemoryDocuments(DocumentSide):
             held = self._states.get(change.key.id)
             deleted = max(change.deleted, held.deleted if held else 0)
             documents = [c.document for c in (held, change) if c is not None and c.document is not None]
-            newest = max(documents, key=lambda document: document.version, default=None)
+            # Of one version in two states, that which has not expired counts.
+            newest = max(documents, key=lambda document: (document.version, self._lives(document)), default=None)
             alive = newest if newest is not None and newest.version > deleted else None
+            if alive is not None and not self._lives(alive):
+                self._lapsed[alive.id] = max(alive.version, self._lapsed.get(alive.id, 0))
+            if not self._lives(alive) or (alive is not None and alive.version < self._lapsed.get(alive.id, 0)):
+                alive = None
             self._states[change.key.id] = DocumentChange(key=change.key, document=alive, deleted=deleted)
 
     async def search_by_embedding(
@@ -141,6 +150,21 @@ class MemoryDocuments(DocumentSide):
     async def count(self) -> int:
         return sum(change.document is not None for change in self._states.values())
 
+    async def expired(self) -> AsyncIterator[Sequence[DocumentKey]]:
+        gone = [change.key for change in self._states.values() if not self._lives(change.document)]
+        for start in range(0, len(gone), _PART):
+            yield gone[start : start + _PART]
+
+    async def remove_expired(self, keys: Sequence[DocumentKey]) -> int:
+        removed = 0
+        for key in keys:
+            state = self._states.get(key.id)
+            if state is not None and state.document is not None and not self._lives(state.document):
+                self._lapsed[key.id] = state.document.version
+                self._states[key.id] = replace(state, document=None)
+                removed += 1
+        return removed
+
     async def close(self) -> None:
         pass
 
@@ -153,7 +177,10 @@ class MemoryDocuments(DocumentSide):
         document = state.document if state else None
         if document is None or document.user_id != user_id:
             return None
-        return None if document.expires_at is not None and document.expires_at <= self._now() else document
+        return document if self._lives(document) else None
+
+    def _lives(self, document: Document | None) -> bool:
+        return document is None or not has_expired(document.expires_at, self._now())
 
     def _check_owner(self, key: DocumentKey) -> None:
         state = self._states.get(key.id)
@@ -166,7 +193,8 @@ class MemoryDocuments(DocumentSide):
 
     def _next(self, key: DocumentKey) -> int:
         state = self._states.get(key.id)
-        return next_version(state.version if state else 0, to_micros(self._now()), self.side)
+        last = max(state.version if state else 0, self._lapsed.get(key.id, 0))
+        return next_version(last, to_micros(self._now()), self.side)
 
 
 def _names(key: DocumentKey) -> tuple[str, str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 
 from chatstore.errors import NotFoundError
 from chatstore.models import ChatChange, Message, MessageTombstone, Session, has_expired
 
 _PART = 1000
+
+_Record = TypeVar("_Record", Session, Message)
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class SessionState:
             if self.session is None and has_expired(change.session.expires_at, now):
                 self.lapsed = max(self.lapsed, change.session.born + 1)
             else:
-                self._join_session(change.session)
+                self._join_session(change.session, now)
                 self.bury(change.tombstones)
                 self._join_messages(change.messages, now)
         self.sweep()
@@ -78,9 +81,9 @@ class SessionState:
         versions += [tombstone.version for tombstone in change.tombstones]
         self.last = max(versions)
 
-    def _join_session(self, given: Session) -> None:
+    def _join_session(self, given: Session, now: datetime) -> None:
         held = self.session or given
-        newer = given if given.version > held.version else held
+        newer = given if _gives_way(held, given, now) else held
         self.session = replace(
             newer, updated_at=max(held.updated_at, given.updated_at), born=max(held.born, given.born)
         )
@@ -89,7 +92,7 @@ class SessionState:
     def _join_messages(self, given: Iterable[Message], now: datetime) -> None:
         for message in given:
             held = self.messages.get(message.id)
-            if held is not None and held.version >= message.version:
+            if held is not None and not _gives_way(held, message, now):
                 continue
             if has_expired(message.expires_at, now):
                 self.messages.pop(message.id, None)
@@ -168,3 +171,8 @@ class SessionState:
             self.change(messages[:_PART], tombstones),
             *(self.change(messages[start : start + _PART]) for start in rest),
         ]
+
+
+def _gives_way(held: _Record, given: _Record, now: datetime) -> bool:
+    """Return whether a state that is held makes room for another: an older one, or one of the same that has expired."""
+    return held.version < given.version or (held.version == given.version and has_expired(held.expires_at, now))

@@ -76,7 +76,7 @@ MUTANTS = [
         "what only the new side is given is not overwritten by a join that has looked before it",
         (
             Edit(
-                "chroma.exclusion:Exclusion._joins_ended",
+                "chroma.exclusion:Exclusion.joins_ended",
                 "is not None and until > self._now()",
                 "is not None and False",
             ),
