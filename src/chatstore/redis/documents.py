@@ -169,7 +169,7 @@ class RedisDocuments(DocumentSide):
 
     async def preview(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
         """Return what `scan` would of some ids, and change nothing at all."""
-        await self._ready()
+        await self._layout.prepare(self._client)
         return await self._read(ids, adopt=False)
 
     async def count(self) -> int:

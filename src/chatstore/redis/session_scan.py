@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import orjson
 from redis.exceptions import RedisError
 
 from chatstore.errors import LayoutError
-from chatstore.models import ChatChange, Quarantined, ScanPage, Session
+from chatstore.models import ChatChange, MessageOrder, Quarantined, ScanPage, Session
 from chatstore.redis.client import Client
 from chatstore.redis.failures import problem_of, quarantined, raw_of
 from chatstore.redis.layouts.layout import Orphans
@@ -24,6 +24,21 @@ _GROUP = 64
 _PAGE = 5000
 _ORPHANS = 500
 _NAMES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A part of what `scan` would yield of one session.
+
+    Attributes:
+        page: The part.
+        is_first: Whether it is the session's first.
+        is_cut: Whether it is the last one that was asked for, and there is more.
+    """
+
+    page: ScanPage[ChatChange]
+    is_first: bool
+    is_cut: bool = False
 
 
 class SessionScan:
@@ -52,6 +67,22 @@ class SessionScan:
             for session_id, reply in zip(group, replies, strict=True):
                 async for page in self._rest(session_id, reply):
                     yield page
+
+    async def preview(self, session_ids: Sequence[bytes], messages: int) -> AsyncIterator[Preview]:
+        """Yield what `scan` would of some sessions, about so many messages of each at most, and change nothing."""
+        part = min(messages, _PART)
+        reads = [self._calls.read_forward(session_id, None, None, part) for session_id in session_ids]
+        for session_id, reply in zip(session_ids, await run_all(self._client, reads), strict=True):
+            page, seen, is_first = self._page(session_id, reply), 0, True
+            while (following := _following(reply)) is not None and seen + part <= messages:
+                yield Preview(page, is_first=is_first)
+                reply = await run(self._client, self._calls.read_forward(session_id, None, following, part))  # noqa: PLW2901
+                page, seen, is_first = self._page(session_id, reply), seen + part, False
+            yield Preview(page, is_first=is_first, is_cut=following is not None)
+
+    async def preview_orphans(self, orphans: Orphans, keys: Sequence[bytes]) -> list[Quarantined]:
+        """Return those of some messages that no session lists."""
+        return await self._check(orphans, keys)
 
     async def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
         """Yield every session; then the messages that no session lists, as quarantined."""
@@ -93,8 +124,9 @@ class SessionScan:
         for session_id, read, (adopted, reply) in zip(
             session_ids, reads, zip(replies[::2], replies[1::2], strict=True), strict=True
         ):
-            if adopted is not None and adopted[0] == b"adopt":
-                await adopt(self._client, self._calls, session_id)
+            unfinished = adopted is not None and adopted[0] == b"adopt"
+            if unfinished or _standing(reply) == b"edited":
+                await adopt(self._client, self._calls, session_id, edited=not unfinished)
                 reply = await run(self._client, read)  # noqa: PLW2901 - the same session's
             found.append(reply)
         return found
@@ -105,12 +137,18 @@ class SessionScan:
         return self._calls.read_some(session_id, tuple(message_ids))
 
     async def _rest(self, session_id: bytes, reply: Reply) -> AsyncIterator[ScanPage[ChatChange]]:
-        if reply[0] == b"found" and reply[5] and reply[7] == b"0":
+        if _standing(reply) == b"foreign" and reply[5]:
             await adopt(self._client, self._calls, session_id)
+        again = False
         while reply[0] == b"found" and reply[5]:
             message_id, position = reply[5]
             after = (int(position), message_id)
             reply = await run(self._client, self._calls.read_forward(session_id, None, after, _PART))
+            if _standing(reply) == b"edited" and not again:
+                # Only the first part tells the deletions, so all parts are read again; what is told twice does no harm.
+                again = True
+                await adopt(self._client, self._calls, session_id, edited=True)
+                reply = await run(self._client, self._calls.read_forward(session_id, None, None, _PART))
             yield self._page(session_id, reply)
 
     def _page(self, session_id: bytes, reply: Reply) -> ScanPage[ChatChange]:
@@ -180,13 +218,33 @@ class SessionScan:
         return await self._client.ask_all(("HGET", key, name) for key, name in wanted)
 
 
-async def adopt(client: Client, calls: SessionCalls, session_id: bytes) -> None:
+async def adopt(client: Client, calls: SessionCalls, session_id: bytes, *, edited: bool = False) -> None:
     """Write down the order of a session's messages that another program wrote; a long list takes several calls.
 
     What cannot be written down, because it cannot be read, is told by whoever reads it.
+
+    Args:
+        client: The connection.
+        calls: The calls of the session's layout.
+        session_id: Which session.
+        edited: A message in the middle of a long list was seen to be edited, so all of it must be looked at.
     """
-    while (reply := await run(client, calls.adopt(session_id))) is not None and reply[0] == b"adopt":
+    call = calls.adopt(session_id, edited=edited)
+    while (reply := await run(client, call)) is not None and reply[0] == b"adopt":
         continue
+
+
+def _standing(reply: Reply) -> bytes | None:
+    """Return what a reading says of the order of the messages, see `session_read.lua`; None when there are none."""
+    return reply[7] if reply[0] == b"found" else None
+
+
+def _following(reply: Reply) -> MessageOrder | None:
+    """Return behind which message the rest of a session begins; None when nothing is left of it."""
+    if reply[0] != b"found" or not reply[5]:
+        return None
+    message_id, position = reply[5]
+    return int(position), message_id
 
 
 def _joined(pages: Sequence[ScanPage[ChatChange]]) -> ScanPage[ChatChange]:
