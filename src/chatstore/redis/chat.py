@@ -128,8 +128,8 @@ class RedisChat(ChatSide):
             more = reply[5]
             if not more or (limit is not None and len(found) >= limit):
                 return found
-            if reply[7] == b"0":
-                await adopt(self._client, self._calls, session_id.encode())
+            if reply[7] != b"adopted":
+                await adopt(self._client, self._calls, session_id.encode(), edited=reply[7] == b"edited")
             after = (int(more[1]), more[0].decode("utf-8", "surrogateescape"))
 
     async def last_messages(

@@ -77,9 +77,10 @@ class SessionCalls:
             arguments += [tombstone.id, tombstone.version]
         return Call(self._script("session", "session_join"), self._keys(session_id, user_id), arguments)
 
-    def adopt(self, session_id: bytes) -> Call:
-        """Return the call that writes down the order of a list that another program wrote."""
-        return Call(self._script("session", "session_adopt"), self._keys(session_id), self._names(session_id))
+    def adopt(self, session_id: bytes, *, edited: bool = False) -> Call:
+        """Return the call that writes down the order of a list that another program wrote, or where it `edited` one."""
+        arguments = [*self._names(session_id), int(edited)]
+        return Call(self._script("session", "session_adopt"), self._keys(session_id), arguments)
 
     def read_header(self, session_id: bytes, user_id: str | None) -> Call:
         """Return the call that reads a session alone; of any user when None."""

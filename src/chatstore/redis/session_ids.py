@@ -52,9 +52,12 @@ class SessionIds:
         kind = None if layout.distinct else layout.kind
         async for step in scan_keys(self._client, layout.prefix, cursor, wanted=wanted, kind=kind):
             keys = [key for key in step.keys if layout.default_prefix.startswith(_OUR_OWN) or not _is_ours(key)]
-            if not layout.distinct:
-                keys = await self._claimed(keys)
-            ids = (layout.session_id(key) for key in keys)
+            if layout.distinct:
+                ids = [layout.session_id(key) for key in keys]
+            elif layout.kind is None:
+                ids = await self._by_type(keys)
+            else:
+                ids = [layout.session_id(key) for key in await self._claimed(keys, layout.kind)]
             yield IdStep(list(dict.fromkeys(one for one in ids if one is not None)), step.cursor, step.following)
 
     async def walk(self, *, wanted: int) -> AsyncIterator[list[bytes]]:
@@ -62,9 +65,23 @@ class SessionIds:
         async for step in self.steps(0, wanted=wanted):
             yield step.ids
 
-    async def _claimed(self, keys: Sequence[bytes]) -> list[bytes]:
+    async def _by_type(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the sessions that some keys are of, each by the first of its keys that is there, so that none comes twice."""
+        kinds = await self._client.ask_all(("TYPE", key) for key in keys)
+        samples = [Sample(key=key, kind=str(kind, "ascii")) for key, kind in zip(keys, kinds, strict=True)]
+        found = [(sample.key, self._layout.session_of(sample)) for sample in samples if sample.kind != "none"]
+        heads = [self._layout.prefix + session_id for _, session_id in found if session_id is not None]
+        there = await self._client.ask_all(("EXISTS", head) for head in heads)
+        begun = {head for head, one in zip(heads, there, strict=True) if one}
+        return [
+            session_id
+            for key, session_id in found
+            if session_id is not None and (key == (head := self._layout.prefix + session_id) or head not in begun)
+        ]
+
+    async def _claimed(self, keys: Sequence[bytes], kind: str) -> list[bytes]:
         """Return those of some keys of the layout's type that are its sessions by their shape."""
-        samples = await _peek(self._client, keys, self._layout.kind)
+        samples = await _peek(self._client, keys, kind)
         claimed = [sample.key for sample in samples if self._layout.claims(sample) == "session"]
         if len(claimed) < len(samples) and not self._passed_over:
             self._passed_over = True

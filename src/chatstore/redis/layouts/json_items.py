@@ -65,16 +65,20 @@ class JsonItemChat(CompanionChat):
     def build(self, parts: Parts, message: Message | NewMessage) -> JsonObject:
         """Return the item that says this, its keys in the order in which the framework writes them."""
 
+    def named(self, parts: Parts, message_id: str) -> Parts:  # noqa: ARG002 - for items with ids of their own
+        """Return what an item says, without what the id of its message says already."""
+        return parts
+
     def read_message(self, fields: Fields, rest: bytes) -> MessageValues:
         raw = fields[ITEM]
-        parts = self.split(object_of(raw, "the item"))
+        parts = self.named(self.split(object_of(raw, "the item")), fields["id"].decode())
         content = text_of_parts(parts.content)
         extra = dict(parts.extra)
         if not isinstance(parts.content, str):
             extra[_CONTENT] = parts.content
         metadata = object_of(rest, _METADATA)
         values = MessageValues(role=parts.role, content=content, metadata=metadata, extra=extra)
-        if self._text(_as_message(values)) != raw:
+        if self._text(_as_message(values, fields["id"].decode())) != raw:
             extra[_TEXT] = _around(raw, self._dumps(content)) if isinstance(parts.content, str) else raw.decode()
         return values
 
@@ -133,8 +137,8 @@ def _around(raw: bytes, content: bytes) -> JsonValue:
     return [(before + found[: -len(content)]).decode(), behind.decode()]
 
 
-def _as_message(values: MessageValues) -> NewMessage:
-    return NewMessage(values.role, values.content, id="", metadata=values.metadata, extra=values.extra)
+def _as_message(values: MessageValues, message_id: str) -> NewMessage:
+    return NewMessage(values.role, values.content, id=message_id, metadata=values.metadata, extra=values.extra)
 
 
 def _ordered(value: JsonValue) -> JsonValue:

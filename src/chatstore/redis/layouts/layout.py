@@ -95,7 +95,7 @@ class ChatLayout(ABC):
         owned: Whether its records say whose they are.
         whole: Whether a message is one text, so that an edit writes all of it.
         derived: Whether messages have no ids of their own, so that they are written down before another side sees them.
-        kind: The type of the keys with the prefix.
+        kind: The type of the keys with the prefix; None where it tells which of several keys of a session one is.
         lua: The primitives of `session.lua`.
         notes: What this layout never stored, or does not give back exactly; for people who migrate from it.
         prefix: What the keys of the sessions begin with.
@@ -109,7 +109,7 @@ class ChatLayout(ABC):
     owned: ClassVar[bool] = True
     whole: ClassVar[bool] = False
     derived: ClassVar[bool] = False
-    kind: ClassVar[str] = "hash"
+    kind: ClassVar[str | None] = "hash"
     lua: ClassVar[str]
     notes: ClassVar[tuple[str, ...]] = ()
 
@@ -121,6 +121,10 @@ class ChatLayout(ABC):
     def session_id(self, key: bytes) -> bytes | None:
         """Return the id of the session that a key is of; None where it is no session's."""
         return key[len(self.prefix) :]
+
+    def session_of(self, sample: Sample) -> bytes | None:
+        """Return the id of the session that a key is of, as `session_id` does, where its name alone does not tell."""
+        return self.session_id(sample.key)
 
     def owner_of(self, session_id: bytes) -> str | None:
         """Return whose a session is by the mapping of owners; None where that does not say, or the layout does."""

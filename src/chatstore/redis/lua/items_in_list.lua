@@ -1,7 +1,7 @@
 -- The items of a sequence in a Redis list. `newest_first` where the framework pushes at the head.
 
 local function items_in_list(key_of, newest_first)
-  local storage = { expected = 'list' }
+  local storage = { expected = 'list', key = key_of }
   -- No item of a framework is this text: it stands for one while it is moved.
   local PLACEHOLDER = '\0chatstore\0'
 

@@ -37,6 +37,15 @@
 --
 --   fill(keys, messages, first)    adds that to messages of the ledger's order, from a rank on
 --   note(message)                  the body for the ledger's entry of a message of such a view
+--   edited(keys, message, raw)     whether it is not what the ledger's entry of it was made for
+--   suspect()                      lets `view` look at all messages, as there may be such an edit that it does not see
+--
+-- In such a view a message that was there, but in another place or with another text, has `was`: the ledger's entry of it.
+--
+-- Where it is not enough that the key of the header expires, and where primitives keep back what they write:
+--
+--   expire_session(keys, expires)  lets the session expire
+--   flush(keys)                    writes what was kept back; a script that writes ends with it
 --
 -- `rest` is what the layout's fields cannot carry; a `body` is what the ledger keeps of a message for the layout.
 
@@ -248,11 +257,27 @@ local function remove_all()
   redis.call('DEL', keys.order, keys.entries)
 end
 
+local function expire_session(expires)
+  if layout.expire_session then
+    layout.expire_session(keys, expires)
+  else
+    expire(keys.header, expires)
+  end
+end
+
+-- What a script that writes ends with.
+local function finish(answer)
+  if layout.flush then
+    layout.flush(keys)
+  end
+  return answer
+end
+
 -- Removes the session with all that belongs to this life of it, and makes the ledger hold none: its deletion is known by `deleted`.
 local function end_life(state)
   remove_all()
   redis.call('DEL', keys.tombstones)
-  redis.call('HDEL', keys.state, 'expiring')
+  redis.call('HDEL', keys.state, 'expiring', 'floor')
   layout.drop(keys)
   state.header = nil
   state.version, state.born, state.created, state.updated = 0, 0, '', ''
@@ -269,10 +294,14 @@ end
 
 local ADOPTED_AT_ONCE = 5000
 
--- What the ledger keeps of a message that another program wrote.
+-- What the ledger keeps of a message that another program wrote, or edited.
 local function adopted_entry(state, message)
   if layout.note then
     local created = text(tonumber(state.created) + message.position)
+    if message.was then
+      local was = read_entry(state.cleared, message.was)
+      return entry_text(give_version(state), was.created, was.expires, layout.note(message))
+    end
     return entry_text(state.cleared, created, '', layout.note(message))
   end
   local expires = layout.expires and layout.expires(keys, message.id) or ''
@@ -295,7 +324,11 @@ local function adopt(state)
     return reason and problem(keys.header, reason, state.header.listing)
   end
   -- A sequence that is gone as a whole may have expired, or been evicted or flushed: that is no deletion.
+  -- Should its messages come back, they stand before whatever was written since.
   local vanished = layout.view and view.size == 0
+  if vanished then
+    redis.call('HSET', keys.state, 'floor', text(position_behind(keys)))
+  end
   if view.lists then
     for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
       if not view.lists(id) then

@@ -40,7 +40,7 @@ local function join_session(state)
   state.born = math.max(state.born, incoming.born)
   if wins then
     layout.save(keys, incoming.fields)
-    expire(keys.header, incoming.expires)
+    expire_session(incoming.expires)
     state.header = state.header or { fields = incoming.fields }
     state.user, state.version, state.created = user, incoming.version, incoming.created
     state.expires, state.rest = incoming.expires, incoming.rest
@@ -178,4 +178,4 @@ elseif #added > 0 then
 end
 save(state)
 save_in_index(state)
-return { 'joined' }
+return finish({ 'joined' })

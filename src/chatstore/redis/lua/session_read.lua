@@ -1,5 +1,7 @@
--- Reads a session, whole or in part. Replies {`found`, session, messages, tombstones, problems, more, count, adopted}; or
--- {`missing`}, {`problem`, …}. Changes nothing, so it may run on a replica.
+-- Reads a session, whole or in part. Replies {`found`, session, messages, tombstones, problems, more, count, standing}; or
+-- {`missing`}, {`problem`, …}. Changes nothing, so it may run on a replica. The standing is `adopted` when the ledger has
+-- the order of the messages; else it should be written down first: `foreign`, or `edited` where only a look at all
+-- messages tells what another program did.
 
 -- A part of a session ends where its messages outgrow this.
 local PART_BYTES = 1048576
@@ -72,10 +74,12 @@ local function bytes_of(message)
   return bytes
 end
 
-local messages = {}
+local messages, edited = {}, false
 
 local function read(item)
-  local message, bad = load_message(state, item, redis.call('HGET', keys.entries, item.id))
+  local raw = redis.call('HGET', keys.entries, item.id)
+  edited = edited or (layout.edited and not view and item.item and layout.edited(keys, item, raw))
+  local message, bad = load_message(state, item, raw)
   if message then
     messages[#messages + 1] = message
     return bytes_of(message)
@@ -205,4 +209,5 @@ elseif mode == 'some' then
 elseif mode == 'count' then
   counted = count()
 end
-return { 'found', session_reply(state), messages, tombstones, problems, more, counted, view and '0' or '1' }
+local standing = edited and 'edited' or view and 'foreign' or 'adopted'
+return { 'found', session_reply(state), messages, tombstones, problems, more, counted, standing }

@@ -35,8 +35,7 @@ end
 -- Writes new messages at the end. Returns them for the reply.
 local function add_messages(state, messages)
   local version = give_version(state)
-  local last = redis.call('ZREVRANGE', keys.order, 0, 0, 'WITHSCORES')
-  local position = last[2] and tonumber(last[2]) + 1 or 0
+  local position = position_behind(keys)
   local ids, replies = {}, {}
   for i, message in ipairs(messages) do
     local place = position + i - 1
@@ -242,7 +241,7 @@ local function create(state)
   layout.save(keys, fields)
   relist(state)
   if expires ~= '' then
-    expire(keys.header, expires)
+    expire_session(expires)
   end
   return changed(state)
 end
@@ -269,4 +268,4 @@ local answer = execute()
 if answer[1] ~= 'changed' then
   unset_mark(keys, mark)
 end
-return answer
+return finish(answer)

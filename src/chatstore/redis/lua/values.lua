@@ -180,10 +180,19 @@ end
 
 local NOBODYS = "it is nobody's: neither the layout nor the mapping of owners (CHATSTORE_OWNERS) says whose it is"
 
+-- Whether an error is of a key that holds another type. Any other one, of a right that is missing say, must end the
+-- script: it is no fault of the record. To that end a command is called again.
+local function is_about_its_type(failed)
+  return failed.err:find('WRONGTYPE', 1, true) ~= nil
+end
+
 -- Returns a hash's fields and values in one flat list (empty when there is none), or nil and the problem.
 local function hash_at(key)
   local fields = redis.pcall('HGETALL', key)
   if fields.err then
+    if not is_about_its_type(fields) then
+      redis.call('HGETALL', key)
+    end
     return nil, wrong_type(key)
   end
   return fields
@@ -230,6 +239,9 @@ end
 local function expiry_of(key)
   local at = redis.pcall('PEXPIRETIME', key)
   if type(at) == 'table' then
+    if not at.err:find('nknown', 1, true) then
+      redis.call('PEXPIRETIME', key)
+    end
     local left = redis.call('PTTL', key)
     at = left < 0 and left or math.floor(clock() / 1000) + left
   end
@@ -261,4 +273,10 @@ end
 
 local function has_passed(expires)
   return expires ~= '' and tonumber(expires) <= clock()
+end
+
+-- Returns the position behind the last message, whose place is the score of the sorted set's last member.
+local function position_behind(keys)
+  local last = redis.call('ZRANGE', keys.order, -1, -1, 'WITHSCORES')
+  return last[2] and tonumber(last[2]) + 1 or tonumber(redis.call('HGET', keys.state, 'floor') or 0)
 end
