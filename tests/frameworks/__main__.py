@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-import redis
-
 from tests.frameworks import dumps
 from tests.frameworks.environments import environment_names, interpreter, lock
 from tests.frameworks.framework import Framework
@@ -35,7 +33,7 @@ def _dump(names: list[str]) -> None:
         return running.get(name) or running.setdefault(name, Framework(name))
 
     try:
-        with running_search_redis() as server, redis.Redis.from_url(server.url, protocol=2) as client:
+        with running_search_redis() as server, dumps.connect(server.url) as client:
             for name in names:
                 client.flushall()
                 dumps.save(name, dumps.take(client, lambda name=name: SCENARIOS[name](named, server.url)))  # type: ignore[misc]

@@ -100,11 +100,16 @@ def save(name: str, dump: Dump) -> None:
     (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
+def connect(url: str) -> redis.Redis:
+    """Return a client for `take` and `Dump.restore`: one that waits, for `take` watches for as long as a framework needs."""
+    return redis.Redis.from_url(url, protocol=2, socket_timeout=None)
+
+
 def take(client: redis.Redis, write: Callable[[], dict[str, str]]) -> Dump:
     """Let something write into an empty Redis and return what it left there.
 
     Args:
-        client: Without `decode_responses`, with `protocol=2`.
+        client: What `connect` gives.
         write: Writes, and returns the versions of what wrote.
     """
     with _commands(client, "FT.CREATE") as indexes:

@@ -1,7 +1,6 @@
 """The frameworks can be driven: they read what they wrote and what a dump has, add to it, search, delete, and say what fails."""
 
 import pytest
-import redis
 
 from tests.frameworks import conversations, dumps
 from tests.frameworks.framework import DRIVERS, Framework, FrameworkError
@@ -42,7 +41,7 @@ STORES = {
 
 @pytest.fixture
 def client(search_redis):
-    with redis.Redis.from_url(search_redis, protocol=2) as client:
+    with dumps.connect(search_redis) as client:
         yield client
 
 

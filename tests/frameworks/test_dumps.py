@@ -1,7 +1,6 @@
 """The dumps are what the frameworks write today, and putting one back loses nothing."""
 
 import pytest
-import redis
 
 from tests.frameworks import dumps
 from tests.frameworks.scenarios import SCENARIOS
@@ -9,7 +8,7 @@ from tests.frameworks.scenarios import SCENARIOS
 
 @pytest.fixture
 def client(search_redis):
-    with redis.Redis.from_url(search_redis, protocol=2) as client:
+    with dumps.connect(search_redis) as client:
         yield client
 
 
