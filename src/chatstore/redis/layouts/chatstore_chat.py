@@ -13,7 +13,7 @@ from typing import ClassVar
 from chatstore.models import JsonObject, Message, NewMessage
 from chatstore.redis.layouts.companion import CompanionChat, with_extra
 from chatstore.redis.layouts.fields import json_of, object_of, required_text_of, text_of
-from chatstore.redis.layouts.layout import Encoded, Fields, MessageValues
+from chatstore.redis.layouts.layout import Encoded, Fields, MessageValues, Sample
 
 
 class ChatstoreChat(CompanionChat):
@@ -22,6 +22,10 @@ class ChatstoreChat(CompanionChat):
     name: ClassVar[str] = "chatstore"
     default_prefix: ClassVar[bytes] = b"chatstore:chat:chatstore:header:"
     shared: ClassVar[bool] = False
+
+    def claims(self, sample: Sample) -> str | None:
+        fits = sample.kind == self.kind and sample.key.startswith(self.prefix) and "user" in sample.fields
+        return "session" if fits else None
 
     def write_message(self, session_id: str, message: Message | NewMessage) -> Encoded:  # noqa: ARG002 - its key says so
         fields = {"role": message.role.encode(), **self.change_message(message.content, message.metadata)}

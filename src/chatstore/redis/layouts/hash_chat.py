@@ -12,10 +12,21 @@ from typing import ClassVar
 
 from chatstore.models import JsonObject, Message, NewMessage, Session, to_micros
 from chatstore.redis.layouts.fields import join_extra, json_of, object_of, required_text_of, split_extra, text_of
-from chatstore.redis.layouts.layout import ChatLayout, Encoded, Fields, MessageValues, Orphans, SessionValues
+from chatstore.redis.layouts.layout import (
+    ChatLayout,
+    Encoded,
+    Fields,
+    MessageValues,
+    Orphans,
+    Sample,
+    SessionValues,
+)
 
 _SESSION = frozenset({"userId", "title", "createdAt", "updatedAt", "messageIds", "metadata"})
 _MESSAGE = frozenset({"sessionId", "role", "content", "createdAt", "metadata"})
+_MESSAGES = b"message:"
+_OF_OTHERS = frozenset({"content", "embedding", "messages", "role"})
+"""Fields that no session has: what else has a user may be anything."""
 
 
 class HashChat(ChatLayout):
@@ -24,6 +35,16 @@ class HashChat(ChatLayout):
     name: ClassVar[str] = "hash"
     default_prefix: ClassVar[bytes] = b"session:"
     shared: ClassVar[bool] = True
+
+    def claims(self, sample: Sample) -> str | None:
+        if sample.kind != "hash":
+            return None
+        names = sample.fields.keys()
+        if sample.key.startswith(_MESSAGES) and {"sessionId", "role"} <= names:
+            return "message"
+        is_named = sample.key.startswith(self.default_prefix)
+        listed = "messageIds" in names or (is_named and not names & _OF_OTHERS)
+        return "session" if "userId" in names and listed else None
 
     def write_session(self, session: Session) -> Encoded:
         fields, rest = split_extra(session.extra, _SESSION)
@@ -69,11 +90,11 @@ class HashChat(ChatLayout):
         )
 
     def message_key(self, session_id: bytes, message_id: bytes) -> bytes:  # noqa: ARG002 - ids are global here
-        return b"message:" + message_id
+        return _MESSAGES + message_id
 
     @property
     def orphans(self) -> Orphans:
-        return Orphans(prefix=b"message:", session_field="sessionId", listing_field="messageIds")
+        return Orphans(prefix=_MESSAGES, session_field="sessionId", listing_field="messageIds")
 
     lua: ClassVar[str] = r"""
 local layout = { lost_digits = 3 }
@@ -84,6 +105,9 @@ end
 
 local function is_ours(keys, id)
   local owner = redis.pcall('HGET', message_key(id), 'sessionId')
+  if type(owner) == 'table' and not is_about_its_type(owner) then
+    redis.call('HGET', message_key(id), 'sessionId')
+  end
   return not owner or owner == keys.session_id
 end
 
