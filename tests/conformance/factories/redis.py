@@ -32,7 +32,9 @@ def _documents(layout, index_on=None):
         needs_more = index_on or DOCUMENT_LAYOUTS[layout].needs_modules
         async with connect(request.getfixturevalue("search_redis" if needs_more else "redis_database")) as client:
             if index_on:
-                await client.ask("FT.CREATE", "index", "ON", index_on, "PREFIX", 1, "index:", "SCHEMA", *_schema(index_on))
+                await client.ask(
+                    "FT.CREATE", "index", "ON", index_on, "PREFIX", 1, "index:", "SCHEMA", *_schema(index_on)
+                )
             codec = document_layout(layout, index="index")
             await codec.prepare(client)
             codec.dimension = None  # the suite writes vectors of several, for which one index has no place
@@ -57,6 +59,8 @@ async def _progress(request):
 
 CHAT = {f"redis-{name}": _chat(name) for name in CHAT_LAYOUTS}
 DOCUMENTS = {f"redis-{name}": _documents(name) for name in DOCUMENT_LAYOUTS} | {
+    "redis-redisvl": _documents("redisvl", "HASH"),
+    "redis-redisvl-json": _documents("redisvl", "JSON"),
     "redis-langchain-redis-json": _documents("langchain-redis", "JSON"),
 }
 PROGRESS = {"redis": _progress}

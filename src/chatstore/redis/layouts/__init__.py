@@ -11,8 +11,13 @@ from chatstore.redis.layouts.chatstore_documents import ChatstoreDocuments
 from chatstore.redis.layouts.hash_chat import HashChat
 from chatstore.redis.layouts.hash_documents import HashDocuments
 from chatstore.redis.layouts.langchain_chat import LangchainChat
+from chatstore.redis.layouts.langchain_documents import LangchainDocuments
+from chatstore.redis.layouts.langchain_js_documents import LangchainJsDocuments
 from chatstore.redis.layouts.langchain_redis_documents import LangchainRedisDocuments
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
+from chatstore.redis.layouts.llamaindex_documents import LlamaindexDocuments
+from chatstore.redis.layouts.redisvl_documents import RedisvlDocuments
+from chatstore.redis.layouts.vector_set_documents import VectorSetDocuments
 
 CHAT_LAYOUTS: dict[str, type[ChatLayout]] = {layout.name: layout for layout in (HashChat, ChatstoreChat, LangchainChat)}
 DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {
@@ -20,7 +25,12 @@ DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {
     for layout in (
         HashDocuments,
         ChatstoreDocuments,
+        LangchainDocuments,
+        LangchainJsDocuments,
         LangchainRedisDocuments,
+        LlamaindexDocuments,
+        RedisvlDocuments,
+        VectorSetDocuments,
     )
 }
 

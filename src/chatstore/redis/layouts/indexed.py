@@ -9,23 +9,21 @@ them.
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from importlib.resources import files
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-from chatstore.errors import InvalidRecordError
+from chatstore.errors import ConfigurationError, InvalidRecordError
 from chatstore.models import Document, Embedding, JsonObject, JsonValue
 from chatstore.models.ownership import Owners
 from chatstore.redis.client import Client
 from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
+from chatstore.redis.layouts.kept import to_keep, with_kept
 from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample
+from chatstore.redis.layouts.lua_parts import lua_part
 from chatstore.redis.layouts.redis_json import as_redis_reads, json_for_redis
 from chatstore.redis.layouts.search_index import SearchIndex, ask_for_index
-from chatstore.redis.layouts.spelling import same_json
 from chatstore.redis.layouts.ulid import micros_of_ulid
 from chatstore.redis.layouts.vectors import (
     NumberType,
@@ -34,6 +32,9 @@ from chatstore.redis.layouts.vectors import (
     embedding_of_json,
     json_of_embedding,
 )
+
+_TEXTS = ("content", "text", "page_content", "body", "chunk")
+"""What a field with a document's text is called, where the index has several and does not say which it is."""
 
 _BYTES = "base64"
 """The only member of an object in `extra` that stands for a field of a hash which is no text."""
@@ -64,6 +65,8 @@ class IndexedDocuments(DocumentLayout):
         dimension: How many numbers an embedding has; None when nobody says.
         is_json: Whether the documents are RedisJSON and not hashes.
         schema: What the server says of the index; None when it does not know one.
+        separator: What stands between the prefix that the index has and the id.
+        own_fields: Fields with text that is the framework's own.
         json_fields: Fields with JSON where the metadata are, for a mapping of owners.
     """
 
@@ -71,6 +74,8 @@ class IndexedDocuments(DocumentLayout):
     search_fields = ()
     content: str = "content"
     vector: str = "content_vector"
+    separator: ClassVar[str] = ":"
+    own_fields: ClassVar[frozenset[str]] = frozenset()
     json_fields: ClassVar[tuple[JsonField, ...]] = ()
 
     def __init__(self, *, prefix: str | None = None, index: str | None = None, owners: Owners | None = None) -> None:
@@ -81,6 +86,7 @@ class IndexedDocuments(DocumentLayout):
         self.dimension: int | None = None
         self.is_json = False
         self.schema: SearchIndex | None = None
+        self._has_prefix = prefix is not None
         self._named = index if index is not None else prefix
 
     @property
@@ -102,7 +108,7 @@ class IndexedDocuments(DocumentLayout):
         """The primitives of `document.lua`, for this index."""
         constants = f"local MARKS = {{ {', '.join(map(_quoted, self.marks))} }}\n"
         constants += f"local OBJECTS = {{ {', '.join(map(_table, self.json_fields))} }}\n"
-        return _part("named_in_json") + constants + _part("document_json" if self.is_json else "document_hash")
+        return lua_part("named_in_json") + constants + lua_part("document_json" if self.is_json else "document_hash")
 
     def prefix_of(self, index: str) -> str:
         """Return what the keys begin with under an index of this name, if the framework chose it."""
@@ -119,13 +125,25 @@ class IndexedDocuments(DocumentLayout):
         """Take over what an index says.
 
         Raises:
-            ConfigurationError: It is no index of this layout.
+            ConfigurationError: It is no index that documents of this layout can lie under.
         """
         self.is_json = schema.is_json
+        if not self._has_prefix and schema.prefixes and schema.prefixes[0]:
+            found = schema.prefixes[0]
+            self.prefix = (found if found.endswith(self.separator) else found + self.separator).encode()
+        vectors = schema.of_kind("VECTOR")
+        if self.vector not in schema.fields and vectors:
+            self.vector = vectors[0].name
+        texts = [one.name for one in schema.of_kind("TEXT") if one.name not in self.own_fields]
+        if self.content not in schema.fields and texts:
+            self.content = next((name for name in _TEXTS if name in texts), texts[0])
         vector = schema.fields.get(self.vector)
-        if vector is not None and vector.kind == "VECTOR":
-            self.numbers = vector.numbers or self.numbers
-            self.dimension = vector.dimension
+        if vector is None or vector.kind != "VECTOR" or vector.numbers is None:
+            raise ConfigurationError(
+                f"the search index {schema.name!r} has no field with vectors of {', '.join(NumberType)}: give "
+                f"CHATSTORE_DOCUMENT_INDEX the name of the one with the documents' embeddings"
+            )
+        self.numbers, self.dimension = vector.numbers, vector.dimension
 
     def born(self, document_id: bytes) -> int | None:
         return micros_of_ulid(document_id)
@@ -168,16 +186,15 @@ class IndexedDocuments(DocumentLayout):
             values = {self.content: document.text, **values}
         if self.is_json:
             values = self._with_array(document, values, exact)
-            return _encoded(
-                document, {"": json_for_redis(values).encode()}, self._read({"": json_of(as_redis_reads(values))})
-            )
+            said = self._read({"": json_of(as_redis_reads(values))})
+            return Encoded({"": json_for_redis(values).encode()}, to_keep(document, said))
         fields = {name: _bytes(value) for name, value in values.items()}
         if document.embedding is not None:
             fields[self.vector] = bytes_of_embedding(document.embedding, self.numbers, exact)
-        return _encoded(document, fields, self._read(fields))
+        return Encoded(fields, to_keep(document, self._read(fields)))
 
     def read_document(self, fields: Fields, rest: bytes) -> DocumentValues:
-        return _restored(self._read(fields), rest)
+        return with_kept(self._read(fields), rest)
 
     def read_searched(self, fields: Fields, rest: bytes) -> JsonObject:
         found = self.read_document(fields, rest)
@@ -283,51 +300,6 @@ def _bytes(value: JsonValue) -> bytes:
         except ValueError:
             pass
     return hash_text(value).encode()
-
-
-def _encoded(document: Document, fields: Fields, said: DocumentValues) -> Encoded:
-    """Return fields with what, for the ledger, a document has and they do not say."""
-    rest: dict[str, JsonValue] = {
-        name: value for name, value in (("title", document.title), ("url", document.url)) if value
-    }
-    if not same_json(said.metadata, document.metadata):
-        rest["metadata"] = [_digest(said.metadata), document.metadata]
-    if not same_json(said.extra, document.extra):
-        rest["extra"] = [_digest(said.extra), document.extra]
-    if said.embedding != document.embedding and document.embedding is not None:
-        held = "" if said.embedding is None else _digest_of_vector(said.embedding)
-        rest["embedding"] = [held, base64.b64encode(document.embedding.data).decode()]
-    return Encoded(fields, json_of(rest) if rest else b"")
-
-
-def _restored(said: DocumentValues, rest: bytes) -> DocumentValues:
-    """Return what the fields say, with what the ledger has to add."""
-    if not rest:
-        return said
-    noted: dict[str, Any] = dict(object_of(rest, "what the ledger keeps"))
-    title, url = noted.get("title", ""), noted.get("url", "")
-    metadata = _noted(noted.get("metadata"), _digest(said.metadata), said.metadata)
-    extra = _noted(noted.get("extra"), _digest(said.extra), said.extra)
-    embedding = said.embedding
-    if embedding is not None and (kept := noted.get("embedding")) and kept[0] == _digest_of_vector(embedding):
-        embedding = Embedding(base64.b64decode(kept[1]))
-    return replace(said, title=title, url=url, metadata=metadata, extra=extra, embedding=embedding)
-
-
-def _noted(kept: list[Any] | None, digest: str, said: JsonObject) -> JsonObject:
-    return kept[1] if kept and kept[0] == digest else said
-
-
-def _digest(value: JsonValue) -> str:
-    return hashlib.blake2b(json.dumps(value, sort_keys=True, default=dict).encode(), digest_size=12).hexdigest()
-
-
-def _digest_of_vector(embedding: Embedding) -> str:
-    return hashlib.blake2b(embedding.data, digest_size=12).hexdigest()
-
-
-def _part(name: str) -> str:
-    return files("chatstore.redis").joinpath("lua", f"{name}.lua").read_text("utf-8")
 
 
 def _quoted(name: str) -> str:

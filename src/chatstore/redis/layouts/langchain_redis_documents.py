@@ -20,7 +20,6 @@ from chatstore.redis.layouts.fields import BadFieldError, object_of
 from chatstore.redis.layouts.indexed import IndexedDocuments, JsonField, hash_text, is_binary
 from chatstore.redis.layouts.layout import Sample
 from chatstore.redis.layouts.redis_json import as_redis_reads
-from chatstore.redis.layouts.search_index import SearchIndex
 from chatstore.redis.layouts.spelling import PYTHON, same_json
 
 _METADATA = "_metadata_json"
@@ -35,6 +34,7 @@ class LangchainRedisDocuments(IndexedDocuments):
     prefix = b""
     content = "text"
     vector = "embedding"
+    own_fields: ClassVar[frozenset[str]] = frozenset({_METADATA, _INDEX})
     json_fields: ClassVar[tuple[JsonField, ...]] = (JsonField(_METADATA),)
     notes = ("it never stored titles, URLs, users and times (a ULID as id tells when the document was made)",)
 
@@ -58,15 +58,6 @@ class LangchainRedisDocuments(IndexedDocuments):
                 "`{key_prefix}:`)"
             )
         await super().prepare(client)
-
-    def take(self, schema: SearchIndex) -> None:
-        vectors = schema.of_kind("VECTOR")
-        if vectors and self.vector not in schema.fields:
-            self.vector = vectors[0].name
-        texts = [one.name for one in schema.of_kind("TEXT") if one.name not in {_METADATA, _INDEX}]
-        if texts and self.content not in schema.fields:
-            self.content = texts[0]
-        super().take(schema)
 
     def fits(self, names: frozenset[str], sample: Sample) -> bool:  # noqa: ARG002 - the names say it
         return _METADATA in names or (_INDEX in names and self.vector in names)

@@ -35,10 +35,7 @@ class Spelling:
         """Return an object's text, the one that the hint remembers where that still says the same."""
         if isinstance(hint, str) and _says(hint, value):
             return hint
-        if isinstance(hint, list):
-            names = [name for name in hint if isinstance(name, str) and name in value]
-            return self._dumped({**{name: value[name] for name in names}, **_others(value, names)})
-        return self._dumped(_others(value, ()))
+        return self._dumped(ordered(value, hint))
 
     def hint(self, text: str, value: JsonObject) -> Hint:
         """Return what to remember of a text beside the object that it says; None when that is nothing."""
@@ -57,6 +54,12 @@ PYTHON_UNICODE = Spelling(ascii=False)
 JAVASCRIPT = Spelling(ascii=False, compact=True)
 
 
+def ordered(value: JsonObject, hint: Hint = None) -> dict[str, JsonValue]:
+    """Return an object with its members in the order that a hint remembers, those behind that it does not, sorted."""
+    names = [name for name in hint if isinstance(name, str) and name in value] if isinstance(hint, list) else []
+    return {name: value[name] for name in dict.fromkeys([*names, *sorted(value)])}
+
+
 def same_json(one: JsonValue, other: JsonValue) -> bool:
     """Return whether two values are the same, `1` and `1.0` being two."""
     if type(one) is not type(other) and not (isinstance(one, Mapping) and isinstance(other, Mapping)):
@@ -66,10 +69,6 @@ def same_json(one: JsonValue, other: JsonValue) -> bool:
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same_json, one, other))
     return one == other
-
-
-def _others(value: JsonObject, names: list[str] | tuple[()]) -> dict[str, JsonValue]:
-    return {name: value[name] for name in sorted(value) if name not in names}
 
 
 def _says(text: str, value: JsonObject) -> bool:

@@ -6,6 +6,7 @@
 --                               has no times: then the digest of what it holds tells that another program wrote
 --   load(keys, state)           {owner, fields, created, updated, expires}; nil when there is none; nil and a problem,
 --                               or {`other`, key, reason, raw}: it is no document but something of another layout's.
+--                               The digest of what we wrote last is `state.written`
 --                               `owner` nil: the layout says nobody's name; of one without times also `digest`, when the
 --                               fields are not what is to be compared
 --   says_owner                  whether the layout has a field for whose it is; the mapping is not asked then, unless it is empty
@@ -14,6 +15,7 @@
 --   store(keys, fields)         writes the fields and leaves the TTL; returns a problem when the server does not take them
 --   drop(keys)                  removes the document
 --   expire(keys, expires)       lets it expire
+--   shares_expiry               whether many documents expire at once: then the ledger has those that are a document's own
 --   place(keys)                 what names the document in a problem, where its key alone does not
 --
 -- `fields` are flat; `rest` is what they cannot carry.
@@ -35,7 +37,8 @@ local keys = {
   born = take(),
 }
 
-local NAMES = { 'user', 'version', 'deleted', 'created', 'updated', 'expires', 'rest', 'digest' }
+local NAMES = { 'user', 'version', 'deleted', 'created', 'updated', 'expires', 'rest', 'digest', 'written' }
+local OF_DIGESTS = { digest = true, written = true }
 local NUMBERS = { version = true, deleted = true }
 local NOBODYS = "it is nobody's: neither the layout nor the mapping of owners says whose it is: "
   .. 'set CHATSTORE_DOCUMENT_OWNERS'
@@ -80,6 +83,11 @@ local function digest_of(fields)
   end
   table.sort(parts)
   return redis.sha1hex(table.concat(parts))
+end
+
+-- The sooner of two expiries; '' is never.
+local function sooner(a, b)
+  return (a == '' or (b ~= '' and tonumber(b) < tonumber(a))) and b or a
 end
 
 -- Whose the fields say that the document is, by the layout or else by the mapping; nil and a problem.
@@ -128,7 +136,16 @@ local function open()
   if state.user == '' then
     return nil, problem(place(), NOBODYS, table.concat(held.fields, '\n'))
   end
-  state.expires = precise(state.expires, held.expires, 3)
+  if layout.shares_expiry then
+    state.own_expires = state.expires
+    if has_passed(state.own_expires) then
+      state.held = nil
+      return state
+    end
+    state.expires = sooner(state.own_expires, held.expires)
+  else
+    state.expires = precise(state.expires, held.expires, 3)
+  end
   if layout.lost_digits then
     state.created = precise(state.created, held.created, layout.lost_digits)
     local updated = precise(state.updated, held.updated, layout.lost_digits)
@@ -161,9 +178,10 @@ local function write_down(state)
   state.digest = state.held and state.held.digest or ''
   local fields = {}
   for _, name in ipairs(NAMES) do
-    if name ~= 'digest' or not layout.lost_digits then
+    if not (OF_DIGESTS[name] and layout.lost_digits) then
+      local value = name == 'expires' and layout.shares_expiry and (state.own_expires or '') or state[name]
       fields[#fields + 1] = name
-      fields[#fields + 1] = NUMBERS[name] and text(state[name]) or state[name]
+      fields[#fields + 1] = NUMBERS[name] and text(value) or value
     end
   end
   redis.call('HSET', keys.state, unpack(fields))
@@ -198,15 +216,24 @@ local function store(state, fields)
     state.held = { fields = fields }
     return nil
   end
-  state.digest = '*' -- what is there is what we wrote
+  state.written = '*' -- what is there is what we wrote
   state.held, wrong = load(state)
+  state.written = state.held and state.held.digest or ''
   return wrong
+end
+
+-- Lets the document expire at a time, or never.
+local function set_expiry(state, expires)
+  layout.expire(keys, expires)
+  state.own_expires = expires
+  state.expires = layout.shares_expiry and state.held and sooner(expires, state.held.expires) or expires
 end
 
 local function drop(state)
   layout.drop(keys)
   state.held = nil
-  state.version, state.created, state.updated, state.expires, state.rest = 0, '', '', '', ''
+  state.version, state.created, state.updated, state.expires, state.rest, state.written = 0, '', '', '', '', ''
+  state.own_expires = ''
 end
 
 -- Whether the mapping says that a document with these fields would be another user's.
@@ -222,7 +249,7 @@ end
 local function reply(outcome, state)
   local part = { outcome }
   for _, name in ipairs(NAMES) do
-    if name ~= 'digest' then
+    if not OF_DIGESTS[name] then
       part[#part + 1] = NUMBERS[name] and text(state[name]) or state[name]
     end
   end

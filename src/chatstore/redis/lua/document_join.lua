@@ -36,7 +36,7 @@ elseif wins then
   if wrong then
     return { 'refused', wrong[3] }
   end
-  layout.expire(keys, incoming.expires)
+  set_expiry(state, incoming.expires)
 end
 save(state)
 return { 'joined' }

@@ -1,18 +1,24 @@
 -- What `document.lua` needs of the layout of vector sets: the key is the set's, the document is one of its elements. The
 -- fields are `attributes` (JSON), `vector` (its numbers, as text), `exact` when the vector is the one that we added last,
--- and what the set is like: `quantization` and `reduced`. A set has one TTL for all its elements, so a document has none.
+-- `ours` when the attributes are, too, and what the set is like: `quantization` and `reduced`.
 
-local layout = {}
+-- A set expires as a whole, its elements do not: an expiry of their own is in the ledger alone.
+local layout = { shares_expiry = true }
 
 -- Stands for a digest that is not known yet, of what was written just now.
 local WRITTEN = '*'
 local QUANTIZATIONS = { f32 = 'NOQUANT', int8 = 'Q8', bin = 'BIN' }
 
+-- Some commands of vector sets reply with status texts, which are tables here.
+local function plain(value)
+  return type(value) == 'table' and (value.ok or tostring(value.double)) or value
+end
+
 local function about(key)
   local found = {}
   local info = redis.call('VINFO', key)
   for i = 1, #info, 2 do
-    found[info[i]] = info[i + 1]
+    found[plain(info[i])] = plain(info[i + 1])
   end
   return found
 end
@@ -33,7 +39,7 @@ function layout.load(keys, state)
   local attributes = redis.call('VGETATTR', key, keys.id) or ''
   local parts = {}
   for i, part in ipairs(raw) do
-    parts[i] = type(part) == 'table' and (part.ok or tostring(part.double)) or tostring(part)
+    parts[i] = tostring(plain(part))
   end
   local vector = redis.sha1hex(table.concat(parts, '\0'))
   local fields = {
@@ -42,12 +48,16 @@ function layout.load(keys, state)
     'quantization', set['quant-type'],
     'reduced', tostring(set['projection-input-dim'] or 0),
   }
-  if state.digest == WRITTEN or state.digest:sub(1, #vector) == vector then
+  local digest = vector .. redis.sha1hex(attributes)
+  if state.written == WRITTEN or state.written:sub(1, #vector) == vector then
     fields[#fields + 1] = 'exact'
     fields[#fields + 1] = '1'
   end
-  -- A set expires as a whole; that is no document's own end.
-  return { fields = fields, expires = '', digest = vector .. redis.sha1hex(attributes) }
+  if state.written == WRITTEN or state.written == digest then
+    fields[#fields + 1] = 'ours'
+    fields[#fields + 1] = '1'
+  end
+  return { fields = fields, expires = expiry_of(key), digest = digest }
 end
 
 function layout.store(keys, fields)

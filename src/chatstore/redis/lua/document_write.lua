@@ -38,8 +38,7 @@ else
   end
   if state.expires ~= '' then
     -- A new write is a new life: it does not end with the old one's.
-    layout.expire(keys, '')
-    state.expires = ''
+    set_expiry(state, '')
   end
 end
 save(state)
