@@ -66,7 +66,7 @@ class SessionIds:
             yield step.ids
 
     async def _by_type(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the sessions that some keys are of, each by the first of its keys that is there, so that none comes twice."""
+        """Return the sessions that some keys are of: each by its first key that is there, so none comes twice."""
         kinds = await self._client.ask_all(("TYPE", key) for key in keys)
         samples = [Sample(key=key, kind=str(kind, "ascii")) for key, kind in zip(keys, kinds, strict=True)]
         found = [(sample.key, self._layout.session_of(sample)) for sample in samples if sample.kind != "none"]

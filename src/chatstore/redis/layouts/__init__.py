@@ -6,20 +6,37 @@ from typing import TypeVar
 
 from chatstore.errors import ConfigurationError
 from chatstore.models.ownership import Owners
+from chatstore.redis.layouts.agent_framework_chat import AgentFrameworkChat
 from chatstore.redis.layouts.chatstore_chat import ChatstoreChat
 from chatstore.redis.layouts.chatstore_documents import ChatstoreDocuments
 from chatstore.redis.layouts.hash_chat import HashChat
 from chatstore.redis.layouts.hash_documents import HashDocuments
 from chatstore.redis.layouts.langchain_chat import LangchainChat
 from chatstore.redis.layouts.langchain_documents import LangchainDocuments
+from chatstore.redis.layouts.langchain_js_chat import LangchainJsChat
 from chatstore.redis.layouts.langchain_js_documents import LangchainJsDocuments
 from chatstore.redis.layouts.langchain_redis_documents import LangchainRedisDocuments
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
+from chatstore.redis.layouts.llamaindex_chat import LlamaindexChat
 from chatstore.redis.layouts.llamaindex_documents import LlamaindexDocuments
+from chatstore.redis.layouts.openai_agents_chat import OpenaiAgentsChat
 from chatstore.redis.layouts.redisvl_documents import RedisvlDocuments
 from chatstore.redis.layouts.vector_set_documents import VectorSetDocuments
+from chatstore.redis.layouts.vercel_kv_chat import VercelKvChat
 
-CHAT_LAYOUTS: dict[str, type[ChatLayout]] = {layout.name: layout for layout in (HashChat, ChatstoreChat, LangchainChat)}
+CHAT_LAYOUTS: dict[str, type[ChatLayout]] = {
+    layout.name: layout
+    for layout in (
+        HashChat,
+        ChatstoreChat,
+        LangchainChat,
+        LangchainJsChat,
+        LlamaindexChat,
+        OpenaiAgentsChat,
+        AgentFrameworkChat,
+        VercelKvChat,
+    )
+}
 DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {
     layout.name: layout
     for layout in (

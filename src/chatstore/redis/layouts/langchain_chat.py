@@ -6,6 +6,7 @@ LangChain reads the type and hands all of `data` to its message class, so what `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from chatstore.models import JsonObject, JsonValue, Message, NewMessage
@@ -15,12 +16,6 @@ from chatstore.redis.scripts import lua_part
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "function"}
 _TYPES = {role: kind for kind, role in _ROLES.items()}
-# What LangChain writes of every message of a type, whether it was set or not.
-_DEFAULTS: dict[str, JsonValue] = {"additional_kwargs": {}, "response_metadata": {}, "name": None, "id": None}
-_DEFAULTS_OF: dict[str, dict[str, JsonValue]] = {
-    "ai": {"tool_calls": [], "invalid_tool_calls": [], "usage_metadata": None},
-    "tool": {"tool_call_id": "", "artifact": None, "status": "success"},
-}
 _BEFORE_TYPE = ("additional_kwargs", "response_metadata")
 
 
@@ -32,7 +27,20 @@ class LangchainChat(JsonItemChat):
     shared: ClassVar[bool] = True
     owned: ClassVar[bool] = False
     derived: ClassVar[bool] = True
-    kind: ClassVar[str] = "list"
+    kind: ClassVar[str | None] = "list"
+    # The type of a message whose role is the app's own.
+    free: ClassVar[str] = "chat"
+    # What is written of every message of a type, whether it was set or not.
+    defaults: ClassVar[Mapping[str, JsonValue]] = {
+        "additional_kwargs": {},
+        "response_metadata": {},
+        "name": None,
+        "id": None,
+    }
+    defaults_of: ClassVar[Mapping[str, Mapping[str, JsonValue]]] = {
+        "ai": {"tool_calls": [], "invalid_tool_calls": [], "usage_metadata": None},
+        "tool": {"tool_call_id": "", "artifact": None, "status": "success"},
+    }
     lua: ClassVar[str] = "\n".join(
         [
             lua_part("sequence"),
@@ -48,11 +56,11 @@ class LangchainChat(JsonItemChat):
         extra: dict[str, JsonValue] = {
             name: value
             for name, value in data.items()
-            if name not in {"content", "type"} and not _is_default(kind, name, value)
+            if name not in {"content", "type"} and not self._is_default(kind, name, value)
         }
         role = _ROLES.get(kind, kind)
         named = data.get("role")
-        if kind == "chat" and isinstance(named, str) and named and named not in _TYPES:
+        if kind == self.free and isinstance(named, str) and named and named not in _TYPES:
             role = named
             del extra["role"]
         elif kind not in _ROLES:
@@ -65,16 +73,18 @@ class LangchainChat(JsonItemChat):
         others = extra.pop("item", None)
         kind = extra.pop("type", None)
         if not isinstance(kind, str):
-            kind = _TYPES.get(parts.role, "chat")
-            if kind == "chat":
+            kind = _TYPES.get(parts.role, self.free)
+            if kind == self.free:
                 extra["role"] = parts.role
-        held = {**_DEFAULTS, **_DEFAULTS_OF.get(kind, {}), **extra}
-        data: dict[str, JsonValue] = {"content": parts.content}
-        data |= {name: held.pop(name) for name in _BEFORE_TYPE}
-        data |= {"type": kind, **held}
+        held = {**self.defaults, **self.defaults_of.get(kind, {}), **extra}
+        data = {"content": parts.content, **self.ordered(kind, held)}
         return {"type": kind, "data": data, **(others if isinstance(others, dict) else {})}
 
+    def ordered(self, kind: str, held: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """Return what a message holds beside its content, in the order in which LangChain writes it."""
+        first = {name: held.pop(name) for name in _BEFORE_TYPE}
+        return {**first, "type": kind, **held}
 
-def _is_default(kind: str, name: str, value: JsonValue) -> bool:
-    defaults = {**_DEFAULTS, **_DEFAULTS_OF.get(kind, {})}
-    return name in defaults and type(value) is type(defaults[name]) and value == defaults[name]
+    def _is_default(self, kind: str, name: str, value: JsonValue) -> bool:
+        defaults = {**self.defaults, **self.defaults_of.get(kind, {})}
+        return name in defaults and type(value) is type(defaults[name]) and value == defaults[name]
