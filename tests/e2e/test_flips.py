@@ -27,17 +27,26 @@ FIRST_FLIPS, SECOND_FLIPS = 1, 2
 
 
 @pytest.fixture
-async def two_processes(redis_database, settings, empty_supabase):
+def layout():
+    """How the chats lie in Redis."""
+    return "hash"
+
+
+@pytest.fixture
+async def two_processes(redis_database, settings, empty_supabase, layout):
     """The stores of two processes, each with connections of its own."""
     database = new_database(settings.chroma_url)
     own = load_settings(
         redis_url=redis_database,
+        chat_layout=layout,
         supabase_url=settings.supabase_url,
         supabase_secret_key=settings.supabase_secret_key,
         chroma_url=settings.chroma_url,
         chroma_database=database,
     )
-    async with Backends(own) as one, Backends(own) as other:
+    # The sessions are made by chatstore, which knows whose they are.
+    owners = None if layout == "hash" else lambda key: None
+    async with Backends(own, owners=owners) as one, Backends(own, owners=owners) as other:
         yield one, other
 
 
@@ -140,6 +149,7 @@ async def _state_of(side, session_ids):
 
 
 @pytest.mark.parametrize("before", list(Stage))
+@pytest.mark.parametrize("layout", ["hash", "langchain"])
 async def test_chats_through_every_flip(two_processes, before):
     for after in Stage:
         await flip_chats(two_processes, before, after)
