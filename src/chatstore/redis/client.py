@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, TypeAlias
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis, RedisCluster, SSLConnection
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -47,9 +47,11 @@ class Client(ABC):
 
     Attributes:
         is_cluster: Whether the keys lie on several servers, so that no script can write to any two of them.
+        over_tls: Whether it speaks TLS.
     """
 
     is_cluster: ClassVar[bool]
+    over_tls: bool = False
 
     @property
     @abstractmethod
@@ -97,6 +99,10 @@ class Server(Redis, Client):  # type: ignore[misc] # the client library's own ba
 
     is_cluster: ClassVar[bool] = False
     answer_within: float = ANSWER_WITHIN
+
+    @property
+    def over_tls(self) -> bool:  # type: ignore[override] # as it was made
+        return issubclass(self.connection_pool.connection_class, SSLConnection)
 
     @property
     def address(self) -> str:
@@ -160,12 +166,16 @@ def our_error(error: RedisError, client: Client) -> ChatStoreError:
                 f"the Redis Cluster at {where} has nobody for a key just now: {error}. Wait until its slots are served"
             )
         case TimeoutError() | ConnectionError():
-            return _no_answer(error, where)
+            return _no_answer(error, client)
         case _:
             return UnavailableError(f"the Redis server at {where} could not do it: {error}")
 
 
-def _no_answer(error: RedisError, where: str) -> ChatStoreError:
+_OVER_TLS = ", that it speaks TLS at this port, and whether it wants a certificate of ours (rediss://…?ssl_certfile=…&ssl_keyfile=…)"
+
+
+def _no_answer(error: RedisError, client: Client) -> ChatStoreError:
+    where = client.address
     for behind in _causes(error):
         if isinstance(behind, ssl.SSLCertVerificationError):
             return ConfigurationError(
@@ -174,11 +184,11 @@ def _no_answer(error: RedisError, where: str) -> ChatStoreError:
             )
         if isinstance(behind, ssl.SSLError):
             return ConfigurationError(
-                f"no TLS connection to the Redis server at {where}: {behind.reason or behind}. Check that it speaks "
-                f"TLS at this port, and whether it wants a certificate of ours (rediss://…?ssl_certfile=…&ssl_keyfile=…)"
+                f"no TLS connection to the Redis server at {where}: {behind.reason or behind}. Check{_OVER_TLS[1:]}"
             )
     return UnavailableError(
         f"no answer from the Redis server at {where}. Check that it runs, and that REDIS_URL is right"
+        + (_OVER_TLS if client.over_tls else "")
     )
 
 
@@ -202,8 +212,8 @@ def _not_allowed(said: str, where: str) -> ConfigurationError:
     else:
         missing = "~<pattern>, for the keys of the layout and for chatstore:*"
     return ConfigurationError(
-        f"the Redis server at {where} refuses: {said}. Give REDIS_URL's user the right: ACL SETUSER <user> {missing}; "
-        f"docs/redis-access.md has all that it needs"
+        f"the Redis server at {where} refuses: {said}. Give REDIS_URL's user the right: ACL SETUSER <user> {missing}. "
+        f"`chatstore acl` prints all that it needs"
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, RedisCluster
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     Sentinel,
@@ -116,6 +117,7 @@ def _our_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     settings = {
         **{name: given[name] for name in given if given[name] is not None and not name.startswith(_MAINTENANCE)},
         **_without_maintenance(),
+        **_without_a_name(),
         "decode_responses": False,
         "retry": Retry(NoBackoff(), 0),
     }
@@ -135,6 +137,12 @@ def _without_maintenance() -> dict[str, Any]:
     except ImportError:
         return {}
     return {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+
+
+def _without_a_name() -> dict[str, Any]:
+    """Return what keeps a connection from telling its library's name, for which a careful user has no right."""
+    known = signature(AbstractConnection.__init__).parameters
+    return {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
 
 
 def _cluster(url: str, scheme: str, timeout: float) -> Cluster:

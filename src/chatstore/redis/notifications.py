@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as NoAnswerError
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 from redis.exceptions import TimeoutError as NoTimelyAnswerError
 
 from chatstore.errors import ConfigurationError, UnavailableError, UnsupportedError
@@ -46,7 +46,8 @@ class KeyEvent:
 class Listener:
     """Reads the events of some keys, in the order in which they happened."""
 
-    def __init__(self, pubsub: PubSub, head: bytes) -> None:
+    def __init__(self, client: Server, pubsub: PubSub, head: bytes) -> None:
+        self._client = client
         self._pubsub = pubsub
         self._head = head
         self._heard_at = time.monotonic()
@@ -60,6 +61,7 @@ class Listener:
         """Return once the server listens to so many patterns for us.
 
         Raises:
+            ConfigurationError: The user may not listen to them.
             UnavailableError: The connection is gone, or it did not answer in time.
         """
         try:
@@ -87,6 +89,8 @@ class Listener:
     async def _message(self, within: float) -> dict[str, Any] | None:
         try:
             message = await self._pubsub.get_message(timeout=within)
+        except NoPermissionError as error:
+            raise our_error(error, self._client) from error
         except (RedisError, OSError) as error:
             raise UnavailableError(f"the Redis server's notifications ended: {error}") from error
         if message is not None:
@@ -115,6 +119,7 @@ async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) 
 
     Raises:
         UnsupportedError: The server does not tell of it.
+        ConfigurationError: The user may not listen to it.
         UnavailableError: The server did not answer.
     """
     if not isinstance(client, Server):
@@ -128,7 +133,7 @@ async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) 
             await pubsub.psubscribe(*(head + escaped(prefix) + b"*" for prefix in prefixes))
         except RedisError as error:
             raise our_error(error, client) from error
-        listener = Listener(pubsub, head)
+        listener = Listener(client, pubsub, head)
         await listener.begin(len(prefixes))
         await _probe(client, head)
         yield listener

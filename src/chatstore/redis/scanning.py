@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from chatstore.errors import UnavailableError
 from chatstore.redis.client import Client, our_error
@@ -95,8 +95,9 @@ async def scan_keys(
         server = ground.servers[place.index]
         # In one round trip, on one connection, so that it is this server's run.
         answer, about, *nodes = await server.ask_all([command, ("INFO", "server"), *ground.questions])
-        if isinstance(answer, RedisError):
-            raise our_error(answer, server) from answer
+        for one in (answer, about):
+            if isinstance(one, NoPermissionError) or (one is answer and isinstance(one, RedisError)):
+                raise our_error(one, server) from one
         ground.check(nodes)
         run = _run(about)
         if place.cursor and run != place.run:

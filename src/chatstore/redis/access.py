@@ -1,0 +1,174 @@
+"""What a Redis user must be allowed to do for us: the rules of an access control list, each of them needed.
+
+The commands that scripts call are read in the scripts themselves, so those of a layout's own part are among them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from chatstore.redis.document_calls import DocumentCalls
+from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
+from chatstore.redis.scanning import escaped
+from chatstore.redis.scripts import script
+from chatstore.redis.session_calls import SessionCalls
+
+_CALLS = re.compile(r"\b(?:p?call|call_in_pieces)\(([^(),]*)")
+_NAMES = re.compile(r"'([A-Z]+(?:\.[A-Z]+)?)'")
+
+_OURS = "~chatstore:*"
+_RUN = frozenset({"evalsha", "script|load"})
+_WALK = frozenset({"scan", "info"})
+_RECORDS = frozenset({"del", "get", "hdel", "hget", "hgetall", "hlen", "hscan", "hset", "set", "zadd", "zrem"})
+"""What the journal, the index and a run's progress ask without a script."""
+_BY_RECORD = frozenset({"dump", "evalsha", "pexpiretime", "type"})
+"""What is asked of the app's own keys only."""
+_ON_WRITES = frozenset({"hkeys", "persist", "zrank"})
+"""What is asked where something is written to the app's own keys."""
+_CLUSTER = frozenset({"asking", "cluster|nodes", "cluster|slots"})
+_LISTENING = frozenset({"ping", "psubscribe", "subscribe"})
+_READS = frozenset(
+    {
+        *("dump", "exists", "get", "pexpiretime", "type"),
+        *("hexists", "hget", "hgetall", "hmget", "hlen", "hscan"),
+        *("lindex", "llen", "lrange"),
+        *("json.get", "json.type", "ft.info", "vcard", "vdim", "vemb", "vgetattr", "vinfo", "vismember", "vrandmember"),
+    }
+)
+
+_SESSIONS = (
+    ("values", "session", "session_read"),
+    ("values", "session", "session_adopt"),
+    ("values", "session", "session_join"),
+)
+_SESSION_WRITES = (("values", "marks", "session", "session_write"),)
+_DOCUMENTS = (("values", "document", "document_read"), ("values", "document", "document_join"))
+_DOCUMENT_WRITES = (("values", "marks", "document", "document_write"),)
+_JOURNAL = (
+    ("values", "index_page"),
+    ("values", "journal_backlog"),
+    ("values", "journal_list"),
+    ("values", "marks", "journal_add"),
+    ("values", "marks", "journal_clear"),
+    ("values", "marks", "journal_clear_alone"),
+    ("values", "marks", "journal_of_user"),
+)
+_RUNS = (("values", "checkpoint_save"), ("values", "lease_acquire"), ("values", "lease_release"))
+
+
+class Purpose(StrEnum):
+    """What a user is for: a migration that only reads the app's data, or an app that writes through the router."""
+
+    MIGRATE = "migrate"
+    ROUTER = "router"
+
+
+def acl_rules(
+    purpose: Purpose,
+    chat: ChatLayout | None,
+    documents: DocumentLayout | None,
+    *,
+    cluster: bool = False,
+    database: int = 0,
+    notice: bool = False,
+) -> list[str]:
+    """Return the rules that give a user all that it needs, and nothing else, as `ACL SETUSER` takes them.
+
+    Args:
+        purpose: What the user is for. One for the router may migrate and repair, too. One for the migration cannot
+            change the app's own keys: it copies from Redis, and verifies; what the new side has newer, as after
+            a cutover, is brought back by the router's user only. Its rules have selectors, which came with Redis 7.
+        chat: The layout of the sessions; None where there are none.
+        documents: The layout of the documents; None where there are none.
+        cluster: Whether it is a cluster's user, which then is made on every node.
+        database: The logical database.
+        notice: Whether it listens to what other programs write.
+    """
+    named = [layout.prefix for layout in (chat, documents) if layout is not None]
+    every = _outside([*named, *([chat.orphans.prefix] if chat is not None and chat.orphans is not None else [])])
+    parts = _used(chat, documents)
+    extra = _CLUSTER if cluster else frozenset()
+    extra |= frozenset({"select"} if database else ()) | (_LISTENING if notice else frozenset())
+    channels = _channels(chat, documents, database) if notice else []
+    if purpose is Purpose.ROUTER or not every:
+        commands = _RUN | _WALK | _RECORDS | parts | extra
+        return ["reset", "-@all", *_plus(commands), _OURS, *every, *channels]
+    own = _RUN | _WALK | _RECORDS | (parts - _of_layouts_alone(chat, documents)) | extra
+    reads = _by_layouts(chat, documents) & _READS
+    return [
+        *("reset", "-@all", *_plus(own - _BY_RECORD - _ON_WRITES), _OURS, *channels),
+        f"({' '.join(['-@all', '+evalsha', _OURS, *_outside(named)])})",
+        f"({' '.join(['-@all', *_plus(reads), *every])})",
+    ]
+
+
+def acl_line(rules: Sequence[str], user: str = "chatstore") -> str:
+    """Return the command that makes a user with these rules, for `redis-cli`; the password is to be filled in."""
+    head, *rest = rules
+    return " ".join(["ACL SETUSER", user, head, "on", ">PASSWORD", *map(_quoted, rest)])
+
+
+def script_commands(parts: Iterable[Sequence[str]], layout: str = "") -> frozenset[str]:
+    """Return the commands that scripts may call, in lower case."""
+    texts = [script(*one, layout=layout).text for one in parts]
+    firsts = [first for text in texts for first in _CALLS.findall(text)]
+    return frozenset(name.lower() for first in firsts for name in _NAMES.findall(first))
+
+
+def _used(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozenset[str]:
+    used = script_commands((*_JOURNAL, *_RUNS))
+    if chat is not None:
+        sessions = script_commands((*_SESSIONS, *_SESSION_WRITES), chat.lua)
+        # Whether there is an order of ours is asked where other programs write one, too.
+        used |= sessions if chat.shared else sessions - {"exists"}
+    if documents is not None:
+        used |= script_commands((*_DOCUMENTS, *_DOCUMENT_WRITES), documents.lua)
+    return used
+
+
+def _of_layouts_alone(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozenset[str]:
+    """Return the commands that only the layouts' own parts call: to keys that a migration reads at most."""
+    ours = script_commands((*_JOURNAL, *_RUNS))
+    if chat is not None:
+        ours |= script_commands(_SESSIONS)
+    if documents is not None:
+        ours |= script_commands(_DOCUMENTS)
+    return _used(chat, documents) - ours
+
+
+def _by_layouts(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozenset[str]:
+    """Return the commands that the layouts' own parts call."""
+    luas = [layout.lua for layout in (chat, documents) if layout is not None]
+    return frozenset[str]().union(*(script_commands((("values",),), lua) for lua in luas))
+
+
+def _outside(prefixes: Iterable[bytes]) -> list[str]:
+    """Return the patterns of keys that are not ours."""
+    patterns = sorted({_pattern(prefix) for prefix in prefixes})
+    return [pattern for pattern in patterns if not pattern.startswith(_OURS[:-1])]
+
+
+def _channels(chat: ChatLayout | None, documents: DocumentLayout | None, database: int) -> list[str]:
+    """Return the channels: what is listened to by a pattern must be allowed by that very pattern."""
+    head = f"&__keyspace@{database}__:"
+    heard = [layout.prefix for layout in (chat, documents) if layout is not None]
+    if chat is not None:
+        heard.append(SessionCalls(chat).ledger.head("state"))
+    if documents is not None:
+        heard.append(DocumentCalls(documents).ledger.head("state"))
+    patterns = sorted({_pattern(prefix)[1:] for prefix in heard})
+    return [head + pattern for pattern in [*patterns, "chatstore:probe:*"]]
+
+
+def _pattern(prefix: bytes) -> str:
+    return f"~{escaped(prefix).decode('utf-8', 'backslashreplace')}*"
+
+
+def _plus(commands: Iterable[str]) -> list[str]:
+    return [f"+{command}" for command in sorted(commands)]
+
+
+def _quoted(rule: str) -> str:
+    return f'"{rule}"' if " " in rule and not rule.startswith("(") else rule
