@@ -1,0 +1,1 @@
+"""Measurements that the documentation and the program quote."""
