@@ -11,11 +11,11 @@ from __future__ import annotations
 import base64
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from chatstore.errors import ConfigurationError, InvalidRecordError
-from chatstore.models import Document, Embedding, JsonObject, JsonValue
+from chatstore.models import Document, Embedding, JsonObject, JsonValue, from_micros
 from chatstore.models.ownership import Owners
 from chatstore.redis.client import Client
 from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
@@ -35,6 +35,9 @@ from chatstore.redis.layouts.vectors import (
 
 _TEXTS = ("content", "text", "page_content", "body", "chunk")
 """What a field with a document's text is called, where the index has several and does not say which it is."""
+
+_ORDER = "chatstore:order"
+"""The name in `extra` under which the order of a JSON document's members is remembered."""
 
 _BYTES = "base64"
 """The only member of an object in `extra` that stands for a field of a hash which is no text."""
@@ -179,13 +182,9 @@ class IndexedDocuments(DocumentLayout):
             )
         extra = dict(document.extra)
         exact = extra.pop(self.vector, None)
-        values = self.encode(document, extra)
-        values.pop(self.vector, None)
-        values.pop(self.content, None)
-        if document.text or extra.get(self.content, "") is not None:
-            values = {self.content: document.text, **values}
+        values = self._values(document, extra)
         if self.is_json:
-            values = self._with_array(document, values, exact)
+            values = _ordered(self._with_array(document, values, exact), extra.get(_ORDER))
             said = self._read({"": json_of(as_redis_reads(values))})
             return Encoded({"": json_for_redis(values).encode()}, to_keep(document, said))
         fields = {name: _bytes(value) for name, value in values.items()}
@@ -216,7 +215,35 @@ class IndexedDocuments(DocumentLayout):
             extra[self.content] = None
         if exact is not None:
             extra[self.vector] = exact
-        return DocumentValues(text=text or "", embedding=embedding, title="", url="", metadata=metadata, extra=extra)
+        said = DocumentValues(text=text or "", embedding=embedding, title="", url="", metadata=metadata, extra=extra)
+        return self._with_order(said, fields) if self.is_json else said
+
+    def _with_order(self, said: DocumentValues, fields: Fields) -> DocumentValues:
+        """Return what a JSON document says, with the order of its members where we would write another one."""
+        document = Document(
+            id="",
+            user_id="",
+            text=said.text,
+            embedding=said.embedding,
+            metadata=said.metadata,
+            created_at=from_micros(0),
+            updated_at=from_micros(0),
+            extra=said.extra,
+        )
+        extra = dict(said.extra)
+        exact = extra.pop(self.vector, None)
+        ours = list(self._with_array(document, self._values(document, extra), exact))
+        theirs = list(object_of(fields.get("", b""), "the document"))
+        return said if ours == theirs else replace(said, extra={**said.extra, _ORDER: list(theirs)})
+
+    def _values(self, document: Document, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """Return the values of a document, with its text in front and without its embedding."""
+        values = self.encode(document, {name: value for name, value in extra.items() if name != _ORDER})
+        values.pop(self.vector, None)
+        values.pop(self.content, None)
+        if document.text or extra.get(self.content, "") is not None:
+            return {self.content: document.text, **values}
+        return values
 
     def _of_hash(self, fields: Fields) -> tuple[dict[str, JsonValue], Embedding | None, JsonValue]:
         raw = fields.get(self.vector, b"")
@@ -239,6 +266,11 @@ class IndexedDocuments(DocumentLayout):
         array = [] if document.embedding is None else json_of_embedding(document.embedding, exact)
         text = {name: value for name, value in values.items() if name == self.content}
         return {**text, self.vector: array, **values}
+
+
+def _ordered(values: dict[str, JsonValue], order: JsonValue) -> dict[str, JsonValue]:
+    names = [name for name in order if isinstance(name, str) and name in values] if isinstance(order, list) else []
+    return {**{name: values[name] for name in names}, **values}
 
 
 def names_of(sample: Sample) -> frozenset[str]:

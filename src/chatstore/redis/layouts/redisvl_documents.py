@@ -15,6 +15,7 @@ from chatstore.redis.client import Client
 from chatstore.redis.layouts.indexed import IndexedDocuments, hash_text, is_binary
 from chatstore.redis.layouts.layout import Sample
 from chatstore.redis.layouts.search_index import SearchIndex
+from chatstore.redis.layouts.spelling import ordered
 
 _MANY_BYTES = 8
 
@@ -70,7 +71,7 @@ class RedisvlDocuments(IndexedDocuments):
 
     def encode(self, document: Document, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if self.is_json:
-            return dict(document.metadata)
+            return ordered(document.metadata)
         binary = {name: value for name, value in extra.items() if is_binary(value)}
         return {**{name: hash_text(value) for name, value in document.metadata.items()}, **binary}
 
