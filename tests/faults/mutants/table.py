@@ -125,9 +125,9 @@ MUTANTS = [
         "of two states of a record the newer one stays, whichever arrives last",
         (
             Edit(
-                "testing.memory_session:SessionState.join",
-                "held.version < message.version",
-                "held.version > message.version",
+                "testing.memory_session:SessionState._join_messages",
+                "not _gives_way(held, message, now)",
+                "_gives_way(held, message, now)",
             ),
         ),
         _chats("edit-at-rampdown", Fault.DIES_SENT),
@@ -139,7 +139,7 @@ MUTANTS = [
         "the side that is written first gives the position, and the other takes it",
         (
             Edit(
-                "testing.memory_session:SessionState.join",
+                "testing.memory_session:SessionState._join_messages",
                 "self.messages[message.id] = message",
                 "self.messages[message.id] = replace(message, position=len(self.messages))",
             ),
