@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from chatstore.errors import NotFoundError
 from chatstore.migration import BackfillOptions, backfill_chat
-from chatstore.models import DeleteSession, Kind, Mark, Side
+from chatstore.models import DeleteSession, Kind, Mark, Side, utc_now
 from chatstore.routing import ChatRouter, Sides, StageResolver, chat_repairer, chat_replicator
 from tests.faults.bench import Bench
 from tests.faults.wire import Wire
@@ -73,7 +73,7 @@ class ChatBench(Bench):
 
     def contents(self, side):
         return {
-            name: (state.session.user_id, state.session.title, [(m.id, m.content) for m in state.ordered()])
+            name: (state.session.user_id, state.session.title, [(m.id, m.content) for m in state.ordered(utc_now())])
             for name, state in sorted(self.stores[side]._states.items())
             if state.session is not None
         }
@@ -85,7 +85,7 @@ class ChatBench(Bench):
                 state = self.stores[side]._states.get(name)
                 verdicts = self.ledger.of(name)
                 verdicts.check_session(state and state.session)
-                verdicts.check_messages(state.ordered() if state else [])
+                verdicts.check_messages(state.ordered(utc_now()) if state else [])
 
     def check_beside(self):
         """Nothing more: the ledger knows of what others did, too."""

@@ -39,7 +39,7 @@ from chatstore.routing import Sides, chat_repairer
 from chatstore.testing import MemoryChat, MemoryProgress
 from tests.flags import Flags
 from tests.property.scheduler import run
-from tests.property.world import Process, World
+from tests.property.world import EPOCH, Process, World
 from tests.routing.pair import router_over
 
 SCHEDULES = int(os.environ.get("CHATSTORE_SCHEDULES", "2000"))
@@ -350,7 +350,7 @@ class Machine(RuleBasedStateMachine):
                 state = world.stores[side]._states.get(name)
                 verdicts = self.ledger.of(name)
                 verdicts.check_session(state and state.session)
-                verdicts.check_messages(state.ordered() if state else [])
+                verdicts.check_messages(state.ordered(EPOCH) if state else [])
 
 
 DEFAULT_SEED = 20261124
