@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 def acl(
     purpose: _For = "router", *, user: _User = "chatstore", notice: _Notice = False, as_json: AsJson = False
 ) -> None:
-    """Print the least that a Redis user needs, for the layouts of the settings: a line for redis-cli.
+    """Print the rights that the Redis user needs.
+
+    It is a line for redis-cli, for the layouts of the settings, and with one right less something would be refused.
 
     Example:  chatstore acl migrate --user mover
     """
