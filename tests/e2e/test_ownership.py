@@ -284,6 +284,18 @@ async def test_a_layout_without_documents_leaves_them_to_the_new_side_alone(app_
         assert stores.documents.side is Side.NEW
 
 
+async def test_a_layout_without_chats_leaves_them_to_the_new_side_alone(app_settings):
+    documents_only = app_settings.model_copy(
+        update={"layout": "vector-set", "document_index": "texts", "owners": None, "document_owners": "all:ana"}
+    )
+    async with chatstore.open(documents_only, repair=False) as stores:
+        assert stores.chat.side is Side.NEW
+        assert stores.documents.side is Side.OLD
+    async with Backends(documents_only) as backends:
+        with pytest.raises(ConfigurationError, match=r"'vector-set' has no sessions.*CHATSTORE_CHAT_LAYOUT"):
+            await backends.chat_sides()
+
+
 async def test_each_kind_may_have_a_layout_and_a_prefix_of_its_own(redis_database):
     with redis.Redis.from_url(redis_database) as client:
         client.lpush("app:talks:s1", '{"type": "human", "data": {"content": "Hello."}}')
@@ -301,3 +313,16 @@ async def test_each_kind_may_have_a_layout_and_a_prefix_of_its_own(redis_databas
         assert await texts(stores.chat, "ana", "s1") == ["Hello."]
         assert await sessions_of(stores.chat, "ana") == ["s1"]
         assert await documents_of(stores.documents, "ana") == ["d1"]
+
+
+async def test_a_field_of_a_document_may_say_whose_it_is(redis_database):
+    with redis.Redis.from_url(redis_database) as client:
+        for name, held in {"1": {"user_id": "ana"}, "2": {"user_id": "ben"}, "3": {"user_id": ""}, "4": {}}.items():
+            client.hset(f"doc:faq:{name}", mapping={"content": name, "content_vector": bytes(8), **held})
+    given = load_settings(redis_url=redis_database, document_layout="langchain", document_owners="field:user_id")
+    async with Backends(given, users={"ana": "user_a", "ben": "user_b"}) as backends:
+        old = await backends.old_documents()
+        assert [len(await documents_of(old, user)) for user in ("user_a", "user_b")] == [1, 1]
+        bad = [record async for page in old.scan() for record in page.quarantined]
+        assert sorted(record.key for record in bad) == ["doc:faq:3", "doc:faq:4"]
+        assert all("user_id" in record.reason or "nobody's" in record.reason for record in bad)

@@ -61,10 +61,10 @@ def test_what_is_nobodys_is_quarantined_named_and_taken_once_it_is_somebodys(pro
         ({"CHATSTORE_OWNERS": "key:x"}, "CHATSTORE_OWNERS: the template 'x' has no {user}"),
         ({"CHATSTORE_OWNERS": "field:user"}, "CHATSTORE_OWNERS: a session of the layout 'langchain' has no field"),
         ({"CHATSTORE_USERS": "users.csv"}, "CHATSTORE_USERS is 'users.csv', which is not"),
-        ({"CHATSTORE_CHAT_LAYOUT": "lost"}, "CHATSTORE_CHAT_LAYOUT is 'lost'; there are chatstore, hash, "),
+        ({"CHATSTORE_CHAT_LAYOUT": "lost"}, "CHATSTORE_CHAT_LAYOUT is 'lost'; there are agent-framework, chatstore, hash, "),
         (
             {"CHATSTORE_CHAT_LAYOUT": "", "CHATSTORE_LAYOUT": "lost"},
-            "CHATSTORE_LAYOUT is 'lost'; there are chatstore, hash",
+            "CHATSTORE_LAYOUT is 'lost'; there are agent-framework, chatstore, hash, ",
         ),
     ],
 )
