@@ -32,10 +32,10 @@ from chatstore.redis.client import AppClient
 from chatstore.redis.connecting import take_over
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
+from chatstore.redis.keyed_sessions import session_ids
 from chatstore.redis.layouts.layout import ChatLayout
 from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
-from chatstore.redis.session_ids import SessionIds
 from chatstore.redis.session_replies import SessionReader, check_outcome
 from chatstore.redis.session_scan import SessionScan, adopt
 from chatstore.redis.user_ids import old_user
@@ -67,7 +67,7 @@ class RedisChat(ChatSide):
         self._layout = layout
         self.journal = RedisJournal(self._client, Kind.CHAT)
         self._calls = SessionCalls(layout, users)
-        self._found = SessionIds(self._client, layout)
+        self._found = session_ids(self._client, self._calls)
         self._scan = SessionScan(self._client, self._calls, self._found)
         walk = partial(self._found.walk, wanted=_INDEXED) if layout.shared else None
         self._index = UserIndex(self._client, self._calls.ledger, walk, self._owners)

@@ -219,6 +219,11 @@ def _not_allowed(said: str, where: str) -> ConfigurationError:
 
 def _by_name(said: str, where: str) -> ChatStoreError | None:
     """Return what errors mean that the client library has no class for."""
+    if said.startswith("NOINDEX"):
+        return ConfigurationError(
+            f"the Redis server at {where} does not have the search index that tells each message's session "
+            f"({said.removeprefix('NOINDEX ')}): name the framework's own in CHATSTORE_CHAT_INDEX"
+        )
     if said.startswith("WRONGTYPE"):
         return LayoutError(b"", b"", f"a key of chatstore's own holds something else ({said})")
     if said.startswith("ACL failure"):

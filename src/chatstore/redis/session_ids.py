@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from chatstore.models import Quarantined
 from chatstore.redis.client import Client
 from chatstore.redis.layouts.layout import ChatLayout, Sample
 from chatstore.redis.scanning import scan_keys
@@ -26,11 +27,13 @@ class IdStep:
         ids: Their ids, each once in this part.
         cursor: The cursor that this part was read from.
         following: The cursor of the next part; 0 when this is the last.
+        lost: What belongs to no session, though it looks as if it should.
     """
 
     ids: list[bytes]
     cursor: int
     following: int
+    lost: tuple[Quarantined, ...] = ()
 
 
 class SessionIds:
@@ -83,16 +86,19 @@ class SessionIds:
         """Return those of some keys of the layout's type that are its sessions by their shape."""
         samples = await _peek(self._client, keys, kind)
         claimed = [sample.key for sample in samples if self._layout.claims(sample) == "session"]
-        if len(claimed) < len(samples) and not self._passed_over:
+        if len(claimed) < len(samples):
+            self._pass_over(next(sample.key for sample in samples if sample.key not in claimed))
+        return claimed
+
+    def _pass_over(self, key: bytes) -> None:
+        if not self._passed_over:
             self._passed_over = True
-            other = next(sample.key for sample in samples if sample.key not in claimed)
             logger.warning(
                 "some keys are no sessions of the layout %s, by what they hold, and are passed over: %r is the first. "
                 "`chatstore inspect` tells more of them",
                 self._layout.name,
-                other,
+                key,
             )
-        return claimed
 
 
 def _is_ours(key: bytes) -> bool:

@@ -104,7 +104,7 @@ class SessionScan:
 
     async def _sessions(self, position: int) -> AsyncIterator[ScanPage[ChatChange]]:
         async for step in self._found.steps(position, wanted=_GROUP):
-            held: ScanPage[ChatChange] = ScanPage((), (), None)
+            held: ScanPage[ChatChange] = ScanPage((), step.lost, None)
             async for page in self.fetch(step.ids):
                 if _size(held) and _size(held) + _size(page) > _PAGE:
                     yield replace(held, cursor=f"sessions:{step.cursor}")

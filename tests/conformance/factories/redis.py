@@ -13,13 +13,19 @@ from chatstore.redis import (
     connect,
     document_layout,
 )
+from tests.redis.keyed.index import make_index
 
 
 def _chat(layout):
     @asynccontextmanager
     async def opened(request):
-        async with connect(request.getfixturevalue("redis_database")) as client:
-            yield RedisChat(client, chat_layout(layout))
+        codec = chat_layout(layout)
+        async with connect(
+            request.getfixturevalue("search_redis" if codec.needs_modules else "redis_database")
+        ) as client:
+            if codec.keyed:
+                await make_index(client, codec)
+            yield RedisChat(client, codec)
 
     return opened
 

@@ -15,11 +15,13 @@ from chatstore.redis.layouts.langchain_chat import LangchainChat
 from chatstore.redis.layouts.langchain_documents import LangchainDocuments
 from chatstore.redis.layouts.langchain_js_chat import LangchainJsChat
 from chatstore.redis.layouts.langchain_js_documents import LangchainJsDocuments
+from chatstore.redis.layouts.langchain_redis_chat import LangchainRedisChat
 from chatstore.redis.layouts.langchain_redis_documents import LangchainRedisDocuments
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 from chatstore.redis.layouts.llamaindex_chat import LlamaindexChat
 from chatstore.redis.layouts.llamaindex_documents import LlamaindexDocuments
 from chatstore.redis.layouts.openai_agents_chat import OpenaiAgentsChat
+from chatstore.redis.layouts.redisvl_chat import RedisvlChat
 from chatstore.redis.layouts.redisvl_documents import RedisvlDocuments
 from chatstore.redis.layouts.vector_set_documents import VectorSetDocuments
 from chatstore.redis.layouts.vercel_kv_chat import VercelKvChat
@@ -35,6 +37,8 @@ CHAT_LAYOUTS: dict[str, type[ChatLayout]] = {
         OpenaiAgentsChat,
         AgentFrameworkChat,
         VercelKvChat,
+        LangchainRedisChat,
+        RedisvlChat,
     )
 }
 DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {

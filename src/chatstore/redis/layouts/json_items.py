@@ -106,10 +106,10 @@ class JsonItemChat(CompanionChat):
                 return held.encode()
             case _:
                 pass
-        extra = {name: _ordered(value) for name, value in message.extra.items() if name not in {_TEXT, _CONTENT}}
+        extra = {name: in_jsonb_order(value) for name, value in message.extra.items() if name not in {_TEXT, _CONTENT}}
         content: JsonValue = message.content
         if _CONTENT in message.extra and text_of_parts(message.extra[_CONTENT]) == message.content:
-            content = _ordered(message.extra[_CONTENT])
+            content = in_jsonb_order(message.extra[_CONTENT])
         return self._dumps(self.build(Parts(message.role, content, extra), message))
 
     def _dumps(self, value: JsonValue) -> bytes:
@@ -141,13 +141,13 @@ def _as_message(values: MessageValues, message_id: str) -> NewMessage:
     return NewMessage(values.role, values.content, id=message_id, metadata=values.metadata, extra=values.extra)
 
 
-def _ordered(value: JsonValue) -> JsonValue:
+def in_jsonb_order(value: JsonValue) -> JsonValue:
     """Return a value with its keys in the order in which Postgres gives a jsonb's: by length, then by bytes."""
     if isinstance(value, Mapping):
         names = sorted(
             value, key=lambda name: (len(name.encode("utf-8", "surrogatepass")), name.encode("utf-8", "surrogatepass"))
         )
-        return {name: _ordered(value[name]) for name in names}
+        return {name: in_jsonb_order(value[name]) for name in names}
     if isinstance(value, list | tuple):
-        return [_ordered(one) for one in value]
+        return [in_jsonb_order(one) for one in value]
     return value

@@ -94,6 +94,8 @@ class ChatLayout(ABC):
         distinct: Whether a key with the prefix is certainly a session's. Else its type and shape are looked at first.
         owned: Whether its records say whose they are.
         whole: Whether a message is one text, so that an edit writes all of it.
+        keyed: Whether each message has a key of its own and a session has none; see `KeyedChat`.
+        needs_modules: Whether the server must have search, and RedisJSON perhaps.
         derived: Whether messages have no ids of their own, so that they are written down before another side sees them.
         kind: The type of the keys with the prefix; None where it tells which of several keys of a session one is.
         lua: The primitives of `session.lua`.
@@ -109,6 +111,8 @@ class ChatLayout(ABC):
     owned: ClassVar[bool] = True
     whole: ClassVar[bool] = False
     derived: ClassVar[bool] = False
+    keyed: ClassVar[bool] = False
+    needs_modules: ClassVar[bool] = False
     kind: ClassVar[str | None] = "hash"
     lua: ClassVar[str]
     notes: ClassVar[tuple[str, ...]] = ()

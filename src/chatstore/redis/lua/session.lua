@@ -26,6 +26,8 @@
 --   expire(keys, id, expires)      lets a message expire with its session
 --   expires(keys, id)              when a message expires by its own key; absent where messages have no keys
 --
+--   listing(keys)                  what stands for the listing once all of it is written down, where that is another than before
+--
 -- Where other programs may order the messages, one of these two says how:
 --
 --   ids(listing)                   the ids that a header's `listing` lists, in order, and a reason when it holds what is no
@@ -332,8 +334,10 @@ local function adopt(state)
   if view.lists then
     for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
       if not view.lists(id) then
+        local raw = redis.call('HGET', keys.entries, id)
+        local expired = raw and has_passed(read_entry(0, raw).expires)
         forget(id)
-        if not vanished and not layout.present(keys, id) then
+        if not vanished and not expired and not layout.present(keys, id) then
           state.gone[#state.gone + 1] = { id, text(give_version(state)) }
           bury(state, id, state.last)
         end
@@ -359,7 +363,7 @@ local function adopt(state)
     save(state)
     return { 'adopt' }
   end
-  note_listing(state, view.listing)
+  note_listing(state, layout.listing and layout.listing(keys) or view.listing)
   return nil
 end
 
