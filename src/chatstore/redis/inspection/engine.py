@@ -121,6 +121,7 @@ class _Inspector:
             address=self._client.address,
             keys=scale.total,
             looked_at=self._looked_at,
+            unseen=scale.unseen,
             complete=complete,
             seconds=time.monotonic() - begun,
             groups=groups,

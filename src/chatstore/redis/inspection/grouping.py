@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from chatstore.models import Kind
 from chatstore.redis.failures import printable
+from chatstore.redis.inspection.candidates import GENERAL
 from chatstore.redis.inspection.claiming import Candidate, Claim
 from chatstore.redis.inspection.distinct import Distinct
 from chatstore.redis.inspection.estimating import Scale
@@ -46,7 +47,7 @@ class Party:
     _soonest: int | None = None
     _latest: int = 0
     _example: bytes = b""
-    _rivals: dict[str, Candidate] = field(default_factory=dict)
+    _rivals: dict[str, None] = field(default_factory=dict)
     _reasons: dict[str, None] = field(default_factory=dict)
     _asked: int = 0
 
@@ -79,10 +80,11 @@ class Party:
             self._ttls += 1
             self._soonest = met.ttl if self._soonest is None else min(self._soonest, met.ttl)
             self._latest = max(self._latest, met.ttl)
-        if (claim.role == "session" and met.sample.kind == "list") or met.sample.kind == VECTOR_SET:
+        if met.sample.kind in {"list", VECTOR_SET} and claim.role != "index":
             self._items += met.length or 0
-        for rival in claim.rivals:
-            self._rivals.setdefault(rival.name, rival)
+        elif claim.role == "message":
+            self._items += 1
+        self._rivals.update(dict.fromkeys(rival.name for rival in claim.rivals if rival.name not in GENERAL))
         self._reasons.update(dict.fromkeys(claim.reasons))
 
     async def read(self, met: Sequence[Met], at_most: int | None) -> None:
@@ -134,11 +136,9 @@ class Party:
         if self.candidate.kind is Kind.DOCUMENTS:
             found = self._items if self.candidate.layout.kind == VECTOR_SET else self._roles["document"]
             return nothing, nothing, keys.of(found)
-        messages = keys.of(self._roles["message"]) if self._roles["message"] else None
+        messages = keys.of(self._items) if self._items else None
         if not self._roles["session"]:
             return self._sessions.altogether(complete=keys.complete), messages, nothing
-        if messages is None and self.candidate.layout.kind == "list" and self._items:
-            messages = keys.of(self._items)
         return keys.of(self._roles["session"]), messages, nothing
 
     def _record_of(self, met: Met) -> bytes | None:
@@ -157,5 +157,5 @@ class Party:
 
     def _told_rivals(self) -> list[Rival]:
         reasons = " and ".join(self._reasons)
-        said = f"less likely: {reasons}" if reasons else "as likely: nothing but the settings can tell them apart"
+        said = f"less likely, as {reasons}" if reasons else "as likely: nothing but the settings can tell them apart"
         return [Rival(layout=name, reason=said) for name in self._rivals if name != self.layout.name]

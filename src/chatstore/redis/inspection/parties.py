@@ -20,6 +20,7 @@ from chatstore.redis.inspection.reading import Reader
 from chatstore.redis.inspection.records import ChatReader, DocumentReader, RecordReader, Somebody
 from chatstore.redis.layouts import CHAT_LAYOUTS, DOCUMENT_LAYOUTS
 from chatstore.redis.layouts.indexed import IndexedDocuments
+from chatstore.redis.layouts.keyed_chat import KeyedChat
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 from chatstore.redis.layouts.search_index import SearchIndex
 
@@ -145,7 +146,7 @@ class Parties:
 
     async def _party(self, candidate: Candidate, prefix: bytes) -> Party:
         index = covering(self._with.indexes, prefix)
-        name = index.name if index is not None else ""
+        name = index.name if index is not None and _uses_index(candidate.layout) else ""
         if candidate.layout.kind == VECTOR_SET:
             name = prefix.decode("utf-8", "surrogateescape")
         owners = None if candidate.layout.owned else self._with.owners.get(candidate.kind)
@@ -159,6 +160,7 @@ class Parties:
             make = CHAT_LAYOUTS[candidate.name]
             layout = make(prefix=text, owners=given, index=name or None)
             is_default = prefix == candidate.default_prefix
+            name = "" if name == getattr(make, "default_index", "") else name
             reader = ChatReader(self._with.reader, layout, self._with.users, facts, messages=self._with.messages)
         else:
             layout, is_default, refusal = await self._documents(candidate, text, name, given)
@@ -185,6 +187,10 @@ class Parties:
         except ChatStoreError as error:
             return layout, False, str(error)
         return layout, False, None
+
+
+def _uses_index(layout: ChatLayout | DocumentLayout) -> bool:
+    return isinstance(layout, KeyedChat | IndexedDocuments)
 
 
 def _as_named(layout: IndexedDocuments, key: bytes) -> bytes:

@@ -213,7 +213,9 @@ class Inspection:
         address: Where it is.
         keys: How many keys it has.
         looked_at: How many of them were looked at.
-        complete: Whether these were all of them.
+        unseen: How many keys of one sort may be there though none was looked at: more of them are so with a probability
+            of 5 % at most.
+        complete: Whether all were looked at.
         seconds: How long that took.
         groups: What was recognised, the largest first.
         own: How many keys are chatstore's own.
@@ -225,6 +227,7 @@ class Inspection:
     address: str
     keys: int
     looked_at: int
+    unseen: int
     complete: bool
     seconds: float
     groups: Sequence[Group]
