@@ -50,6 +50,19 @@ def test_what_is_nobodys_is_quarantined_named_and_taken_once_it_is_somebodys(pro
     assert rows == [("s1", "user_a"), ("s2", "user_b"), ("s3", "user_e"), ("s4", "user_b")]
 
 
+def test_a_session_that_the_mapping_gives_to_another_afterwards_stays_whose_it_is(program, own, redis_database):  # noqa: F811
+    with redis.Redis.from_url(redis_database) as client:
+        say(client, "s1", "Hello.")
+    assert program("migrate", "--chat").status == 0
+    (program.folder / "owners.csv").write_text("key,user\nmessage_store:s1,ben\n")
+    assert program("migrate", "--chat").status == 1
+    [record] = program("quarantine", "list", "--chat", "--json").json["chat"]["records"]
+    assert "s1" in record["key"]
+    assert "taken" in record["reason"]
+    with psycopg.connect(own.supabase_db_url) as connection:
+        assert connection.execute("select id, user_id from public.sessions").fetchall() == [("s1", "user_a")]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -61,7 +74,10 @@ def test_what_is_nobodys_is_quarantined_named_and_taken_once_it_is_somebodys(pro
         ({"CHATSTORE_OWNERS": "key:x"}, "CHATSTORE_OWNERS: the template 'x' has no {user}"),
         ({"CHATSTORE_OWNERS": "field:user"}, "CHATSTORE_OWNERS: a session of the layout 'langchain' has no field"),
         ({"CHATSTORE_USERS": "users.csv"}, "CHATSTORE_USERS is 'users.csv', which is not"),
-        ({"CHATSTORE_CHAT_LAYOUT": "lost"}, "CHATSTORE_CHAT_LAYOUT is 'lost'; there are agent-framework, chatstore, hash, "),
+        (
+            {"CHATSTORE_CHAT_LAYOUT": "lost"},
+            "CHATSTORE_CHAT_LAYOUT is 'lost'; there are agent-framework, chatstore, hash, ",
+        ),
         (
             {"CHATSTORE_CHAT_LAYOUT": "", "CHATSTORE_LAYOUT": "lost"},
             "CHATSTORE_LAYOUT is 'lost'; there are agent-framework, chatstore, hash, ",
