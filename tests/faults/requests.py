@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from chatstore.chroma import ChromaClient
 from chatstore.errors import ChatStoreError, UnavailableError
-from chatstore.redis import Client
+from chatstore.redis.client import Server
 from chatstore.supabase import SupabaseClient
 
 _TRIAL = ContextVar("trial", default=None)
@@ -122,7 +122,7 @@ class Trial:
 def breakable():
     """Let all requests of this process's clients pass by the trial in whose context they are made."""
     with ExitStack() as patches:
-        for client, name in ((Client, "ask"), (Client, "ask_all"), (SupabaseClient, "_send"), (ChromaClient, "run")):
+        for client, name in ((Server, "ask"), (Server, "ask_all"), (SupabaseClient, "_send"), (ChromaClient, "run")):
             patches.enter_context(patch.object(client, name, _guarded(getattr(client, name))))
         yield
 

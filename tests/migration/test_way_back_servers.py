@@ -28,7 +28,8 @@ from chatstore.models import (
     UpdateSession,
     UpsertDocuments,
 )
-from chatstore.redis import Client, RedisProgress
+from chatstore.redis import RedisProgress
+from chatstore.redis.client import Server
 from chatstore.routing import Sides, chat_repairer, document_repairer
 from chatstore.supabase import SupabaseClient
 from tests.conformance.registry import named
@@ -204,8 +205,8 @@ def requests(monkeypatch):
 
         monkeypatch.setattr(owner, name, send)
 
-    counted(Client, "ask", "redis", lambda arguments: (arguments, 1))
-    counted(Client, "ask_all", "redis", lambda arguments: ((list_of := list(arguments[0]),), len(list_of)))
+    counted(Server, "ask", "redis", lambda arguments: (arguments, 1))
+    counted(Server, "ask_all", "redis", lambda arguments: ((list_of := list(arguments[0]),), len(list_of)))
     counted(SupabaseClient, "call", "supabase", lambda arguments: (arguments, 1))
     return sent
 
@@ -226,6 +227,6 @@ async def test_a_way_back_that_was_kept_costs_what_the_marks_cost_whatever_else_
         costs[sessions, written] = dict(requests)
         assert await states_of(world.old) == await states_of(world.new)
     for server in requests:
-        assert costs[200, 5][server] == costs[20, 5][server]
+        assert costs[200, 5][server] == costs[20, 5][server] > 0
         assert costs[200, 10][server] <= 2 * costs[200, 5][server]
         assert costs[200, 10][server] < 60
