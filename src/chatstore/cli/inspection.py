@@ -106,6 +106,8 @@ def _rows(report: Report, group: Group, noted: set[tuple[str, str]]) -> Iterator
         yield "whose", _whose(records.whose, group)
         if not records.complete:
             yield "read", _read(group)
+        if records.unindexed.value:
+            yield "index", f"{_number(records.unindexed, 'message')} not in it; a migration finds them by their keys"
         yield from _quarantine(records.quarantined)
         yield from _target(group, report)
     taken = report.durations.get(group.kind)
@@ -179,7 +181,8 @@ def _read(group: Group) -> str:
         what = _number(Count(records.read), "document")
     else:
         what = f"{_number(Count(records.read), 'session')} with {_number(Count(records.messages_read), 'message')}"
-    return f"{what}; what is said of the others is estimated"
+    left_out = f"; {_number(Count(records.too_large), 'large key')} left out" if records.too_large else ""
+    return f"{what}{left_out}; what is said of the others is estimated"
 
 
 def _quarantine(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:

@@ -68,6 +68,11 @@ class KeyedSessionIds(SessionIds):
         async for step in self._steps(0, wanted=wanted, whole=False):
             yield step.ids
 
+    async def told(self, keys: Sequence[bytes]) -> tuple[Mapping[bytes, Sequence[bytes]], tuple[Quarantined, ...]]:
+        """Return what some keys of the layout's type are: messages' ids by session, and what is lost; write nothing."""
+        found = await self._sorted(keys)
+        return found.messages, await self._lost(found.others)
+
     async def _steps(self, cursor: int, *, wanted: int, whole: bool) -> AsyncIterator[IdStep]:
         # First the messages, then the companions of ours: a cursor of ours has the one or the other in its last bit.
         position, in_companions = divmod(cursor, 2)

@@ -33,11 +33,13 @@ class Preview:
     Attributes:
         page: The part.
         is_first: Whether it is the session's first.
-        is_cut: Whether it is the last one that was asked for, and there is more.
+        is_last: Whether it is the last one that was asked for.
+        is_cut: Whether there is more of the session, which was not asked for.
     """
 
     page: ScanPage[ChatChange]
     is_first: bool
+    is_last: bool = False
     is_cut: bool = False
 
 
@@ -78,7 +80,7 @@ class SessionScan:
                 yield Preview(page, is_first=is_first)
                 reply = await run(self._client, self._calls.read_forward(session_id, None, following, part))  # noqa: PLW2901
                 page, seen, is_first = self._page(session_id, reply), seen + part, False
-            yield Preview(page, is_first=is_first, is_cut=following is not None)
+            yield Preview(page, is_first=is_first, is_last=True, is_cut=following is not None)
 
     async def preview_orphans(self, orphans: Orphans, keys: Sequence[bytes]) -> list[Quarantined]:
         """Return those of some messages that no session lists."""

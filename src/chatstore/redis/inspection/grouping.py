@@ -13,11 +13,14 @@ from chatstore.redis.inspection.claiming import Candidate, Claim
 from chatstore.redis.inspection.distinct import Distinct
 from chatstore.redis.inspection.estimating import Scale
 from chatstore.redis.inspection.peeking import Met
-from chatstore.redis.inspection.records import DocumentReader, RecordReader
+from chatstore.redis.inspection.records import ChatReader, DocumentReader, RecordReader
 from chatstore.redis.inspection.report import Count, Expiry, Group, Rival
+from chatstore.redis.layouts.keyed_chat import KeyedChat
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 
 VECTOR_SET = "vectorset"
+_LARGE = 16 * 1024 * 1024
+_LONG = 20_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,7 +92,16 @@ class Party:
 
     async def read(self, met: Sequence[Met], at_most: int | None) -> None:
         """Read the records of some keys, as long as not so many were read; of a message, its session."""
-        ids = list(dict.fromkeys(one for each in met if (one := self._record_of(each)) is not None))
+        if at_most is not None:
+            large = [each for each in met if _is_large(each)]
+            self.reader.learned.too_large += len(large)
+            left_out = {self._record_of(each) for each in large}
+            met = [each for each in met if self._record_of(each) not in left_out]
+        if isinstance(self.layout, KeyedChat):
+            mine = [each for each in met if self.holds(each.key) and each.sample.kind == self.layout.kind]
+            ids = await self._chats().sessions_of(mine)
+        else:
+            ids = list(dict.fromkeys(one for each in met if (one := self._record_of(each)) is not None))
         if isinstance(self.layout, ChatLayout):
             ids = [one for one in ids if self._sessions.add(one)]
         elif self.candidate.layout.kind == VECTOR_SET:
@@ -146,10 +158,14 @@ class Party:
         if not self.holds(met.key):
             return None
         if isinstance(self.layout, ChatLayout):
-            return self.layout.session_id(met.key)
+            return self.layout.session_of(met.sample)
         if self.layout.kind is not None and self.layout.kind != met.sample.kind:
             return None
         return met.key[len(self.prefix) :]
+
+    def _chats(self) -> ChatReader:
+        assert isinstance(self.reader, ChatReader)  # noqa: S101 - it is a layout of chats
+        return self.reader
 
     async def _elements(self, at_most: int | None) -> list[bytes]:
         assert isinstance(self.reader, DocumentReader)  # noqa: S101 - sets hold documents
@@ -159,3 +175,7 @@ class Party:
         reasons = " and ".join(self._reasons)
         said = f"less likely, as {reasons}" if reasons else "as likely: nothing but the settings can tell them apart"
         return [Rival(layout=name, reason=said) for name in self._rivals if name != self.layout.name]
+
+
+def _is_large(met: Met) -> bool:
+    return (met.memory or 0) > _LARGE or (met.sample.kind == "list" and (met.length or 0) > _LONG)

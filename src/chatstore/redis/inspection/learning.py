@@ -14,7 +14,11 @@ from chatstore.redis.inspection.checking import Checks
 from chatstore.redis.inspection.distinct import Distinct
 from chatstore.redis.inspection.estimating import Scale
 from chatstore.redis.inspection.findings import Findings
+from chatstore.redis.inspection.peeking import Met
 from chatstore.redis.inspection.report import Finding, Records, Sizes, Whose
+from chatstore.redis.layouts.fields import BadFieldError
+from chatstore.redis.layouts.json_items import ITEM
+from chatstore.redis.layouts.keyed_chat import ID, SESSION
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 from chatstore.redis.session_scan import Preview
 
@@ -54,8 +58,10 @@ class Learned:
     messages: int = 0
     has_all_messages: bool = True
     seconds: float = 0.0
+    too_large: int = 0
     _users: Distinct = field(default_factory=Distinct)
     _nobodys: int = 0
+    _unindexed: int = 0
     _unowned: list[str] = field(default_factory=list)
     _texts: _Texts = field(default_factory=_Texts)
     _oldest: datetime | None = None
@@ -104,6 +110,16 @@ class Learned:
         for record in records:
             self._lost.add(record.reason, record.key)
 
+    def unindexed(self, layout: ChatLayout, met: Met, session_id: bytes, message_id: bytes) -> None:
+        """Count a message that the search index does not know, and that a migration reads by its key."""
+        self._unindexed += 1
+        self.messages += 1
+        fields = {**met.sample.fields, ITEM: met.sample.fields.get("", b""), SESSION: session_id, ID: message_id}
+        try:
+            layout.read_message(fields, b"")
+        except (BadFieldError, UnicodeDecodeError) as error:
+            self._bad.add(str(error), printable(met.key))
+
     def failed(self, reason: str, key: str) -> None:
         """Count a record that could not be read for a reason of its own."""
         self.read += 1
@@ -116,13 +132,14 @@ class Learned:
             scale: How many sessions or documents there are, of those read.
             of_lost: The same of keys of messages that were looked at for whether a session lists them.
         """
-        complete = scale.complete and self.has_all_messages
+        complete = scale.complete and self.has_all_messages and not self.too_large
         whole = Scale(scale.total, scale.seen, complete)
         mixed, few = self._mixed()
         return Records(
             read=self.read,
             complete=complete,
             messages_read=self.messages,
+            too_large=self.too_large,
             per_session=self.messages / self.read if self.read else 0.0,
             whose=Whose(
                 said=self.said,
@@ -139,6 +156,7 @@ class Learned:
             dimensions=dict(sorted(self._dimensions.items())),
             oldest=self._oldest,
             newest=self._newest,
+            unindexed=whole.of(self._unindexed),
             quarantined=[*self._bad.scaled(whole.of), *self._lost.scaled(of_lost.of)],
             refused=[*self._refused.scaled(whole.of), *_scaled(mixed, few, whole)],
             changed=self._changed.scaled(whole.of),

@@ -14,10 +14,10 @@ from chatstore.redis.failures import printable
 from chatstore.redis.inspection.learning import Learned
 from chatstore.redis.inspection.peeking import Met
 from chatstore.redis.inspection.reading import Reader
+from chatstore.redis.keyed_sessions import KeyedSessionIds, session_ids
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 from chatstore.redis.session_calls import SessionCalls
-from chatstore.redis.session_ids import SessionIds
-from chatstore.redis.session_scan import SessionScan
+from chatstore.redis.session_scan import Preview, SessionScan
 
 _AT_ONCE = 20
 _NAMES = 1000
@@ -99,7 +99,10 @@ class ChatReader(RecordReader):
         self._reader = reader
         self._layout = layout
         self._messages = messages
-        self._scan = SessionScan(reader, SessionCalls(layout, users), SessionIds(reader, layout))
+        calls = SessionCalls(layout, users)
+        self._ids = session_ids(reader, calls)
+        self._scan = SessionScan(reader, calls, self._ids)
+        self._expected: dict[bytes, dict[str, Met]] = {}
 
     async def look_for_lost(self, met: Sequence[Met]) -> None:
         """Look whether the sessions of some messages list them."""
@@ -108,9 +111,45 @@ class ChatReader(RecordReader):
             keys = [one.key for one in met if one.key.startswith(orphans.prefix)]
             self.learned.lost(await self._scan.preview_orphans(orphans, keys))
 
+    async def sessions_of(self, met: Sequence[Met]) -> list[bytes]:
+        """Return the sessions whose messages some keys are, where only messages have keys; what is none is learned."""
+        assert isinstance(self._ids, KeyedSessionIds)  # noqa: S101 - it is asked of such layouts only
+        by_key = {one.key: one for one in met}
+        messages, lost = await self._ids.told(list(by_key))
+        self.learned.lost(lost)
+        for session_id, names in messages.items():
+            expected = self._expected.setdefault(session_id, {})
+            for name in names:
+                found = by_key.get(self._layout.message_key(session_id, name))
+                if found is not None:
+                    expected[printable(name)] = found
+        return list(messages)
+
+    async def read(self, ids: Sequence[bytes]) -> None:
+        await super().read(ids)
+        self._expected = {}
+
     async def _read(self, ids: Sequence[bytes]) -> None:
+        places = iter(ids)
+        session_id = b""
         async for part in self._scan.preview(ids, self._messages):
+            session_id = next(places) if part.is_first else session_id
             self.learned.chat_part(self._layout, part)
+            self._look_for_unindexed(session_id, part)
+
+    def _look_for_unindexed(self, session_id: bytes, part: Preview) -> None:
+        """Learn of the messages of a session that were met, and that the search index did not give."""
+        expected = self._expected.get(session_id, {})
+        if expected and part.is_first and not part.page.changes and not part.page.quarantined:
+            self.learned.read += 1
+        for change in part.page.changes:
+            for message in change.messages:
+                expected.pop(message.id, None)
+        bad = {record.key for record in part.page.quarantined}
+        if part.is_last and not part.is_cut:
+            for name, met in expected.items():
+                if printable(met.key) not in bad:
+                    self.learned.unindexed(self._layout, met, session_id, name.encode())
 
     async def _ask_whether_it_is_there(self) -> None:
         await self._reader.ask("TIME")

@@ -110,12 +110,14 @@ class Records:
         read: How many sessions or documents were read, to know what follows.
         complete: Whether these are all, with all of their messages.
         messages_read: How many messages that were.
+        too_large: How many keys were not read, because a sample is to be gentle; `engine.Options.sample` None reads them.
         per_session: Messages a session, on average of those read.
         whose: Whose they are.
         sizes: How long the messages' or the documents' texts are; None where none was read.
         dimensions: How many documents' embeddings have which dimension; 0 stands for none at all. Of those read.
         oldest: The oldest time of a record; None where the layout has no times.
         newest: The newest one.
+        unindexed: How many messages the search index of their layout does not know: they are found by their keys.
         quarantined: What a migration could not take, by reason.
         refused: What the target cannot hold, by reason.
         changed: What the target holds in another form, by reason; nothing of it is lost.
@@ -125,12 +127,14 @@ class Records:
     read: int = 0
     complete: bool = False
     messages_read: int = 0
+    too_large: int = 0
     per_session: float = 0.0
     whose: Whose = field(default_factory=lambda: Whose(said=False))
     sizes: Sizes | None = None
     dimensions: Mapping[int, int] = field(default_factory=dict)
     oldest: datetime | None = None
     newest: datetime | None = None
+    unindexed: Count = Count(0)
     quarantined: Sequence[Finding] = ()
     refused: Sequence[Finding] = ()
     changed: Sequence[Finding] = ()
