@@ -139,6 +139,18 @@ local function precedes(a, b)
   return bytes_before(a.id, b.id)
 end
 
+-- Returns the position of a message that the ledger does not know: behind the one before it, and before the next one that
+-- the ledger knows, where the positions or the ids leave room for it.
+local function position_between(before, id, after)
+  local behind = before.position + 1
+  if not after or after.position < before.position or behind < after.position then
+    return behind
+  elseif before.id and bytes_before(before.id, id) and precedes({ position = before.position, id = id }, after) then
+    return before.position
+  end
+  return after.position
+end
+
 -- Where another program changed the list of ids since our last write: a view of its messages, ordered. One that we
 -- never saw has the place behind its predecessor, so a session that we never wrote has 0, 1, 2, …
 local function listed_view(state)
@@ -152,15 +164,22 @@ local function listed_view(state)
   end
   local ordered = redis.call('EXISTS', keys.order) == 1
   local buried = redis.call('EXISTS', keys.tombstones) == 1
-  local seen, items, position = {}, {}, -1
+  local seen, items = {}, {}
   for _, id in ipairs(ids) do
     local known = ordered and redis.call('ZSCORE', keys.order, id)
     local deleted = not known and buried and redis.call('HEXISTS', keys.tombstones, id) == 1
     if not seen[id] and not deleted then
-      position = known and tonumber(known) or position + 1
-      items[#items + 1] = { id = id, position = position, known = known and true }
+      items[#items + 1] = { id = id, position = known and tonumber(known) or nil, known = known and true }
     end
     seen[id] = true
+  end
+  local before, next_known = { position = -1 }, 1
+  for i, item in ipairs(items) do
+    while items[next_known] and (next_known <= i or not items[next_known].known) do
+      next_known = next_known + 1
+    end
+    item.position = item.position or position_between(before, item.id, items[next_known])
+    before = item
   end
   table.sort(items, precedes)
   local view = { size = #items, listing = listing }
