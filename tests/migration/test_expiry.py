@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 
+from chatstore.chroma import ChromaDocuments
 from chatstore.migration import (
     BackfillOptions,
     DocumentsSwept,
@@ -19,11 +20,13 @@ from chatstore.migration import (
     verify_chat,
     verify_documents,
 )
+from chatstore.migration.announced import put_announced
 from chatstore.models import (
     AppendMessages,
     ChatChange,
     CreateSession,
     DocumentChange,
+    DocumentKey,
     Kind,
     NewMessage,
     Side,
@@ -132,6 +135,35 @@ async def test_documents_too(clock: Clock, way: Side, moment: str) -> None:
     assert await sweep_documents(source) == DocumentsSwept(documents=1)
     await backfill_documents(source, target, world.progress, repair=world.repair, options=QUICK)
     assert await documents_of(target) == left
+
+
+async def test_a_document_that_is_brought_while_its_expired_self_is_swept_is_there_or_marked(
+    request: pytest.FixtureRequest,
+) -> None:
+    async with named("DOCUMENTS")["chroma-embedded"](request) as before:
+        old, key = MemoryDocuments(Side.OLD), DocumentKey("u", "d")
+        change = legacy_document("d")
+        assert change.document is not None
+        gone = replace(change.document, expires_at=utc_now() + HOUR)
+        await before.put([DocumentChange(key=key, document=gone)])
+        client = before._collections._client
+        new: Any = ChromaDocuments(client, now=lambda: utc_now() + 2 * HOUR)
+        await old.put([DocumentChange(key=key, document=replace(gone, version=gone.version + 2, expires_at=None))])
+        # In another process somebody brings it at the worst moment: Chroma has looked what to remove.
+        elsewhere = Sides(old, ChromaDocuments(client))
+        remove = new._holdings.remove
+
+        async def remove_late(keys: Any, *, where: Any = None) -> None:
+            await put_announced(elsewhere, Side.OLD, [key], op="repair")
+            await remove(keys)
+
+        new._holdings.remove = remove_late
+        assert await sweep_documents(new, old) == DocumentsSwept(documents=1)
+        assert (await old.journal.backlog()).marks + (await new.journal.backlog()).marks > 0
+        new._holdings.remove = remove
+        await document_repairer(Sides(old, new)).run()
+        assert await documents_of(new) == {"d"}
+        assert [(await side.journal.backlog()).marks for side in (old, new)] == [0, 0]
 
 
 @pytest.fixture

@@ -145,6 +145,23 @@ class DocumentSideSuite:
         scanned = [change.key.id async for page in document_side.scan() for change in page.changes]
         assert (kept.id in scanned, gone.id in scanned) == (True, False)
 
+    async def test_no_expired_document_comes_back_by_a_late_put(self, document_side: DocumentSide) -> None:
+        user = new_id()
+        gone = replace(self._foreign(user), expires_at=utc_now() + timedelta(milliseconds=150))
+        kept = replace(self._foreign(user), expires_at=utc_now().replace(microsecond=0) + timedelta(hours=1))
+        await document_side.put([DocumentChange(key=d.key, document=d) for d in (kept, gone)])
+        await asyncio.sleep(0.3)
+        for _ in range(2):
+            await document_side.put([DocumentChange(key=d.key, document=d) for d in (kept, gone)])
+            told = (await document_side.changes([kept.key, gone.key])).changes
+            assert [change.document for change in told if change.document] == [kept]
+            assert [change for change in told if change.document is None and change.deleted] == []
+            async for keys in document_side.expired():
+                await document_side.remove_expired(keys)
+        [again] = await document_side.upsert(user, NewDocument("again", id=gone.id, embedding=EAST))
+        assert (again.expires_at, again.version > gone.version) == (None, True)
+        assert await document_side.get(user, gone.id) == again
+
     def _mark(self, side: DocumentSide, user: str, document_id: str) -> Mark:
         return Mark(key=document_id, user_id=user, side=side.side, op="test")
 
