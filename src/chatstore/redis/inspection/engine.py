@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
@@ -26,7 +27,6 @@ from chatstore.redis.inspection.reading import Reader, reader_of
 from chatstore.redis.inspection.records import ChatReader
 from chatstore.redis.inspection.report import Inspection
 from chatstore.redis.inspection.unclaimed import UnclaimedKeys
-from chatstore.redis.scanning import scan_keys
 
 SAMPLE = 5_000
 """How many keys are looked at where nobody says another number."""
@@ -86,6 +86,7 @@ class _Inspector:
         self._client = client
         self._options = options
         self._reader = reader_of(client, options.commands_per_second)
+        self._nodes: list[Reader] = [self._reader]
         self._peeker = Peeker(self._reader)
         self._unclaimed = UnclaimedKeys()
         self._gaps: list[str] = []
@@ -94,6 +95,9 @@ class _Inspector:
 
     async def run(self) -> Inspection:
         begun = time.monotonic()
+        if isinstance(self._client, Cluster):
+            pace = self._options.commands_per_second
+            self._nodes = [reader_of(node, pace) for node in (await self._client.primaries()).values()]
         server = await self._server()
         total = await self._total()
         indexes, refusal = await all_indexes(self._reader)
@@ -135,27 +139,38 @@ class _Inspector:
         wanted = self._options.sample
         first: list[tuple[Met, Claim | None]] = []
         learned = False
-        async for step in scan_keys(self._client, b"", 0, wanted=_AT_ONCE):
-            left = len(step.keys) if wanted is None else wanted - self._looked_at
-            keys = step.keys[:left]
+        async for met_now, is_last in self._keys():
+            left = len(met_now) if wanted is None else wanted - self._looked_at
+            keys = met_now[:left]
             met = await self._peeker.peek([key for key in keys if not _is_ours(key)])
             self._own += sum(map(_is_ours, keys))
             self._looked_at += len(keys)
             claimed = [(one, claim(one, known)) for one in met]
             if not learned:
                 first += claimed
-                if len(first) >= _LEARNED_OF or not step.following:
+                if len(first) >= _LEARNED_OF or is_last:
                     await self._learn(first, parties)
                     learned, first = True, []
             else:
                 await self._take(claimed, parties)
             if self._options.on_progress is not None:
                 self._options.on_progress(self._looked_at, min(total or self._looked_at, wanted or total or 0))
-            if wanted is not None and self._looked_at >= wanted and (step.following or len(keys) < len(step.keys)):
+            if wanted is not None and self._looked_at >= wanted and not (is_last and len(keys) == len(met_now)):
                 if not learned:
                     await self._learn(first, parties)
                 return False
         return True
+
+    async def _keys(self) -> AsyncIterator[tuple[list[bytes], bool]]:
+        """Yield the keys of all nodes, some of each in turn, and whether these are the last ones."""
+        cursors = dict.fromkeys(self._nodes, 0)
+        while cursors:
+            for node, cursor in list(cursors.items()):
+                following, found = await node.ask("SCAN", cursor, "COUNT", _AT_ONCE)
+                cursors[node] = int(following)
+                if not int(following):
+                    del cursors[node]
+                yield list(dict.fromkeys(found)), not cursors
 
     async def _learn(self, first: list[tuple[Met, Claim | None]], parties: Parties) -> None:
         await parties.learn([(met, made) for met, made in first if made is not None])
@@ -192,11 +207,8 @@ class _Inspector:
 
     async def _total(self) -> int | None:
         """Return how many keys there are; None where the server does not say."""
-        nodes: list[Reader] = [self._reader]
-        if isinstance(self._client, Cluster):
-            nodes = [reader_of(node) for node in (await self._client.primaries()).values()]
         total = 0
-        for node in nodes:
+        for node in self._nodes:
             [answer] = await node.ask_all([("DBSIZE",)])
             if isinstance(answer, RedisError):
                 if not is_refusal(answer):
@@ -210,11 +222,11 @@ class _Inspector:
 
     def _refused(self, parties: Parties) -> list[str]:
         """Return why the records of some groups could not be read."""
-        return [
-            f"what would be quarantined of {party.layout.name} ({party.candidate.kind}): {party.reader.refusal}"
-            for party in parties
-            if party.reader.refusal is not None
-        ]
+        groups: dict[str, dict[str, None]] = defaultdict(dict)
+        for party in parties:
+            if party.reader.refusal is not None:
+                groups[party.reader.refusal][f"{party.layout.name} ({party.candidate.kind})"] = None
+        return [f"what would be quarantined of {', '.join(names)}: {why}" for why, names in groups.items()]
 
     def _told_gaps(self) -> list[str]:
         return [f"{what} ({command})" for command, what in self._peeker.gaps.items()]

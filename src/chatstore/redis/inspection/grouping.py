@@ -178,4 +178,6 @@ class Party:
 
 
 def _is_large(met: Met) -> bool:
+    if met.sample.kind == VECTOR_SET:
+        return False  # its elements are read by chance, a few
     return (met.memory or 0) > _LARGE or (met.sample.kind == "list" and (met.length or 0) > _LONG)

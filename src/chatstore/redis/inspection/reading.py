@@ -34,6 +34,7 @@ _READS = frozenset(
         "MEMORY",
         "PEXPIRETIME",
         "PTTL",
+        "SCAN",
         "SCARD",
         "SRANDMEMBER",
         "STRLEN",

@@ -175,10 +175,14 @@ class DocumentReader(RecordReader):
         self._store = RedisDocuments(reader, layout, users=users)
 
     async def elements(self, at_most: int | None) -> list[bytes]:
-        """Return the ids of the documents of a vector set: all, or so many of them by chance."""
-        if at_most is not None:
-            return list(await self._reader.ask("VRANDMEMBER", self._layout.prefix, at_most))
-        return [one async for page in self._layout.walk(self._reader, None, _NAMES) for one in page.ids]
+        """Return the ids of the documents of a vector set: all, or so many by chance; none where nobody may ask."""
+        try:
+            if at_most is not None:
+                return list(await self._reader.ask("VRANDMEMBER", self._layout.prefix, at_most) or ())
+            return [one async for page in self._layout.walk(self._reader, None, _NAMES) for one in page.ids]
+        except ConfigurationError as error:
+            self.refusal = str(error)
+            return []
 
     async def _read(self, ids: Sequence[bytes]) -> None:
         page: ScanPage[DocumentChange] = await self._store.preview(ids)

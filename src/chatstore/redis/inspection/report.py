@@ -110,7 +110,7 @@ class Records:
         read: How many sessions or documents were read, to know what follows.
         complete: Whether these are all, with all of their messages.
         messages_read: How many messages that were.
-        too_large: How many keys were not read, because a sample is to be gentle; `engine.Options.sample` None reads them.
+        too_large: How many keys a sample left out, because they are large; they are read where all are looked at.
         per_session: Messages a session, on average of those read.
         whose: Whose they are.
         sizes: How long the messages' or the documents' texts are; None where none was read.

@@ -1,0 +1,51 @@
+"""Looking at a Redis, and the proof that nothing but looking was done."""
+
+import pytest
+import redis
+
+from chatstore.redis import connect
+from chatstore.redis.inspection import Options, inspect
+
+# What the documentation tells users to allow (docs/guide.md).
+READER = (
+    "+@read +@connection +dbsize +info +time +memory|usage +script|load +eval_ro +evalsha_ro "
+    "+json.get +json.type +ft._list +ft.info +ft.search +ft.aggregate "
+    "+vcard +vdim +vemb +vgetattr +vinfo +vrandmember"
+)
+
+
+def changes_of(url):
+    """How many changes the server's data has seen, by its own count."""
+    with redis.Redis.from_url(url) as client:
+        return client.info("persistence")["rdb_changes_since_last_save"]
+
+
+@pytest.fixture
+def look():
+    """A function that inspects a Redis by its URL, and fails if anything in it was changed."""
+
+    async def look(url, **options):
+        before = changes_of(url)
+        async with connect(url) as client:
+            found = await inspect(client, Options(**options))
+        assert changes_of(url) == before
+        return found
+
+    return look
+
+
+@pytest.fixture
+def reader_of():
+    """A function that makes a user with some rights, and returns the URL by which it logs in."""
+    made = []
+
+    def make(url, *rules):
+        admin = redis.Redis.from_url(url)
+        made.append(admin)
+        admin.execute_command("ACL", "SETUSER", "looker", "reset", "on", ">secret", "~*", *rules)
+        return url.replace("redis://", "redis://looker:secret@")
+
+    yield make
+    for admin in made:
+        admin.execute_command("ACL", "DELUSER", "looker")
+        admin.close()
