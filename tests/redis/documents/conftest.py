@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
-import redis
 
 from chatstore.chroma import ChromaClient, ChromaDocuments
 from chatstore.migration import BackfillOptions, VerifyOptions, backfill_documents, verify_documents
@@ -23,7 +22,7 @@ _QUICK_VERIFY = VerifyOptions(batch=50, wait=0.05)
 @pytest.fixture
 def app(search_redis):
     """The app's own client."""
-    with redis.Redis.from_url(search_redis, protocol=2) as client:
+    with dumps.connect(search_redis) as client:
         yield client
 
 
