@@ -180,7 +180,8 @@ class LangchainRedisChat(KeyedChat, JsonItemChat):
             parts = self.split(item)
         except BadFieldError:
             return False
-        same = item.get("session_id") == given.session_id and item.get("message_id", given.id) == given.id
+        message_id = given.extra.get("message_id", given.id)
+        same = item.get("session_id") == given.session_id and item.get("message_id") == message_id
         return same and parts.role == given.role and text_of_parts(parts.content) == given.content
 
     storage: ClassVar[str] = r"""

@@ -101,16 +101,15 @@ class RedisvlChat(KeyedChat):
             held = None if name in _NAMED else _bytes_of(name, value)
             if held is not None:
                 fields[name] = held
+        is_old = given.role == _ROLE and given.extra.get("role") == _OLD_ROLE
         fields |= {
-            "role": _own(given, "role")
-            if given.role == _ROLE and given.extra.get("role") == _OLD_ROLE
-            else given.role.encode(),
+            "role": (_OLD_ROLE if is_old else given.role).encode(),
             "content": given.content.encode(),
             "session_tag": session_id.encode(),
-            "timestamp": _own(given, "timestamp") or seconds_of(given.created_at).encode(),
+            "timestamp": _own(given, "timestamp", seconds_of(given.created_at)),
         }
-        if "entry_id" not in given.extra or given.extra["entry_id"] is not None:
-            fields["entry_id"] = _own(given, "entry_id") or f"{session_id}:{given.id}".encode()
+        if given.extra.get("entry_id", "") is not None:
+            fields["entry_id"] = _own(given, "entry_id", f"{session_id}:{given.id}")
         written = given.extra.get("metadata")
         if isinstance(written, str) and _object_in(written) == given.metadata:
             fields["metadata"] = written.encode()
@@ -176,10 +175,10 @@ end
 """
 
 
-def _own(message: Message, name: str) -> bytes:
-    """Return what `extra` has for a field of the layout; nothing where that is no text."""
+def _own(message: Message, name: str, otherwise: str) -> bytes:
+    """Return what `extra` has for a field of the layout, where that is a text."""
     value = message.extra.get(name)
-    return value.encode() if isinstance(value, str) else b""
+    return (value if isinstance(value, str) else otherwise).encode()
 
 
 def _json_of(name: str, raw: bytes) -> JsonValue:

@@ -189,7 +189,7 @@ local function keyed(storage)
     local newest = redis.call('ZRANGE', keys.order, -1, -1)[1]
     local time = newest and tonumber(storage.times({ message_key(keys, newest) })[1] or '')
     local at_end = {}
-    if time and time == time then
+    if time and math.abs(time) < math.huge then
       local bound = { 'from', string.format('%.17g', time) }
       at_end = search(keys, AT_THE_END, '@timestamp:[$from inf]', bound)
       table.remove(at_end, 1)
