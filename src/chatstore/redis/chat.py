@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from chatstore.errors import ConflictError, LayoutError
+from chatstore.errors import ConflictError, LayoutError, UnsupportedError
 from chatstore.interfaces import ChatSide
 from chatstore.models import (
     AppendMessages,
@@ -26,8 +26,10 @@ from chatstore.models import (
     ScanPage,
     Session,
     Side,
+    to_micros,
 )
 from chatstore.models.ownership import Users
+from chatstore.redis.ahead import Ahead, Deadline
 from chatstore.redis.client import AppClient
 from chatstore.redis.connecting import take_over
 from chatstore.redis.index import Owned, Place, UserIndex
@@ -38,7 +40,7 @@ from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
 from chatstore.redis.session_replies import SessionReader, check_outcome
 from chatstore.redis.session_scan import SessionScan, adopt
-from chatstore.redis.user_ids import old_user
+from chatstore.redis.user_ids import old_owner, old_user
 
 _PART = 1000
 _BATCH = 200
@@ -58,6 +60,9 @@ class RedisChat(ChatSide):
         client: A client of redis-py, the app's own (it stays open) or one of `connect`.
         layout: How the records are laid out.
         users: What the user ids in Redis have become; the same when left out.
+
+    Raises:
+        UnsupportedError: The client is of a cluster, and a session of this layout lies in several of its slots.
     """
 
     def __init__(self, client: AppClient, layout: ChatLayout, users: Users | None = None) -> None:
@@ -65,18 +70,25 @@ class RedisChat(ChatSide):
         self._client = take_over(client)
         self._owned = self._client is not client
         self._layout = layout
+        if self._client.is_cluster and (layout.spread or layout.keyed):
+            raise UnsupportedError(
+                f"a session of the layout {layout.name} lies in several keys, and so in several slots of the Redis "
+                f"Cluster at {self._client.address}, of which no script can write to two: there chatstore reads and "
+                f"writes those layouts whose sessions have one key each"
+            )
         self.journal = RedisJournal(self._client, Kind.CHAT)
-        self._calls = SessionCalls(layout, users)
+        self._calls = SessionCalls(layout, users, cluster=self._client.is_cluster)
         self._found = session_ids(self._client, self._calls)
         self._scan = SessionScan(self._client, self._calls, self._found)
         walk = partial(self._found.walk, wanted=_INDEXED) if layout.shared else None
         self._index = UserIndex(self._client, self._calls.ledger, walk, self._owners)
+        self._ahead = Ahead(self.journal, self._index) if self._client.is_cluster else None
 
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
-        if isinstance(command, EditMessage) and self._layout.whole:
-            reply = await self._edit_whole(command, mark)
+        if self._ahead is None:
+            reply = await self._execute(command, mark)
         else:
-            reply = await self._adopted(self._calls.write(command, mark), command.session_id.encode())
+            reply = await self._execute_ahead(self._ahead, command, mark)
         outcome = check_outcome(reply, command.session_id)
         _, header, parts, tombstones = reply
         reader = self._reader(command.session_id)
@@ -89,6 +101,8 @@ class RedisChat(ChatSide):
 
     async def put(self, changes: Sequence[ChatChange]) -> None:
         calls = [self._calls.join(change) for change in changes]
+        alive = [] if self._ahead is None else [self._owned_by(change) for change in changes if change.session]
+        await self._index.note(alive)
         replies = await run_all(self._client, calls)
         for change, call, reply in zip(changes, calls, replies, strict=True):
             try:
@@ -97,6 +111,7 @@ class RedisChat(ChatSide):
                 check_outcome(reply, change.session_id)
             except LayoutError as error:
                 raise ConflictError(f"an unreadable record lies in the place of the session: {error}") from error
+        await self._index.note(alive)
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
         reply = await run(self._client, self._calls.read_header(session_id.encode(), user_id))
@@ -171,13 +186,39 @@ class RedisChat(ChatSide):
     def _reader(self, session_id: str) -> SessionReader:
         return SessionReader(self._layout, session_id, self._calls.users)
 
+    async def _execute(self, command: ChatCommand, mark: Mark | None, deadline: Deadline | None = None) -> Reply:
+        if isinstance(command, EditMessage) and self._layout.whole:
+            return await self._edit_whole(command, mark, deadline)
+        call = self._calls.write(command, mark)
+        return await self._adopted(deadline.on(call) if deadline else call, command.session_id.encode())
+
+    async def _execute_ahead(self, ahead: Ahead, command: ChatCommand, mark: Mark | None) -> Reply:
+        """Execute a command on a cluster, where neither the mark nor the index can be written in its step."""
+        user_id, session_id = old_user(self._calls.users, command.user_id).encode(), command.session_id.encode()
+        new = [Owned(user_id, Place(session_id, to_micros(command.at)))] if isinstance(command, CreateSession) else []
+
+        async def execute(deadline: Deadline) -> list[Reply]:
+            return [await self._execute(command, None, deadline)]
+
+        def places(replies: Sequence[Reply]) -> list[Owned]:
+            headers = [reply[1] for reply in replies if reply[0] == b"changed"]
+            return [Owned(user_id, Place(session_id, float(header[6]))) for header in headers if header and header[6]]
+
+        [reply] = await ahead.write([] if mark is None else [mark], new, execute, places)
+        return reply
+
+    def _owned_by(self, change: ChatChange) -> Owned:
+        assert change.session is not None, "asked for those that have one"  # noqa: S101
+        user_id = old_owner(self._calls.users, change.user_id).encode()
+        return Owned(user_id, Place(change.session_id.encode(), to_micros(change.session.updated_at)))
+
     async def _adopted(self, call: Call, session_id: bytes) -> Reply:
         """Run a call; where it must wait until a long list of another program is written down, do that first."""
         while (reply := await run(self._client, call))[0] == b"adopt":
             await adopt(self._client, self._calls, session_id)
         return reply
 
-    async def _edit_whole(self, command: EditMessage, mark: Mark | None) -> Reply:
+    async def _edit_whole(self, command: EditMessage, mark: Mark | None, deadline: Deadline | None) -> Reply:
         """Edit a message of which the layout keeps one text: read it, and write it if nobody did so meanwhile."""
         session_id = command.session_id.encode()
         read = self._calls.read_some(session_id, (command.message_id,), command.user_id)
@@ -187,7 +228,8 @@ class RedisChat(ChatSide):
             if not held[2]:
                 check_outcome([b"missing"] if not held[4] else held[4][0], command.session_id)
             message = self._reader(command.session_id).message(held[2][0], command.user_id)
-            reply = await self._adopted(self._calls.edit_whole(command, mark, message), session_id)
+            call = self._calls.edit_whole(command, mark, message)
+            reply = await self._adopted(deadline.on(call) if deadline else call, session_id)
             if reply[0] != b"stale":
                 return reply
 

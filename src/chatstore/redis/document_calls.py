@@ -53,12 +53,14 @@ class DocumentCalls:
     Args:
         layout: Whose.
         users: What the user ids in Redis have become; the same when left out.
+        cluster: Whether the index and the journal lie elsewhere, so that no script has their keys.
     """
 
-    def __init__(self, layout: DocumentLayout, users: Users | None = None) -> None:
+    def __init__(self, layout: DocumentLayout, users: Users | None = None, *, cluster: bool = False) -> None:
         self.layout = layout
+        self._cluster = cluster
         self.users = users or SameUsers()
-        self.ledger = LedgerKeys(Kind.DOCUMENTS, layout.name, lambda record_id: layout.prefix + record_id)
+        self.ledger = LedgerKeys(Kind.DOCUMENTS, layout.name, layout.key)
         self._journal = JournalKeys(Kind.DOCUMENTS)
 
     def upsert(self, user_id: str, new: NewDocument, at: datetime, mark: Mark | None) -> Call:
@@ -244,11 +246,10 @@ class DocumentCalls:
         return script("values", *parts, layout=self.layout.lua)
 
     def _keys(self, document_id: bytes, user_id: str, mark: Mark | None) -> list[bytes]:
-        keys = [
-            self.layout.key(document_id),
-            self.ledger.of("state", document_id),
-            self.ledger.index(user_id.encode()),
-        ]
+        keys = [self.layout.key(document_id), self.ledger.of("state", document_id)]
+        if self._cluster:
+            return keys
+        keys.append(self.ledger.index(user_id.encode()))
         if mark is not None:
             journal = self._journal
             keys += [journal.marks, journal.bodies, journal.of_user(mark.user_id), journal.migration]

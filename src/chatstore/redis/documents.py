@@ -23,9 +23,11 @@ from chatstore.models import (
     ScanPage,
     Side,
     UpsertDocuments,
+    to_micros,
 )
 from chatstore.models.filters import parse_filter
 from chatstore.models.ownership import Users
+from chatstore.redis.ahead import Ahead, Deadline
 from chatstore.redis.client import AppClient
 from chatstore.redis.connecting import take_over
 from chatstore.redis.document_calls import DocumentCalls
@@ -33,7 +35,7 @@ from chatstore.redis.failures import printable, quarantined
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import DocumentLayout
-from chatstore.redis.scripts import Reply, run, run_all
+from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.search import search
 
 _BATCH = 200
@@ -65,8 +67,9 @@ class RedisDocuments(DocumentSide):
         self._owned = self._client is not client
         self._layout = layout
         self.journal = RedisJournal(self._client, Kind.DOCUMENTS)
-        self._calls = DocumentCalls(layout, users)
+        self._calls = DocumentCalls(layout, users, cluster=self._client.is_cluster)
         self._index = UserIndex(self._client, self._calls.ledger, self._ids if layout.shared else None, self._owners)
+        self._ahead = Ahead(self.journal, self._index) if self._client.is_cluster else None
         self._is_ready = False
         self._passed_over = False
 
@@ -77,7 +80,8 @@ class RedisDocuments(DocumentSide):
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
         """As `DocumentSide.write`. When one of many ids conflicts, the others are written all the same."""
         await self._ready()
-        own: Sequence[Mark | None] = marks or [None] * _size(command)
+        # On a cluster the marks lie elsewhere, and are made before.
+        own: Sequence[Mark | None] = [None] * _size(command) if self._ahead or not marks else marks
         if isinstance(command, UpsertDocuments):
             ids = [document.id for document in command.documents]
             calls = [
@@ -89,9 +93,13 @@ class RedisDocuments(DocumentSide):
             calls = [
                 self._calls.delete(command.user_id, name, command.at, mark) for name, mark in zip(ids, own, strict=True)
             ]
-        replies = []
+        replies: list[Reply] = []
         for start in range(0, len(calls), _BATCH):
-            replies += await run_all(self._client, calls[start : start + _BATCH])
+            part = slice(start, start + _BATCH)
+            if self._ahead is None:
+                replies += await run_all(self._client, calls[part])
+            else:
+                replies += await self._write_ahead(self._ahead, command, calls[part], ids[part], marks[part])
         found = [self._calls.reply(reply, name.encode()) for reply, name in zip(replies, ids, strict=True)]
         changes = [
             self._calls.change(one, name.encode()) for one, name in zip(found, ids, strict=True) if one is not None
@@ -150,7 +158,11 @@ class RedisDocuments(DocumentSide):
 
     async def put(self, changes: Sequence[DocumentChange]) -> None:
         await self._ready()
-        replies = await run_all(self._client, [self._calls.join(change) for change in changes])
+        calls = [self._calls.join(change) for change in changes]
+        alive = [] if self._ahead is None else [self._owned_by(change) for change in changes if change.document]
+        await self._index.note(alive)
+        replies = await run_all(self._client, calls)
+        await self._index.note(alive)
         for change, reply in zip(changes, replies, strict=True):
             if reply[0] == b"joined":
                 continue
@@ -194,6 +206,28 @@ class RedisDocuments(DocumentSide):
             self._is_ready = True
             for note in self.notes:
                 logger.warning("the layout %s: %s", self._layout.name, note)
+
+    async def _write_ahead(
+        self, ahead: Ahead, command: DocumentCommand, calls: Sequence[Call], ids: Sequence[str], marks: Sequence[Mark]
+    ) -> Sequence[Reply]:
+        """Write on a cluster, where neither the marks nor the index can be written in the documents' own steps."""
+        user_id, names = self._calls.old_user(command.user_id).encode(), [name.encode() for name in ids]
+        score, upserts = to_micros(command.at), isinstance(command, UpsertDocuments)
+        new = [Owned(user_id, Place(name, score)) for name in names] if upserts else []
+
+        async def execute(deadline: Deadline) -> list[Reply]:
+            return await run_all(self._client, [deadline.on(call) for call in calls])
+
+        def places(replies: Sequence[Reply]) -> list[Owned]:
+            written = [(name, reply) for name, reply in zip(names, replies, strict=True) if reply[0] == b"changed"]
+            return [Owned(user_id, Place(name, float(reply[5]))) for name, reply in written if reply[5]]
+
+        return await ahead.write(marks, new, execute, places)
+
+    def _owned_by(self, change: DocumentChange) -> Owned:
+        assert change.document is not None, "asked for those that have one"  # noqa: S101
+        user_id = self._calls.old_user(change.key.user_id).encode()
+        return Owned(user_id, Place(change.key.id.encode(), to_micros(change.document.updated_at)))
 
     async def _ids(self) -> AsyncIterator[Sequence[bytes]]:
         async for step in self._layout.walk(self._client, None, _INDEXED):

@@ -8,16 +8,19 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
+
 from chatstore.errors import ChatStoreError
 from chatstore.models import from_micros
 from chatstore.models.paging import parse_place, place_behind
-from chatstore.redis.client import Client
+from chatstore.redis.client import Client, our_error
 from chatstore.redis.keys import LedgerKeys
 from chatstore.redis.scripts import Call, run, script
 
 _MAX_AGE = 900.0
 _LOOK_AGAIN = 60.0
 _BUILD_SECONDS = 600
+_UNDER_WAY = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A record found while building: whose it is, its id, and when it was last written."""
+    """A record of the index: whose it is, its id, and when it was last written."""
 
     user_id: bytes
     place: Place
@@ -46,10 +49,11 @@ class Owned:
 class UserIndex:
     """The ids of each user's records, by when they were last written.
 
-    Every write of ours keeps it in its own step. What other programs write is found by reading all keys: once before
-    the first answer, and again in the background when that is more than 15 minutes ago. So a record that another
-    program made may be missing from lists for that long, and one that it touched may stand at its older place. It
-    never shows a record that is gone or another user's, as whoever reads it looks at the record itself.
+    Every write of ours keeps it in its own step; on a cluster, where it lies elsewhere, just before. What other
+    programs write is found by reading all keys: once before the first answer, and again in the background when that is
+    more than 15 minutes ago. So a record that another program made may be missing from lists for that long, and one
+    that it touched may stand at its older place. It never shows a record that is gone or another user's, as whoever
+    reads it looks at the record itself.
 
     Args:
         client: The connection.
@@ -93,9 +97,27 @@ class UserIndex:
             after = places[-1].cursor
 
     async def drop(self, user_id: str, ids: Sequence[bytes]) -> None:
-        """Remove records that turned out to be gone."""
-        if ids:
-            await self._client.ask("ZREM", self._keys.index(user_id.encode()), *ids)
+        """Remove records that turned out to be gone.
+
+        On a cluster the index is written before the record. One that was noted a moment ago may be there yet.
+        """
+        if not ids:
+            return
+        key = self._keys.index(user_id.encode())
+        if self._client.is_cluster:
+            before = (time.time() - _UNDER_WAY) * 1_000_000
+            await run(self._client, Call(script("values", "index_drop"), [key], [f"{before:.0f}", len(ids), *ids]))
+        else:
+            await self._client.ask("ZREM", key, *ids)
+
+    async def note(self, records: Sequence[Owned]) -> None:
+        """Note where users' records stand, unless they stand further ahead already."""
+        if not records:
+            return
+        commands = [("ZADD", self._keys.index(one.user_id), "GT", one.place.score, one.place.id) for one in records]
+        for reply in await self._client.ask_all(commands):
+            if isinstance(reply, RedisError):
+                raise our_error(reply, self._client) from reply
 
     async def close(self) -> None:
         """End the building that may be under way."""

@@ -15,6 +15,7 @@ from chatstore.redis.keys import JournalKeys
 from chatstore.redis.scripts import Call, run, script
 
 _ADD = ("values", "marks", "journal_add")
+_SETTLE = ("values", "marks", "journal_settle")
 _CLEAR = ("values", "marks", "journal_clear")
 _CLEAR_ALONE = ("values", "marks", "journal_clear_alone")
 _LIST = ("values", "journal_list")
@@ -39,6 +40,25 @@ class RedisJournal(Journal):
         keys = [self._keys.marks, self._keys.bodies, self._keys.migration]
         arguments = [argument for mark in marks for argument in mark_arguments(mark)]
         await run(self._client, Call(script(*_ADD), [*keys, *self._users(marks)], arguments))
+
+    async def announce(self, marks: Sequence[Mark]) -> None:
+        """Make marks, also those that are for an open journal only, whether it is open or not."""
+        if not marks:
+            return
+        keys = [self._keys.marks, self._keys.bodies, self._keys.migration]
+        arguments = [argument for mark in marks for argument in mark_arguments(mark, always=True)]
+        await run(self._client, Call(script(*_ADD), [*keys, *self._users(marks)], arguments))
+
+    async def settle(self, marks: Sequence[Mark]) -> None:
+        """Make marks that were announced what they are; clear those that are for an open journal only, if it is not.
+
+        One that was cleared meanwhile stays cleared.
+        """
+        if not marks:
+            return
+        keys = [self._keys.marks, self._keys.bodies, self._keys.migration]
+        arguments = [argument for mark in marks for argument in mark_arguments(mark)]
+        await run(self._client, Call(script(*_SETTLE), [*keys, *self._users(marks)], arguments))
 
     async def clear(self, marks: Sequence[Mark]) -> None:
         if not marks:
@@ -115,8 +135,8 @@ class RedisJournal(Journal):
         return [self._keys.of_user(mark.user_id) for mark in marks]
 
 
-def mark_arguments(mark: Mark | None) -> list[Argument]:
-    """Return what `take_mark` in `marks.lua` reads."""
+def mark_arguments(mark: Mark | None, *, always: bool = False) -> list[Argument]:
+    """Return what `take_mark` in `marks.lua` reads; `always`: for a mark that no closed journal leaves out."""
     if mark is None:
         return [0]
     body = orjson.dumps(
@@ -132,7 +152,7 @@ def mark_arguments(mark: Mark | None) -> list[Argument]:
             "while_open": mark.while_open,
         }
     )
-    return [1, mark.token, to_micros(mark.at), mark.key, int(mark.while_open), body]
+    return [1, mark.token, to_micros(mark.at), mark.key, int(mark.while_open and not always), body]
 
 
 def _mark(body: bytes) -> Mark:

@@ -45,6 +45,13 @@ def script(*parts: str, layout: str = "") -> Script:
     return Script("\n".join([texts[0], layout, *texts[1:]]))
 
 
+@cache
+def guarded(whole: Script) -> Script:
+    """Return a script, which begins with `values`, that does nothing when it is run after the time it is told first."""
+    values = lua_part("values")
+    return Script(f"{values}\n{lua_part('deadline')}{whole.text[len(values) :]}")
+
+
 def lua_part(name: str) -> str:
     """Return the text of a part of the `lua` folder."""
     return files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")

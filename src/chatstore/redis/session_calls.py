@@ -39,10 +39,12 @@ class SessionCalls:
     Args:
         layout: Whose.
         users: What the user ids in Redis have become.
+        cluster: Whether the index and the journal lie elsewhere, so that no script has their keys.
     """
 
-    def __init__(self, layout: ChatLayout, users: Users | None = None) -> None:
+    def __init__(self, layout: ChatLayout, users: Users | None = None, *, cluster: bool = False) -> None:
         self.layout = layout
+        self._cluster = cluster
         self.users = users or SameUsers()
         space = space_of(layout.name, layout.prefix, layout.default_prefix)
         self.ledger = LedgerKeys(Kind.CHAT, space, lambda record_id: layout.prefix + record_id)
@@ -123,7 +125,10 @@ class SessionCalls:
 
     def _keys(self, session_id: bytes, user_id: str = "", mark: Mark | None = None) -> list[bytes]:
         parts = [self.ledger.of(part, session_id) for part in _PARTS]
-        keys = [self.layout.prefix + session_id, *parts, self.ledger.index(user_id.encode())]
+        keys = [self.layout.prefix + session_id, *parts]
+        if self._cluster:
+            return keys
+        keys.append(self.ledger.index(user_id.encode()))
         if mark is not None:
             journal = self._journal
             keys += [journal.marks, journal.bodies, journal.of_user(mark.user_id), journal.migration]

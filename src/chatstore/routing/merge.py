@@ -39,12 +39,14 @@ class Merged:
 
 
 async def merge_chat(sides: Sides[ChatSide], marks: Sequence[Mark]) -> Merged:
-    """Merge what marks of one session concern, and clear them.
+    """Merge what marks of one session concern, and clear them, but for those whose write may still be on its way.
 
     Raises:
         UnavailableError: A side did not answer; the marks stay.
     """
     ids = _concerned(marks)
+    # Asked before the merge: a write whose mark precedes it may come until then.
+    busy = {mark.token for mark in marks if mark.is_leased(utc_now())}
     quarantined: list[Quarantined] = []
     for source, target in ((sides.old, sides.new), (sides.new, sides.old)):
         async for page in source.fetch([marks[0].key], message_ids=ids):
@@ -52,8 +54,9 @@ async def merge_chat(sides: Sides[ChatSide], marks: Sequence[Mark]) -> Merged:
             quarantined += [refusal.entry for refusal in await put_chat(target.put, page.changes)]
     if quarantined:
         return Merged(stuck=tuple(marks), quarantined=tuple(quarantined))
-    await settle(sides, marks, exclusive=False)
-    return Merged(cleared=tuple(marks))
+    ripe = [mark for mark in marks if mark.token not in busy]
+    await settle(sides, ripe, exclusive=False)
+    return Merged(cleared=tuple(ripe), left=tuple(mark for mark in marks if mark.token in busy))
 
 
 async def merge_documents(sides: Sides[DocumentSide], marks: Sequence[Mark]) -> Merged:

@@ -35,6 +35,7 @@ class HashChat(ChatLayout):
     name: ClassVar[str] = "hash"
     default_prefix: ClassVar[bytes] = b"session:"
     shared: ClassVar[bool] = True
+    spread: ClassVar[bool] = True
 
     def claims(self, sample: Sample) -> str | None:
         if sample.kind != "hash":

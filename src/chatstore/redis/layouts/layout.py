@@ -91,6 +91,7 @@ class ChatLayout(ABC):
         name: What the settings call it.
         default_prefix: What the keys of the sessions begin with where the app chose no other prefix; an id follows.
         shared: Whether other programs write there too. Then a user's sessions are found by reading all keys.
+        spread: Whether a session lies in several keys, which on a cluster lie in several slots.
         distinct: Whether a key with the prefix is certainly a session's. Else its type and shape are looked at first.
         owned: Whether its records say whose they are.
         whole: Whether a message is one text, so that an edit writes all of it.
@@ -107,6 +108,7 @@ class ChatLayout(ABC):
     name: ClassVar[str]
     default_prefix: ClassVar[bytes]
     shared: ClassVar[bool]
+    spread: ClassVar[bool] = False
     distinct: ClassVar[bool] = True
     owned: ClassVar[bool] = True
     whole: ClassVar[bool] = False

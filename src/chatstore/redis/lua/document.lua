@@ -20,7 +20,8 @@
 --
 -- `fields` are flat; `rest` is what they cannot carry.
 
--- On a cluster the document, its ledger, the index and the journal may lie in four slots.
+-- On a cluster the document and its ledger lie in one slot. The index and the journal lie in others: there their keys are
+-- not given, and both are written before this script is run.
 local keys = {
   document = KEYS[1],
   state = KEYS[2],
@@ -189,6 +190,9 @@ end
 
 local function save(state)
   write_down(state)
+  if not keys.index then
+    return
+  end
   if state.held then
     redis.call('ZADD', keys.index, state.updated, keys.id)
   else

@@ -51,8 +51,8 @@
 --
 -- `rest` is what the layout's fields cannot carry; a `body` is what the ledger keeps of a message for the layout.
 
--- On a cluster the keys of the ledger lie in one slot (`{id}` is their tag); the layout's, the index's and the
--- journal's may lie in others.
+-- On a cluster the header and the ledger lie in one slot. The index and the journal lie in others: there their keys are
+-- not given, and both are written before this script is run.
 local keys = {
   header = KEYS[1],
   state = KEYS[2],
@@ -306,6 +306,9 @@ local function end_life(state)
 end
 
 local function save_in_index(state)
+  if not keys.index then
+    return
+  end
   if state.header then
     redis.call('ZADD', keys.index, state.updated, keys.session_id)
   else
