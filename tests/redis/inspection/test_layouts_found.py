@@ -6,7 +6,7 @@ import redis
 from chatstore.models import Kind
 from chatstore.redis.inspection import Count
 from tests.frameworks import dumps
-from tests.redis.inspection.conftest import READER
+from tests.redis.inspection.conftest import MODULES, READER
 
 # Of each dump: the layout, its prefix, its index, and how many sessions, messages and documents are in it.
 CHATS = {
@@ -103,7 +103,7 @@ async def test_a_user_who_may_only_read_sees_as_much(fill, look, reader_of):
     names = ["langchain-chat", "langchain-redis-chat", "openai-agents-chat", "redisvl-documents-json", "vector-sets"]
     url = fill(*names, "langchain-documents")
     seen_by_all = await look(url)
-    seen = await look(reader_of(url, *READER.split()))
+    seen = await look(reader_of(url, *READER, *MODULES))
     assert seen.gaps == []
     assert [(one.layout, one.prefix, one.sessions, one.messages, one.documents) for one in seen.groups] == [
         (one.layout, one.prefix, one.sessions, one.messages, one.documents) for one in seen_by_all.groups

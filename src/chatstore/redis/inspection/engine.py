@@ -182,15 +182,14 @@ class _Inspector:
         at_most = None if self._options.sample is None else _READ_OF_SAMPLE
         to_read: dict[int, tuple[Party, list[Met]]] = {}
         for met, made in claimed:
-            if made is not None:
-                party = await parties.of(met, made)
+            party = None if made is None else await parties.of(met, made)
+            if made is not None and party is not None:
                 party.add(met, made)
             else:
-                taking = parties.taking(met)
-                if taking is None:
+                party = parties.taking(met)
+                if party is None:
                     self._unclaimed.add(met)
                     continue
-                party = taking
             to_read.setdefault(id(party), (party, []))[1].append(met)
         for party, keys in to_read.values():
             await party.read(keys, at_most)

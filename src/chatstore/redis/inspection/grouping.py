@@ -65,6 +65,9 @@ class Party:
 
     def takes_for_its_own(self, met: Met) -> bool:
         """Return whether the store of this layout would read a key that no layout claims, and quarantine it."""
+        orphans = self.layout.orphans if isinstance(self.layout, ChatLayout) else None
+        if orphans is not None and met.key.startswith(orphans.prefix):
+            return True
         if not self.prefix or not self.holds(met.key):
             return False
         if isinstance(self.layout, ChatLayout):

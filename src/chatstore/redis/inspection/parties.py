@@ -80,16 +80,17 @@ class Parties:
                     if all(party.prefix != prefix for party in self._parties[identity]):
                         self._parties[identity].append(await self._party(candidate, prefix))
 
-    async def of(self, met: Met, claim: Claim) -> Party:
-        """Return the group that a key belongs to: the one whose prefix it has, else the first of its layout."""
+    async def of(self, met: Met, claim: Claim) -> Party | None:
+        """Return the group that a key belongs to: the one whose prefix it has, else the first of its layout.
+
+        None for what a layout keeps beside its records, where there are no such records.
+        """
         found = self._holder(met, claim)
         if found is None:
             await self.learn([(met, claim)])
             found = self._holder(met, claim)
-        identity = claim.candidate.kind, claim.candidate.name
-        if found is None and not self._parties[identity]:
-            self._parties[identity].append(await self._party(claim.candidate, claim.candidate.default_prefix))
-        return found or self._parties[identity][0]
+        parties = self._parties[claim.candidate.kind, claim.candidate.name]
+        return found or (parties[0] if parties else None)
 
     def taking(self, met: Met) -> Party | None:
         """Return the group whose store would take a key for its own that no layout claims; None where none would."""
