@@ -60,7 +60,7 @@ class DocumentCalls:
         self.layout = layout
         self._cluster = cluster
         self.users = users or SameUsers()
-        self.ledger = LedgerKeys(Kind.DOCUMENTS, layout.name, layout.key)
+        self.ledger = LedgerKeys(Kind.DOCUMENTS, layout.space, layout.key)
         self._journal = JournalKeys(Kind.DOCUMENTS)
 
     def upsert(self, user_id: str, new: NewDocument, at: datetime, mark: Mark | None) -> Call:

@@ -20,7 +20,7 @@ from chatstore.models.ownership import Owners
 from chatstore.redis.client import Client
 from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
 from chatstore.redis.layouts.kept import to_keep, with_kept
-from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample
+from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample, space_named
 from chatstore.redis.layouts.lua_parts import lua_part
 from chatstore.redis.layouts.redis_json import as_redis_reads, json_for_redis
 from chatstore.redis.layouts.search_index import SearchIndex, ask_for_index
@@ -94,7 +94,7 @@ class IndexedDocuments(DocumentLayout):
 
     @property
     def space(self) -> str:
-        return self.name if self._named is None else f"{self.name}@{self._named}"
+        return space_named(self.name, self._named)
 
     @property
     def kind(self) -> str:  # type: ignore[override] # known after `prepare`

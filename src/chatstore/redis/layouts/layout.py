@@ -7,6 +7,7 @@ that the protocol reads and writes its keys in the same atomic step as the rest.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -97,6 +98,7 @@ class ChatLayout(ABC):
         whole: Whether a message is one text, so that an edit writes all of it.
         keyed: Whether each message has a key of its own and a session has none; see `KeyedChat`.
         needs_modules: Whether the server must have search, and RedisJSON perhaps.
+        companions: Whether a session may be in its companion alone, so that one without messages has no other key.
         derived: Whether messages have no ids of their own, so that they are written down before another side sees them.
         kind: The type of the keys with the prefix; None where it tells which of several keys of a session one is.
         lua: The primitives of `session.lua`.
@@ -112,6 +114,7 @@ class ChatLayout(ABC):
     distinct: ClassVar[bool] = True
     owned: ClassVar[bool] = True
     whole: ClassVar[bool] = False
+    companions: ClassVar[bool] = False
     derived: ClassVar[bool] = False
     keyed: ClassVar[bool] = False
     needs_modules: ClassVar[bool] = False
@@ -127,6 +130,10 @@ class ChatLayout(ABC):
     def session_id(self, key: bytes) -> bytes | None:
         """Return the id of the session that a key is of; None where it is no session's."""
         return key[len(self.prefix) :]
+
+    def keys_of(self, session_id: bytes) -> tuple[bytes, ...]:
+        """Return the keys of a session of which one at least is there, where it is not in its companion alone."""
+        return (self.prefix + session_id,)
 
     def session_of(self, sample: Sample) -> bytes | None:
         """Return the id of the session that a key is of, as `session_id` does, where its name alone does not tell."""
@@ -201,6 +208,11 @@ class Orphans:
     prefix: bytes
     session_field: str
     listing_field: str
+
+
+def space_named(layout: str, named: str | None) -> str:
+    """Return what the ledger calls a layout with an index or a prefix of the app's own."""
+    return layout if named is None else f"{layout}.{hashlib.sha256(named.encode()).hexdigest()[:8]}"
 
 
 class DocumentLayout(ABC):

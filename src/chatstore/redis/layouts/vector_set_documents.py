@@ -21,7 +21,7 @@ from chatstore.models.ownership import Owners
 from chatstore.redis.client import Client, our_error
 from chatstore.redis.layouts.fields import object_of
 from chatstore.redis.layouts.kept import to_keep, with_kept
-from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, IdPage, Sample
+from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, IdPage, Sample, space_named
 from chatstore.redis.layouts.lua_parts import lua_part
 from chatstore.redis.layouts.spelling import JAVASCRIPT
 from chatstore.redis.layouts.vectors import embedding_of_texts
@@ -55,7 +55,7 @@ class VectorSetDocuments(DocumentLayout):
 
     @property
     def space(self) -> str:
-        return f"{self.name}@{self.prefix.decode()}"
+        return space_named(self.name, self.prefix.decode())
 
     @property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override] # known after `prepare`
