@@ -39,9 +39,10 @@ class OldLayouts:
         owners: Whose a session is; wins over the settings. So do the next two.
         document_owners: Whose a document is.
         users: What the users' ids in Redis have become.
+        ownerless: Make layouts that know of no owners, and need none: for what looks at no record.
 
     Raises:
-        ConfigurationError: One of the last three cannot be that.
+        ConfigurationError: A mapping cannot be that.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class OldLayouts:
         owners: OwnersGiven | None = None,
         document_owners: OwnersGiven | None = None,
         users: UsersGiven | None = None,
+        ownerless: bool = False,
     ) -> None:
         self._settings = settings
+        self._ownerless = ownerless
         given = {Kind.CHAT: owners, Kind.DOCUMENTS: document_owners}
         self._given = {kind: as_owners(found) for kind, found in given.items() if found is not None}
         self._users = None if users is None else as_users(users)
@@ -138,7 +141,8 @@ class OldLayouts:
         self.require(kind)
         name, part = self._name(kind), _PARTS[kind]
         prefix, index = getattr(self._settings, f"{part}_prefix"), getattr(self._settings, f"{part}_index")
-        return make(name, prefix=prefix, index=index, owners=self._owners_of(kind, name))
+        owners = None if self._ownerless else self._owners_of(kind, name)
+        return make(name, prefix=prefix, index=index, owners=owners)
 
     def _owners_of(self, kind: Kind, name: str) -> Owners | None:
         """Return the mapping of owners.

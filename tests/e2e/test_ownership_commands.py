@@ -102,3 +102,10 @@ def test_a_layout_without_documents_has_none_in_redis(program, own):  # noqa: F8
     assert "To do without documents: chatstore migrate --chat" in done.err
     assert set(program("status", "--json").json) == {"chat"}
     assert program("status", "--documents").status == 2
+
+
+def test_what_redis_must_allow_is_told_before_anybody_said_whose_a_record_is(program):  # noqa: F811
+    program.set(REDIS_URL="redis://localhost:6379/0", CHATSTORE_LAYOUT="langchain")
+    done = program("acl", "migrate", "--json")
+    assert done.status == 0, done.err
+    assert "message_store:" in done.json["line"]

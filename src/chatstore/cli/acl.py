@@ -36,7 +36,7 @@ def acl(
     if purpose not in list(Purpose):
         raise ConfigurationError(f"{purpose!r} is nothing that a user is for: say {' or '.join(Purpose)}")
     settings = load_settings()
-    layouts = OldLayouts(settings)
+    layouts = OldLayouts(settings, ownerless=True)
     url = settings.redis_url.get_secret_value() if settings.redis_url else ""
     rules = acl_rules(
         Purpose(purpose),
