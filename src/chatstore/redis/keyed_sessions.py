@@ -29,7 +29,11 @@ logger = logging.getLogger(__name__)
 def session_ids(client: Client, calls: SessionCalls) -> SessionIds:
     """Return what walks over the sessions of a layout, in the way that their keys allow."""
     layout = calls.layout
-    return KeyedSessionIds(client, calls, layout) if isinstance(layout, KeyedChat) else SessionIds(client, layout)
+    return (
+        KeyedSessionIds(client, calls, layout)
+        if isinstance(layout, KeyedChat)
+        else SessionIds(client, layout, calls.ledger)
+    )
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ class KeyedSessionIds(SessionIds):
     """
 
     def __init__(self, client: Client, calls: SessionCalls, layout: KeyedChat) -> None:
-        super().__init__(client, layout)
+        super().__init__(client, layout, calls.ledger)
         self._calls = calls
         self._keyed = layout
 

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from chatstore.models import Quarantined
 from chatstore.redis.client import Client
+from chatstore.redis.keys import LedgerKeys
 from chatstore.redis.layouts.layout import ChatLayout, Sample
 from chatstore.redis.scanning import scan_keys
 
@@ -42,15 +43,40 @@ class SessionIds:
     Args:
         client: The connection.
         layout: Whose.
+        ledger: The names of our own keys.
     """
 
-    def __init__(self, client: Client, layout: ChatLayout) -> None:
+    def __init__(self, client: Client, layout: ChatLayout, ledger: LedgerKeys) -> None:
         self._client = client
         self._layout = layout
+        self._ledger = ledger
         self._passed_over = False
 
     async def steps(self, cursor: int, *, wanted: int) -> AsyncIterator[IdStep]:
         """Yield parts from a cursor on, as `scan_keys` does; the last part is always yielded."""
+        if not self._layout.companions:
+            async for step in self._keys(cursor, wanted):
+                yield step
+            return
+        # First the layout's keys, then the companions of ours: a cursor has the one or the other in its last bit.
+        position, in_companions = divmod(cursor, 2)
+        if not in_companions:
+            async for step in self._keys(position, wanted):
+                yield IdStep(step.ids, 2 * step.cursor, 2 * step.following or 1)
+            position = 0
+        head = self._ledger.head("companion")
+        async for found in scan_keys(self._client, head, position, wanted=wanted):
+            ids = await self._alone([self._ledger.record_of("companion", key) for key in found.keys])
+            yield IdStep(ids, 2 * found.cursor + 1, 2 * found.following + 1 if found.following else 0)
+
+    async def _alone(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Return those of some sessions that have no key of the layout's: nothing but their companion, for now."""
+        asked = [(one, key) for one in ids for key in self._layout.keys_of(one)]
+        there = await self._client.ask_all(("EXISTS", key) for _, key in asked)
+        found = {one for (one, _), exists in zip(asked, there, strict=True) if exists}
+        return [one for one in ids if one not in found]
+
+    async def _keys(self, cursor: int, wanted: int) -> AsyncIterator[IdStep]:
         layout = self._layout
         kind = None if layout.distinct else layout.kind
         async for step in scan_keys(self._client, layout.prefix, cursor, wanted=wanted, kind=kind):

@@ -4,25 +4,31 @@ Nothing of an item is lost, and it comes back byte for byte: what the layout doe
 by the layout's own names, so that it can be queried on the new side. Postgres' jsonb keeps neither the order of keys
 nor how a number was written. So an item is made anew of its message while it is read, with its keys in jsonb's order;
 where that does not give the same bytes, `extra` also has the item's own text, under `json`: the parts before and behind
-its content, or all of it.
+its content, or all of it. The other way round, the ledger keeps what an item cannot say: the metadata, and an `extra`
+that reading the item would not give, for as long as the item is as it was written.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from chatstore.errors import InvalidRecordError
 from chatstore.models import JsonObject, JsonValue, Message, NewMessage
 from chatstore.redis.layouts.companion import CompanionChat
 from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
 from chatstore.redis.layouts.layout import Encoded, Fields, MessageValues, Sample
 
-ITEM = "item"
+ITEM, ID = "item", "id"
+"""By these names `lua/sequence.lua` gives an item and the id of its message."""
+
 _TEXT = "json"
 _METADATA = "metadata"
+_EXTRA = "extra"
 _CONTENT = "content"
 
 
@@ -52,6 +58,7 @@ class JsonItemChat(CompanionChat):
     compact: ClassVar[bool] = False
     ascii: ClassVar[bool] = True
     whole: ClassVar[bool] = True
+    companions: ClassVar[bool] = True
 
     @abstractmethod
     def split(self, item: JsonObject) -> Parts:
@@ -70,20 +77,59 @@ class JsonItemChat(CompanionChat):
         return parts
 
     def read_message(self, fields: Fields, rest: bytes) -> MessageValues:
-        raw = fields[ITEM]
-        parts = self.named(self.split(object_of(raw, "the item")), fields["id"].decode())
+        said = self._said(fields[ITEM], fields[ID].decode())
+        if not rest:
+            return said
+        kept = object_of(rest, "what the ledger keeps")
+        metadata, extra = kept.get(_METADATA, {}), said.extra
+        match kept.get(_EXTRA):
+            case [str() as of_item, dict() as given] if of_item == _digest(fields[ITEM]):
+                extra = given
+            case _:
+                pass
+        if not isinstance(metadata, dict):
+            raise BadFieldError("the metadata that the ledger keeps is no JSON object")
+        return MessageValues(said.role, said.content, metadata, extra)
+
+    def _said(self, raw: bytes, message_id: str) -> MessageValues:
+        """Return what an item says, without what the ledger keeps."""
+        parts = self.named(self.split(object_of(raw, "the item")), message_id)
         content = text_of_parts(parts.content)
         extra = dict(parts.extra)
         if not isinstance(parts.content, str):
             extra[_CONTENT] = parts.content
-        metadata = object_of(rest, _METADATA)
-        values = MessageValues(role=parts.role, content=content, metadata=metadata, extra=extra)
-        if self._text(_as_message(values, fields["id"].decode())) != raw:
+        values = MessageValues(role=parts.role, content=content, metadata={}, extra=extra)
+        if self._text(_as_message(values, message_id)) != raw:
             extra[_TEXT] = _around(raw, self._dumps(content)) if isinstance(parts.content, str) else raw.decode()
         return values
 
     def write_message(self, session_id: str, message: Message | NewMessage) -> Encoded:  # noqa: ARG002 - its key says so
-        return Encoded({ITEM: self._text(message)}, json_of(message.metadata) if message.metadata else b"")
+        item = self._text(message)
+        said = self._said_back(item, message)
+        if said is None:
+            # What `extra` has in the place of the role or of the content: it is kept beside, and not said to others.
+            item = self._text(replace(message, extra={}))
+            said = self._said_back(item, message)
+        if said is None:
+            raise InvalidRecordError(f"the message {message.id!r} cannot be one of the layout {self.name}")
+        kept: dict[str, JsonValue] = {_METADATA: message.metadata} if message.metadata else {}
+        if said.extra != message.extra:
+            kept[_EXTRA] = [_digest(item), message.extra]
+        return Encoded({ITEM: item}, json_of(kept) if kept else b"")
+
+    def edit_message(self, message: Message, content: str | None, metadata: JsonObject | None) -> Encoded:
+        """As of a layout. The item's own text is kept no longer, where it says another content now."""
+        if content is not None and isinstance(message.extra.get(_TEXT), str):
+            message = replace(message, extra={name: one for name, one in message.extra.items() if name != _TEXT})
+        return super().edit_message(message, content, metadata)
+
+    def _said_back(self, item: bytes, message: Message | NewMessage) -> MessageValues | None:
+        """Return what an item says, if it says the message's role and content."""
+        try:
+            said = self._said(item, message.id)
+        except BadFieldError:
+            return None
+        return said if (said.role, said.content) == (message.role, message.content) else None
 
     def claims(self, sample: Sample) -> str | None:
         if sample.kind != self.kind:
@@ -102,7 +148,7 @@ class JsonItemChat(CompanionChat):
         match held:
             case [str() as before, str() as behind]:
                 return before.encode() + self._dumps(message.content) + behind.encode()
-            case str() if text_of_parts(self.split(object_of(held.encode(), "the item")).content) == message.content:
+            case str() if self._item_says(held.encode(), message):
                 return held.encode()
             case _:
                 pass
@@ -112,9 +158,20 @@ class JsonItemChat(CompanionChat):
             content = in_jsonb_order(message.extra[_CONTENT])
         return self._dumps(self.build(Parts(message.role, content, extra), message))
 
+    def _item_says(self, item: bytes, message: Message | NewMessage) -> bool:
+        try:
+            parts = self.split(object_of(item, "the item"))
+        except BadFieldError:
+            return False
+        return (parts.role, text_of_parts(parts.content)) == (message.role, message.content)
+
     def _dumps(self, value: JsonValue) -> bytes:
         separators = (",", ":") if self.compact else (", ", ": ")
         return json.dumps(value, ensure_ascii=self.ascii, separators=separators, default=dict).encode()
+
+
+def _digest(item: bytes) -> str:
+    return hashlib.blake2b(item, digest_size=8).hexdigest()
 
 
 def text_of_parts(content: JsonValue) -> str:

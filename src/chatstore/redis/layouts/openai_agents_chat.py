@@ -43,6 +43,7 @@ class OpenaiAgentsChat(HeadedChat):
     shared: ClassVar[bool] = True
     distinct: ClassVar[bool] = False
     owned: ClassVar[bool] = False
+    spread: ClassVar[bool] = True
     derived: ClassVar[bool] = True
     kind: ClassVar[str | None] = None
     compact: ClassVar[bool] = True
@@ -88,6 +89,9 @@ local layout = sequence(items_in_list(messages_key, false), header_in_hash({
     def session_id(self, key: bytes) -> bytes | None:
         rest = key[len(self.prefix) :]
         return rest.removesuffix(_COUNTER) if rest.endswith(_COUNTER) else rest.removesuffix(_MESSAGES)
+
+    def keys_of(self, session_id: bytes) -> tuple[bytes, ...]:
+        return (self.prefix + session_id, self.prefix + session_id + _MESSAGES)
 
     def session_of(self, sample: Sample) -> bytes | None:
         rest = sample.key[len(self.prefix) :]

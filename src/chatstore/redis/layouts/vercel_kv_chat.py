@@ -30,6 +30,8 @@ class VercelKvChat(HeadedChat):
     default_prefix: ClassVar[bytes] = b"chat:"
     shared: ClassVar[bool] = True
     distinct: ClassVar[bool] = False
+    spread: ClassVar[bool] = True
+    companions: ClassVar[bool] = False
     derived: ClassVar[bool] = True
     kind: ClassVar[str | None] = "hash"
     compact: ClassVar[bool] = True

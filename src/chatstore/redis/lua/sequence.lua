@@ -391,6 +391,10 @@ local function sequence(storage, own)
   end
 
   function layout.touch(keys, updated)
+    if keys.owner ~= '' then
+      -- A session that chatstore wrote is there without messages, too.
+      redis.call('HSETNX', keys.companion, 'user', keys.owner)
+    end
     if own then
       own.touch(keys, updated)
     end
