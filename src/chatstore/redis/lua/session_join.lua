@@ -41,6 +41,8 @@ local function join_session(state)
   if wins then
     layout.save(keys, incoming.fields)
     expire_session(incoming.expires)
+    -- The messages that are there already end with it, too.
+    state.expiry_moved = incoming.expires ~= state.expires
     state.header = state.header or { fields = incoming.fields }
     state.user, state.version, state.created = user, incoming.version, incoming.created
     state.expires, state.rest = incoming.expires, incoming.rest
@@ -96,7 +98,7 @@ local function join_messages(state)
       end
     end
   end
-  expire_messages(state, stored)
+  expire_messages(state, state.expiry_moved and redis.call('ZRANGE', keys.order, 0, -1) or stored)
   return anew, added
 end
 
