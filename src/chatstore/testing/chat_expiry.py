@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import pytest
 
 from chatstore.errors import NotFoundError
 from chatstore.interfaces import ChatHistoryStore, ChatSide
 from chatstore.models import (
-    AppendMessages,
     ChatChange,
     CreateSession,
     Message,
@@ -127,11 +127,11 @@ class ChatSideExpirySuite:
         assert (told.messages, told.tombstones) == ((longer,), ())
 
     async def test_what_has_expired_is_neither_scanned_nor_fetched(self, chat_side: ChatSide) -> None:
-        user, soon_ = new_id(), soon()
-        kept = await chat_side.create_session(user)
-        short = await chat_side.create_session(user, expires_at=soon_)
-        [stays, goes] = await chat_side.append(user, kept.id, [said("stays"), said("goes", soon_)])
+        user = new_id()
+        kept, short = [await chat_side.create_session(user) for _ in range(2)]
+        [stays, goes] = await chat_side.append(user, kept.id, [said("stays"), said("goes")])
         await chat_side.append(user, short.id, said("goes with its session"))
+        await chat_side.put([_change(kept, _ending(goes)), _change(_ending(short))])
         await gone()
         assert [change async for page in chat_side.fetch([short.id]) for change in page.changes] == []
         [part] = [
@@ -139,33 +139,41 @@ class ChatSideExpirySuite:
             async for page in chat_side.fetch([kept.id], message_ids=[stays.id, goes.id])
             for change in page.changes
         ]
-        assert part.messages == (stays,)
+        assert (part.messages, part.tombstones) == ((stays,), ())
         found = [c async for page in chat_side.scan() for c in page.changes if c.session_id in (kept.id, short.id)]
         assert [(change.session_id, change.messages) for change in found] == [(kept.id, (stays,))]
 
     @pytest.mark.parametrize("swept", [True, False], ids=["swept", "not-swept"])
     async def test_nothing_that_expired_comes_back_by_a_late_put(self, chat_side: ChatSide, *, swept: bool) -> None:
-        user, soon_ = new_id(), soon()
-        kept = await chat_side.create_session(user)
-        message = AppendMessages(user_id=user, session_id=kept.id, messages=(said("goes", soon_),))
-        create = CreateSession(user_id=user, session_id=new_id(), expires_at=soon_)
-        inner = AppendMessages(user_id=user, session_id=create.session_id, messages=(said("in it"),))
-        late = [(await chat_side.write(command)).change for command in (message, create, inner)]
+        user = new_id()
+        kept, short = [await chat_side.create_session(user) for _ in range(2)]
+        [goes] = await chat_side.append(user, kept.id, said("goes"))
+        [within] = await chat_side.append(user, short.id, said("goes with its session"))
+        late = [_change(kept, _ending(goes)), _change(_ending(short), within)]
+        await chat_side.put(late)
         await gone()
         while swept and (await chat_side.sweep()).more:
             pass
-        await chat_side.put([change for change in late if change is not None])
+        await chat_side.put(late)
         assert await chat_side.messages(user, kept.id) == []
-        assert not await chat_side.delete_session(user, create.session_id)
+        assert not await chat_side.delete_session(user, short.id)
         with pytest.raises(NotFoundError):
-            await chat_side.messages(user, create.session_id)
-        again = await chat_side.write(replace(create, expires_at=None, title="another life"))
-        await chat_side.put([change for change in late if change is not None])
+            await chat_side.messages(user, short.id)
+        again = await chat_side.write(CreateSession(user_id=user, session_id=short.id, title="another life"))
+        await chat_side.put(late)
         assert again.session is not None
         assert again.change is not None
-        assert again.change.deleted > late[1].session.born  # type: ignore[union-attr] # written just above
-        assert await chat_side.get_session(user, create.session_id) == again.session
-        assert await chat_side.messages(user, create.session_id) == []
+        assert again.change.deleted > short.born
+        assert await chat_side.get_session(user, short.id) == again.session
+        assert await chat_side.messages(user, short.id) == []
+
+
+_Record = TypeVar("_Record", Session, Message)
+
+
+def _ending(record: _Record) -> _Record:
+    """Return a newer state of a record, which expires soon."""
+    return replace(record, expires_at=soon(), version=record.version + 1_000_000)
 
 
 def _session(user: str, name: str) -> Session:
