@@ -3,12 +3,17 @@
 import pytest
 
 import chatstore.migration
+from chatstore.cli.migrate import _document, _lines
 from chatstore.cli.output import duration, number, printable
+from chatstore.migration import BackfillReport
+from chatstore.migration.reports import Tally
+from chatstore.models import Kind, Side
 
 COMMANDS = [
     ("up",),
     ("down",),
     ("schema",),
+    ("inspect",),
     ("migrate",),
     ("verify",),
     ("repair",),
@@ -19,6 +24,7 @@ COMMANDS = [
 ]
 NEEDING_SERVERS = [
     ("schema", "--apply"),
+    ("inspect",),
     ("migrate",),
     ("verify",),
     ("repair",),
@@ -168,3 +174,19 @@ def test_numbers_and_durations_read_well():
         "2 h",
         "2 days",
     ]
+
+
+def test_what_a_layout_never_stored_is_told_with_what_was_copied():
+    notes = ("It never stored times.",)
+    report = BackfillReport(
+        kind=Kind.DOCUMENTS,
+        source=Side.OLD,
+        target=Side.NEW,
+        copied=Tally(documents=2),
+        quarantined=0,
+        resumed=False,
+        seconds=1.0,
+        notes=notes,
+    )
+    assert "documents: note: It never stored times." in _lines(report)
+    assert _document(report)["notes"] == notes

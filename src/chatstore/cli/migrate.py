@@ -74,6 +74,7 @@ def _lines(report: BackfillReport) -> list[str]:
     again = ", with the runs that were stopped before" if report.resumed else ""
     copied_to = "copied back" if report.target is Side.OLD else "copied"
     lines = [f"{report.kind}: {copied_to} {what} in {duration(report.seconds)}{again}"]
+    lines += [f"{report.kind}: note: {note}" for note in report.notes]
     if not report.complete:
         held = number(report.quarantined, "record")
         lines.append(f"{report.kind}: could not take {held}: chatstore quarantine list --{report.kind}")
@@ -88,4 +89,5 @@ def _document(report: BackfillReport) -> dict[str, object]:
         "quarantined": report.quarantined,
         "resumed": report.resumed,
         "seconds": round(report.seconds, 3),
+        "notes": report.notes,
     }

@@ -243,10 +243,15 @@ class ChatSide(ChatHistoryStore):
     Attributes:
         side: Which side it is; decides the parity of the versions that it gives.
         journal: Where its marks are.
+        notes: What this side never stored or does not give back exactly, a sentence each: a migration tells it once.
     """
 
     side: Side
     journal: Journal
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     @abstractmethod
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:

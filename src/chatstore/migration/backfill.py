@@ -142,6 +142,7 @@ class _Backfill(Generic[C]):
             quarantined=ended.quarantined,
             resumed=begun.cursor is not None,
             seconds=self._reporter.seconds,
+            notes=self._copy.notes,
         )
 
     async def _begin(self) -> Checkpoint:

@@ -51,6 +51,11 @@ class Copy(ABC, Generic[C]):
     journals: tuple[Journal, Journal]
     counter: Counter[C]
 
+    @property
+    @abstractmethod
+    def notes(self) -> tuple[str, ...]:
+        """What one of the sides never stored or does not hold exactly; whole once the run is over."""
+
     @abstractmethod
     def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[C]]:
         """Yield the source's pages from a cursor on."""
@@ -79,6 +84,10 @@ class ChatCopy(Copy[ChatChange]):
         self.counter = ChatCounter()
         self._source = source
         self._target = target
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self._source.notes, *self._target.notes)
 
     def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
         return self._source.scan(cursor)
@@ -121,6 +130,10 @@ class DocumentCopy(Copy[DocumentChange]):
         self._source = source
         self._target = target
         self._sides = Sides(source, target) if source.side is Side.OLD else Sides(target, source)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self._source.notes, *self._target.notes)
 
     def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[DocumentChange]]:
         return self._source.scan(cursor)

@@ -41,6 +41,7 @@ class BackfillReport:
         quarantined: How many records could not be taken.
         resumed: Whether it went on where an earlier run was ended.
         seconds: How long this run took.
+        notes: What a layout never stored or does not hold exactly, a sentence each.
     """
 
     kind: Kind
@@ -50,6 +51,7 @@ class BackfillReport:
     quarantined: int
     resumed: bool
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

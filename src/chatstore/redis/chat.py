@@ -84,6 +84,10 @@ class RedisChat(ChatSide):
         self._index = UserIndex(self._client, self._calls.ledger, walk, self._owners)
         self._ahead = Ahead(self.journal, self._index) if self._client.is_cluster else None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._layout.notes
+
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
         if self._ahead is None:
             reply = await self._execute(command, mark)

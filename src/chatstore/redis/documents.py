@@ -205,7 +205,7 @@ class RedisDocuments(DocumentSide):
         if not self._is_ready:
             self._is_ready = True
             for note in self.notes:
-                logger.warning("the layout %s: %s", self._layout.name, note)
+                logger.info("the layout %s: %s", self._layout.name, note)
 
     async def _write_ahead(
         self, ahead: Ahead, command: DocumentCommand, calls: Sequence[Call], ids: Sequence[str], marks: Sequence[Mark]

@@ -27,7 +27,8 @@ REDISVL += [("json", numbers) for numbers in ("float32", "float64")]
 async def there_and_back(app, opened, left):
     """Move to Chroma, empty Redis, let the framework make its indexes again, and move back."""
     before = raw(app)
-    await opened.move()
+    report = await opened.move()
+    assert "time" in report.notes[0], "a migration says what was never stored"
     app.flushall()
     for command in left.indexes:
         app.execute_command(*command)

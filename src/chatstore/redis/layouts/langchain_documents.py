@@ -20,8 +20,8 @@ class LangchainDocuments(IndexedDocuments):
     name: ClassVar[str] = "langchain"
     prefix = b"doc:"
     notes = (
-        "it never stored titles, URLs, users and times",
-        "it never stored the types of metadata: what the search index has as NUMERIC is a number, all else is text",
+        "LangChain stores no title, URL, user or time of a document.",
+        "LangChain stores no types of metadata: what the search index has as NUMERIC is a number, all else is text.",
     )
 
     def fits(self, names: frozenset[str], sample: Sample) -> bool:

@@ -31,7 +31,7 @@ class LangchainJsDocuments(IndexedDocuments):
     separator: ClassVar[str] = ""
     own_fields: ClassVar[frozenset[str]] = frozenset({_METADATA})
     json_fields: ClassVar[tuple[JsonField, ...]] = (JsonField(_METADATA, escaped=True),)
-    notes = ("it never stored titles, URLs, users and times",)
+    notes = ("LangChain.js stores no title, URL, user or time of a document.",)
 
     def fits(self, names: frozenset[str], sample: Sample) -> bool:
         raw = sample.fields.get(_METADATA, b"")

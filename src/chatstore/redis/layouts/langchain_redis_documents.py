@@ -36,7 +36,9 @@ class LangchainRedisDocuments(IndexedDocuments):
     vector = "embedding"
     own_fields: ClassVar[frozenset[str]] = frozenset({_METADATA, _INDEX})
     json_fields: ClassVar[tuple[JsonField, ...]] = (JsonField(_METADATA),)
-    notes = ("it never stored titles, URLs, users and times (a ULID as id tells when the document was made)",)
+    notes = (
+        "langchain-redis stores no title, URL, user or time of a document; a ULID as id tells when it was made.",
+    )
 
     def __init__(self, *, prefix: str | None = None, index: str | None = None, owners: Owners | None = None) -> None:
         if index is None and prefix is not None:

@@ -54,7 +54,7 @@ class LlamaindexDocuments(IndexedDocuments):
     separator: ClassVar[str] = "_"
     own_fields: ClassVar[frozenset[str]] = frozenset({_NODE, _TYPE, "id", *_PARENTS})
     json_fields: ClassVar[tuple[JsonField, ...]] = (JsonField(_NODE, (_METADATA,)),)
-    notes = ("it never stored titles, URLs, users and times",)
+    notes = ("LlamaIndex stores no title, URL, user or time of a node.",)
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -32,8 +32,9 @@ class RedisvlDocuments(IndexedDocuments):
     @property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override] # known after `prepare`
         """What the index has no place for."""
-        types = "" if self.is_json else "; of metadata in a hash only those are numbers that the index has as NUMERIC"
-        return (f"its index has no place for titles, URLs, users and times of chatstore's{types}",)
+        notes = ("A search index of the app's own has no place for a title, URL, user or time of chatstore's.",)
+        types = "A hash stores no types of metadata: what the index has as NUMERIC is a number, all else is text."
+        return notes if self.is_json else (*notes, types)
 
     async def prepare(self, client: Client) -> None:
         if self.index is None:

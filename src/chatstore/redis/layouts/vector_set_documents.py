@@ -9,6 +9,7 @@ in, and no more. What chatstore wrote itself the ledger keeps exactly, for as lo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import ClassVar
@@ -26,13 +27,15 @@ from chatstore.redis.layouts.lua_parts import lua_part
 from chatstore.redis.layouts.spelling import JAVASCRIPT
 from chatstore.redis.layouts.vectors import embedding_of_texts
 
+logger = logging.getLogger(__name__)
+
 _TEXT = "text"
 _ATTRIBUTES, _QUANTIZATION = "attributes", "quantization"
 _EXACT = "f32"
-_INEXACT = "an embedding that the app added comes out of a vector set as it lies there: {}"
+_INEXACT = "The set keeps an embedding {}: so it comes out, but for those that chatstore added."
 _HOW = {
     "f32": "as a direction and a length, so that some of its numbers are one bit off",
-    "int8": "in 8 bits a number, so that it is near the app's, and not the same",
+    "int8": "in 8 bits a number, so that it is near the app's and not the same",
     "bin": "as the signs of its numbers alone",
 }
 
@@ -61,14 +64,17 @@ class VectorSetDocuments(DocumentLayout):
     def notes(self) -> tuple[str, ...]:  # type: ignore[override] # known after `prepare`
         """What a vector set does not hold, and what it does not hold exactly."""
         notes = [
-            "it never stored titles, URLs, users and times; an element's text is the member `text` of its attributes"
+            "A vector set stores no title, URL, user or time; an element's text is the member `text` of its attributes."
         ]
         if self._quantization:
-            how = _HOW.get(self._quantization, "in a way that is not known here")
-            reduced = ", and with fewer numbers than it had (REDUCE)" if self._is_reduced else ""
-            notes.append(_INEXACT.format(how + reduced))
-        notes.append("the server does not tell what others write to a vector set: chatstore verify finds it")
+            notes.append(self._inexact)
+        notes.append("The server does not tell what others write to a vector set: chatstore verify finds it.")
         return tuple(notes)
+
+    @property
+    def _inexact(self) -> str:
+        how = _HOW.get(self._quantization, "in a way that is not known here")
+        return _INEXACT.format(how + (", and with fewer numbers than it had (REDUCE)" if self._is_reduced else ""))
 
     @property
     def lua(self) -> str:  # type: ignore[override] # read from its files
@@ -92,10 +98,11 @@ class VectorSetDocuments(DocumentLayout):
             )
         if isinstance(info, RedisError):
             raise our_error(info, client)
-        if info:
+        if info and not self._quantization:  # another call may have asked meanwhile
             told = dict(zip(info[::2], info[1::2], strict=False))
             self._quantization = told.get(b"quant-type", b"").decode()
             self._is_reduced = bool(told.get(b"projection-input-dim"))
+            logger.warning("the vector set %r: %s", self.prefix.decode("utf-8", "replace"), self._inexact)
 
     def key(self, document_id: bytes) -> bytes:  # noqa: ARG002 - one key for all
         return self.prefix
