@@ -46,7 +46,7 @@ def inspect(
     documents_per_second: _Documents = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at Redis before anything else, and say what a migration would make of it.
+    """Look at Redis, and say what a migration would make of it.
 
     Which layouts are there and how much of each; what expires; whose it is; what would be quarantined, and what
     Supabase or the Chroma of the settings could not hold; how long it takes; and the settings to use. REDIS_URL is

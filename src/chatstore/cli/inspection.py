@@ -69,10 +69,11 @@ def _is_chosen(report: Report, group: Group) -> bool:
 def _head(found: Inspection) -> Iterator[str]:
     server = f"{found.server} at {found.address}" if found.server else f"the Redis at {found.address}"
     yield f"{printable(server)}: {_number(Count(found.keys), 'key')}"
+    seconds = _span(found.seconds, found.seconds)
     if found.complete:
-        yield f"all were looked at, in {duration(found.seconds)}"
+        yield f"all were looked at, in {seconds}"
     else:
-        yield f"{found.looked_at:,} were looked at, in {duration(found.seconds)}; what follows is estimated from them"
+        yield f"{found.looked_at:,} were looked at, in {seconds}; what follows is estimated from them"
         yield f"what has fewer than about {found.unseen:,} keys may be missing: --all looks at every key"
     if found.own.value:
         yield f"{_number(found.own, 'key')} of chatstore's own"
@@ -146,10 +147,7 @@ def _dimensions(records: Records) -> Iterator[tuple[str, str]]:
 def _expiry(expiry: Expiry) -> str:
     if not expiry.keys.value:
         return "nothing"
-    span = duration(expiry.soonest)
-    if round(expiry.latest) != round(expiry.soonest):
-        span += f" to {duration(expiry.latest)}"
-    return f"{_number(expiry.keys, 'key')}, in {span}"
+    return f"{_number(expiry.keys, 'key')}, in {_span(expiry.soonest, expiry.latest)}"
 
 
 def _times(records: Records) -> str:
@@ -215,11 +213,14 @@ def _takes(kind: Kind, taken: Duration) -> str:
     noun = "messages" if kind is Kind.CHAT else "documents"
     rates = taken.rates
     pace = f"{rates.most:,.0f}" if rates.least == rates.most else f"{rates.least:,.0f} to {rates.most:,.0f}"
-    span = duration(taken.least)
-    if duration(taken.most) != span:
-        span += f" to {duration(taken.most)}"
+    span = _span(taken.least, taken.most)
     read = "" if taken.read_rate is None else f"; {taken.read_rate:,.0f} a second were read here"
     return f"{span}, if {pace} {noun} a second can be written{read}"
+
+
+def _span(least: float, most: float) -> str:
+    shortest, longest = (duration(seconds) if seconds >= 1 else "less than a second" for seconds in (least, most))
+    return shortest if shortest == longest else f"{shortest} to {longest}"
 
 
 def _strangers(unclaimed: Sequence[Unclaimed]) -> Iterator[tuple[str, str]]:

@@ -9,10 +9,11 @@ from chatstore.preflight.report import Duration, Rates
 from chatstore.redis.inspection import Count, Group
 
 USUAL: Mapping[Kind, Rates] = {
-    Kind.CHAT: Rates(least=500, most=4_000),
-    Kind.DOCUMENTS: Rates(least=100, most=800),
+    Kind.CHAT: Rates(least=1_000, most=10_000),
+    Kind.DOCUMENTS: Rates(least=50, most=500),
 }
-"""Records a second, from a project across a continent to servers on the same machine."""
+"""Messages and documents a second. `chatstore migrate` went at the greater rates on two cores, with the servers on the
+same machine: 20,000 messages in 2 s, 2,000 documents of 384 numbers in 4.4 s. A tenth of it is for servers far away."""
 
 # `python -m benchmarks.ledgers` measures these.
 SESSION_BYTES = 430

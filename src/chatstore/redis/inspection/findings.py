@@ -40,7 +40,7 @@ class Findings:
 
     def scaled(self, scale: Callable[[float], Count]) -> list[Finding]:
         """Return all, the most frequent first; `scale` says how many there are where so many were found."""
-        ordered = sorted(self._reasons.items(), key=lambda pair: -pair[1].count)
+        ordered = sorted(self._reasons.items(), key=lambda pair: (-pair[1].count, pair[0]))
         return [
             Finding(
                 reason=found.first if found.count == 1 else general, records=scale(found.count), example=found.example
