@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError, UnsupportedError
@@ -14,7 +14,7 @@ from chatstore.redis.attribution import Attribution
 from chatstore.redis.client import Client
 from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.journal import RedisJournal
-from chatstore.redis.keys import LedgerKeys
+from chatstore.redis.keys import OUR_OWN, LedgerKeys
 from chatstore.redis.layouts.fields import BadFieldError
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 from chatstore.redis.notifications import KeyEvent, Listener, listening
@@ -42,22 +42,28 @@ class Records:
     Attributes:
         kind: Chat or documents.
         prefix: What their keys begin with, as a function: some layouts ask the server first.
+        kinds: The types of their keys, likewise.
+        record_of: Returns which record a key with that prefix is of; None for none.
         ledger: The names of our own keys.
         read: Makes the call that reads one of them.
         owner: Finds in its reply whose it is.
         users: What the user ids in Redis have become: a mark names the one that the app uses now.
         adopt: Makes the call that writes down in the ledger what another program did; None where a read tells it all.
         prepare: Asks the server what the layout must know; None where it knows all.
+        mixed: Whether keys of other types may have names like theirs, and are passed over.
     """
 
     kind: Kind
     prefix: Callable[[], bytes]
+    kinds: Callable[[], Collection[str]]
+    record_of: Callable[[bytes], bytes | None]
     ledger: LedgerKeys
     read: Callable[[bytes], Call]
     owner: Callable[[Reply], bytes | None]
     users: Users
     adopt: Callable[[bytes], Call] | None = None
     prepare: Callable[[Client], Awaitable[None]] | None = None
+    mixed: bool = False
 
 
 class ForeignWrites:
@@ -112,7 +118,8 @@ class ForeignWrites:
         if self._records.prepare is not None:
             await self._records.prepare(self._client)
         prefixes = [self._records.prefix(), self._states]
-        async with listening(self._client, prefixes, enable=self._enable) as listener:
+        kinds = self._records.kinds()
+        async with listening(self._client, prefixes, enable=self._enable, kinds=kinds) as listener:
             if self._is_deaf:
                 logger.warning(_MISSED, f"{self._heard_at:%Y-%m-%d %H:%M:%S}")
             self._is_deaf = False
@@ -148,8 +155,10 @@ class ForeignWrites:
     def _note(self, event: KeyEvent) -> None:
         if event.key.startswith(self._states):
             self._attribution.ledger_written(self._records.ledger.record_of("state", event.key))
-        elif event.key.startswith(prefix := self._records.prefix()) and event.what not in _NO_WRITE:
-            self._attribution.record_written(event.key[len(prefix) :])
+        elif event.key.startswith(self._records.prefix()) and event.what not in _NO_WRITE:
+            record_id = self._records.record_of(event.key)
+            if record_id is not None:
+                self._attribution.record_written(record_id)
 
     async def _mark_all(self) -> None:
         while ids := self._attribution.foreign(_BATCH):
@@ -181,6 +190,8 @@ class ForeignWrites:
             await self._mark_or_tell([record_id])
 
     async def _mark(self, ids: Sequence[bytes]) -> None:
+        if self._records.mixed:
+            ids = await self._of_their_type(ids)
         # First, so that a merge finds as deleted what another program took away.
         if self._records.adopt is not None:
             await run_all(self._client, [self._records.adopt(record_id) for record_id in ids])
@@ -200,6 +211,12 @@ class ForeignWrites:
                 "record that another program wrote is" if len(marks) == 1 else "records that other programs wrote are"
             )
             logger.info("%s: %d %s marked", self._records.kind, len(marks), what)
+
+    async def _of_their_type(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Return those of some records that have a key of their type, or none any more."""
+        fitting = {b"none", *(kind.encode() for kind in self._records.kinds())}
+        kinds = await self._client.ask_all(("TYPE", self._records.prefix() + record_id) for record_id in ids)
+        return [record_id for record_id, kind in zip(ids, kinds, strict=True) if kind in fitting]
 
     async def _owners(self, ids: Sequence[bytes]) -> list[bytes | None]:
         """Return whose each record is; None for what is nobody's. Of one that is gone, the ledger knows it."""
@@ -232,7 +249,21 @@ def foreign_sessions(
     def read(name: bytes) -> Call:
         return calls.read_header(name, None)
 
-    records = Records(Kind.CHAT, lambda: layout.prefix, calls.ledger, read, owner, calls.users, calls.adopt)
+    def record_of(key: bytes) -> bytes | None:
+        return None if key.startswith(OUR_OWN) else layout.session_id(key)
+
+    records = Records(
+        Kind.CHAT,
+        lambda: layout.prefix,
+        lambda: layout.kinds,
+        record_of,
+        calls.ledger,
+        read,
+        owner,
+        calls.users,
+        calls.adopt,
+        mixed=not layout.distinct and not layout.keyed and len(layout.kinds) == 1,
+    )
     return ForeignWrites(client, records, enable=enable) if layout.shared else None
 
 
@@ -254,7 +285,15 @@ def foreign_documents(
         return reply[1] if reply[0] == b"found" else _owner_of_problem(reply)
 
     records = Records(
-        Kind.DOCUMENTS, lambda: layout.prefix, calls.ledger, read, owner, calls.users, prepare=layout.prepare
+        Kind.DOCUMENTS,
+        lambda: layout.prefix,
+        lambda: [layout.kind or "hash"],
+        lambda key: key[len(layout.prefix) :],
+        calls.ledger,
+        read,
+        owner,
+        calls.users,
+        prepare=layout.prepare,
     )
     return ForeignWrites(client, records, enable=enable) if layout.shared and layout.told else None
 

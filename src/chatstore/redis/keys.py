@@ -21,6 +21,10 @@ def space_of(layout: str, prefix: bytes, default_prefix: bytes) -> str:
     return f"{layout}.{hashlib.sha256(prefix).hexdigest()[:8]}"
 
 
+OUR_OWN = b"chatstore:"
+"""What the names of all our keys begin with."""
+
+
 class LedgerKeys:
     """The ledger's keys of one layout: what we know of a record beside what the layout holds.
 

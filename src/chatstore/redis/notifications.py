@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,12 +18,19 @@ from redis.exceptions import TimeoutError as NoTimelyAnswerError
 
 from chatstore.errors import ConfigurationError, UnavailableError, UnsupportedError
 from chatstore.models import utc_now
-from chatstore.redis.client import Client, Server, our_error
+from chatstore.redis.client import Argument, Client, Server, our_error
 from chatstore.redis.scanning import escaped
 
 SETTING = "notify-keyspace-events"
 NEEDED = "Kgh"
 """The server's letters for: by key; of commands for any type, as DEL; of commands for hashes."""
+_LETTERS = {"list": "l", "ReJSON-RL": "d"}
+"""The letters for commands of other types."""
+_PROBES: dict[str, tuple[tuple[str, ...], bytes]] = {
+    "list": (("RPUSH", "1"), b"rpush"),
+    "ReJSON-RL": (("JSON.SET", "$", "1"), b"json.set"),
+}
+"""A command of such a type, without its key, and the event that it makes."""
 
 _ANSWERED_WITHIN = 5.0
 _PROBED_WITHIN = 3.0
@@ -109,13 +116,16 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) -> AsyncGenerator[Listener, None]:
+async def listening(
+    client: Client, prefixes: Sequence[bytes], *, enable: bool, kinds: Collection[str] = ()
+) -> AsyncGenerator[Listener, None]:
     """Listen to what happens to the keys with these prefixes, once it is sure that the server tells of it.
 
     Args:
         client: The connection; one more is taken from its pool, and at the beginning another one.
         prefixes: What the keys begin with.
         enable: Change the server's setting where it does not tell yet.
+        kinds: The types of the keys, beside hashes.
 
     Raises:
         UnsupportedError: The server does not tell of it.
@@ -125,7 +135,7 @@ async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) 
     if not isinstance(client, Server):
         raise UnsupportedError("each node of a Redis Cluster tells of its own keys only, and is not listened to yet")
     if enable:
-        await _enable(client)
+        await _enable(client, needed(kinds))
     head = b"__keyspace@%d__:" % int(client.connection_pool.connection_kwargs.get("db") or 0)
     pubsub = client.pubsub()
     try:
@@ -135,13 +145,18 @@ async def listening(client: Client, prefixes: Sequence[bytes], *, enable: bool) 
             raise our_error(error, client) from error
         listener = Listener(client, pubsub, head)
         await listener.begin(len(prefixes))
-        await _probe(client, head)
+        await _probe(client, head, kinds)
         yield listener
     finally:
         await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 
-async def _probe(client: Server, head: bytes) -> None:
+def needed(kinds: Collection[str]) -> str:
+    """Return the letters that the server's setting must have at least, to tell of keys of these types and of hashes."""
+    return NEEDED + "".join(_LETTERS[kind] for kind in _LETTERS if kind in kinds)
+
+
+async def _probe(client: Server, head: bytes, kinds: Collection[str]) -> None:
     """Write a key of our own, and return when the server has told of it.
 
     On a connection of its own: on the listener's, a busy server's events would come first. The server answers a ping
@@ -152,14 +167,18 @@ async def _probe(client: Server, head: bytes) -> None:
         UnavailableError: It did not answer.
     """
     key = b"chatstore:probe:" + secrets.token_hex(8).encode()
-    waiting, answered = {b"hset", b"del"}, False
+    probes = [_PROBES[kind] for kind in _PROBES if kind in kinds]
+    commands: list[tuple[Argument, ...]] = [("HSET", key, "probe", "1"), ("DEL", key)]
+    for (name, *arguments), _ in probes:
+        commands += [(name, key, *arguments), ("DEL", key)]
+    waiting, answered = {b"hset", b"del", *(event for _, event in probes)}, False
     async with client.pubsub() as pubsub:
         try:
             async with asyncio.timeout(_ANSWERED_WITHIN):
                 await pubsub.subscribe(head + key)
                 while not await pubsub.get_message(timeout=_ANSWERED_WITHIN):
                     pass
-                for reply in await client.ask_all([("HSET", key, "probe", "1"), ("DEL", key)]):
+                for reply in await client.ask_all(commands):
                     if isinstance(reply, RedisError):
                         raise reply
                 await pubsub.ping()
@@ -173,7 +192,7 @@ async def _probe(client: Server, head: bytes) -> None:
                 raise UnavailableError("the Redis server does not answer on a connection for notifications") from None
             raise UnsupportedError(
                 "the Redis server does not tell of other programs' writes: set its "
-                f"{SETTING} to {NEEDED} or more (CONFIG SET; a managed service has it among its settings)"
+                f"{SETTING} to {needed(kinds)} or more (CONFIG SET; a managed service has it among its settings)"
             ) from None
         except RedisError as error:
             raise our_error(error, client) from error
@@ -181,7 +200,7 @@ async def _probe(client: Server, head: bytes) -> None:
             raise UnavailableError(f"the Redis server's notifications ended: {error}") from error
 
 
-async def _enable(client: Server) -> None:
+async def _enable(client: Server, wanted: str) -> None:
     """Add the letters that are missing.
 
     Raises:
@@ -193,7 +212,7 @@ async def _enable(client: Server) -> None:
         pairs = answer.items() if isinstance(answer, dict) else [answer]
         [(_, held)] = pairs
         letters = held.decode() if isinstance(held, bytes) else str(held)
-        missing = [letter for letter in NEEDED if letter not in letters and not (letter != "K" and "A" in letters)]
+        missing = [letter for letter in wanted if letter not in letters and not (letter != "K" and "A" in letters)]
         if missing:
             await client.ask("CONFIG SET", SETTING, letters + "".join(missing))
     except (ConfigurationError, UnavailableError, ValueError) as error:

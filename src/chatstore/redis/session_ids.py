@@ -10,11 +10,10 @@ from redis.exceptions import RedisError
 
 from chatstore.models import Quarantined
 from chatstore.redis.client import Client
-from chatstore.redis.keys import LedgerKeys
+from chatstore.redis.keys import OUR_OWN, LedgerKeys
 from chatstore.redis.layouts.layout import ChatLayout, Sample
 from chatstore.redis.scanning import scan_keys
 
-_OUR_OWN = b"chatstore:"
 _PEEKED = 2
 
 logger = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ class SessionIds:
         layout = self._layout
         kind = None if layout.distinct else layout.kind
         async for step in scan_keys(self._client, layout.prefix, cursor, wanted=wanted, kind=kind):
-            keys = [key for key in step.keys if layout.default_prefix.startswith(_OUR_OWN) or not _is_ours(key)]
+            keys = [key for key in step.keys if layout.default_prefix.startswith(OUR_OWN) or not _is_ours(key)]
             if layout.distinct:
                 ids = [layout.session_id(key) for key in keys]
             elif layout.kind is None:
@@ -128,7 +127,7 @@ class SessionIds:
 
 
 def _is_ours(key: bytes) -> bool:
-    return key.startswith(_OUR_OWN)
+    return key.startswith(OUR_OWN)
 
 
 async def _peek(client: Client, keys: Sequence[bytes], kind: str) -> list[Sample]:

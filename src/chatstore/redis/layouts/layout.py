@@ -131,6 +131,11 @@ class ChatLayout(ABC):
         """Return the id of the session that a key is of; None where it is no session's."""
         return key[len(self.prefix) :]
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The types of the keys that say something of a session."""
+        return (self.kind,) if self.kind else ()
+
     def keys_of(self, session_id: bytes) -> tuple[bytes, ...]:
         """Return the keys of a session of which one at least is there, where it is not in its companion alone."""
         return (self.prefix + session_id,)

@@ -90,6 +90,10 @@ local layout = sequence(items_in_list(messages_key, false), header_in_hash({
         rest = key[len(self.prefix) :]
         return rest.removesuffix(_COUNTER) if rest.endswith(_COUNTER) else rest.removesuffix(_MESSAGES)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("hash", "list")
+
     def keys_of(self, session_id: bytes) -> tuple[bytes, ...]:
         return (self.prefix + session_id, self.prefix + session_id + _MESSAGES)
 

@@ -18,7 +18,7 @@
 --   at_hand                         true: all items are in our memory anyway, so that looking at all of them costs little
 --   own_id(item)                    the item's own id, or nil
 --   wrong(keys)                     why the items cannot be read, or nil
---   flush(keys)                     writes what these primitives kept back; a script that writes ends with it
+--   flush(keys)                     writes what these primitives kept back
 --   forget()                        makes there be nothing to write any more, since the key is gone
 --
 -- A session has its title, its metadata and its user in a hash of ours, the companion. Where the framework has a place for

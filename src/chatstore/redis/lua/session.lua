@@ -47,7 +47,7 @@
 -- Where it is not enough that the key of the header expires, and where primitives keep back what they write:
 --
 --   expire_session(keys, expires)  lets the session expire
---   flush(keys)                    writes what was kept back; a script that writes ends with it
+--   flush(keys)                    writes what was kept back
 --
 -- `rest` is what the layout's fields cannot carry; a `body` is what the ledger keeps of a message for the layout.
 
@@ -118,7 +118,11 @@ local function open()
   return state
 end
 
+-- Behind all that it writes of the layout's, so that the server tells of the ledger last: see docs/decisions/0010.
 local function save(state)
+  if layout.flush then
+    layout.flush(keys)
+  end
   local fields = {}
   for _, name in ipairs(NAMES) do
     fields[#fields + 1] = name
@@ -284,14 +288,6 @@ local function expire_session(expires)
   else
     expire(keys.header, expires)
   end
-end
-
--- What a script that writes ends with.
-local function finish(answer)
-  if layout.flush then
-    layout.flush(keys)
-  end
-  return answer
 end
 
 -- Removes the session with all that belongs to this life of it, and makes the ledger hold none: its deletion is known by `deleted`.

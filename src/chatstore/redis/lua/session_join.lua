@@ -180,4 +180,4 @@ elseif #added > 0 then
 end
 save(state)
 save_in_index(state)
-return finish({ 'joined' })
+return { 'joined' }

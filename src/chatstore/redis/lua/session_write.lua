@@ -62,6 +62,7 @@ local function find_same(state, message)
   if not found and not wrong then
     -- It has expired, and the new one may have its id.
     remove_message(message.id)
+    save(state)
     return nil
   elseif not found or not layout.same(found[7], message.fields) then
     return nil, conflict('other content', message.id)
@@ -268,4 +269,4 @@ local answer = execute()
 if answer[1] ~= 'changed' then
   unset_mark(keys, mark)
 end
-return finish(answer)
+return answer
