@@ -275,6 +275,8 @@ class JournalLink:
 class Link:
     """A process's way to a store: each request, and the reply of each write, waits for the test, and may get lost."""
 
+    notes = ()
+
     def __init__(self, world, process, side, owner=None):
         self.side = side
         self._world = world
