@@ -168,10 +168,10 @@ MUTANTS = [
         (
             Edit(
                 "routing.merge:merge_chat",
-                "await settle(sides, marks,",
+                "await settle(sides, ripe,",
                 "for side in (sides.old, sides.new):\n"
-                "    marks = [*marks, *await side.journal.marks_of(marks[0].user_id, [marks[0].key])]\n"
-                "await settle(sides, marks,",
+                "    ripe = [*ripe, *await side.journal.marks_of(marks[0].user_id, [marks[0].key])]\n"
+                "await settle(sides, ripe,",
             ),
         ),
         _chats("repair", Fault.BESIDE, 1),
