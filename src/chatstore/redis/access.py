@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
+from chatstore.errors import ConfigurationError
 from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 from chatstore.redis.scanning import escaped
@@ -17,6 +18,7 @@ from chatstore.redis.session_calls import SessionCalls
 
 _CALLS = re.compile(r"\b(?:p?call|call_in_pieces)\(([^(),]*)")
 _NAMES = re.compile(r"'([A-Z]+(?:\.[A-Z]+)?)'")
+_OF_MODULES = re.compile(r"'((?:FT|JSON)\.[A-Z]+|V(?:ADD|CARD|EMB|GETATTR|INFO|RANDMEMBER|REM|SETATTR|SIM))'")
 
 _OURS = "~chatstore:*"
 _RUN = frozenset({"evalsha", "script|load"})
@@ -27,6 +29,8 @@ _BY_RECORD = frozenset({"dump", "evalsha", "pexpiretime", "type"})
 """What is asked of the app's own keys only."""
 _ON_WRITES = frozenset({"hkeys", "persist", "zrank"})
 """What is asked where something is written to the app's own keys."""
+_SEEN = frozenset({"expire", "sadd"})
+"""What a walk over sessions notes which have a key a message: those that it met."""
 _CLUSTER = frozenset({"asking", "cluster|nodes", "cluster|slots"})
 _LISTENING = frozenset({"ping", "psubscribe", "subscribe"})
 _READS = frozenset(
@@ -85,10 +89,19 @@ def acl_rules(
         cluster: Whether it is a cluster's user, which then is made on every node.
         database: The logical database.
         notice: Whether it listens to what other programs write.
+
+    Raises:
+        ConfigurationError: Nobody said what the keys of the documents begin with.
     """
+    if documents is not None and not hasattr(documents, "prefix"):
+        raise ConfigurationError(
+            f"only the search index says what the keys of the layout {documents.name} begin with: "
+            f"set CHATSTORE_DOCUMENT_PREFIX to that, here at least"
+        )
     named = [layout.prefix for layout in (chat, documents) if layout is not None]
-    every = _outside([*named, *([chat.orphans.prefix] if chat is not None and chat.orphans is not None else [])])
+    beside = [] if chat is None else [*chat.beside, *([chat.orphans.prefix] if chat.orphans is not None else [])]
     parts = _used(chat, documents)
+    every = sorted([*_outside([*named, *beside]), *_indexes(chat, documents)])
     extra = _CLUSTER if cluster else frozenset()
     extra |= frozenset({"select"} if database else ()) | (_LISTENING if notice else frozenset())
     channels = _channels(chat, documents, database) if notice else []
@@ -113,8 +126,19 @@ def acl_line(rules: Sequence[str], user: str = "chatstore") -> str:
 def script_commands(parts: Iterable[Sequence[str]], layout: str = "") -> frozenset[str]:
     """Return the commands that scripts may call, in lower case."""
     texts = [script(*one, layout=layout).text for one in parts]
-    firsts = [first for text in texts for first in _CALLS.findall(text)]
-    return frozenset(name.lower() for first in firsts for name in _NAMES.findall(first))
+    names = [name for text in texts for first in _CALLS.findall(text) for name in _NAMES.findall(first)]
+    # Those of modules are often put together with their arguments before they are called.
+    names += [name for text in texts for name in _OF_MODULES.findall(text)]
+    return frozenset(map(str.lower, names))
+
+
+def _asked_first(documents: DocumentLayout) -> frozenset[str]:
+    """Return what a layout asks before it is used: of a search index, or of a vector set."""
+    if type(documents).prepare is DocumentLayout.prepare:
+        return frozenset()
+    if documents.kind == "vectorset":
+        return frozenset({"eval", "vcard", "vrandmember"})
+    return frozenset({"eval", "ft.info"})
 
 
 def _used(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozenset[str]:
@@ -123,8 +147,10 @@ def _used(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozense
         sessions = script_commands((*_SESSIONS, *_SESSION_WRITES), chat.lua)
         # Whether there is an order of ours is asked where other programs write one, too.
         used |= sessions if chat.shared else sessions - {"exists"}
+        if chat.keyed:
+            used |= _SEEN
     if documents is not None:
-        used |= script_commands((*_DOCUMENTS, *_DOCUMENT_WRITES), documents.lua)
+        used |= script_commands((*_DOCUMENTS, *_DOCUMENT_WRITES), documents.lua) | _asked_first(documents)
     return used
 
 
@@ -142,6 +168,14 @@ def _by_layouts(chat: ChatLayout | None, documents: DocumentLayout | None) -> fr
     """Return the commands that the layouts' own parts call."""
     luas = [layout.lua for layout in (chat, documents) if layout is not None]
     return frozenset[str]().union(*(script_commands((("values",),), lua) for lua in luas))
+
+
+def _indexes(chat: ChatLayout | None, documents: DocumentLayout | None) -> list[str]:
+    """Return the patterns of the search indexes that are asked: for the server their names are keys."""
+    asked = [documents.index] if documents is not None and "ft.info" in _asked_first(documents) else []
+    if chat is not None and chat.keyed:
+        asked.append(chat.index)
+    return [f"~{escaped(name.encode()).decode()}" for name in asked if name is not None]
 
 
 def _outside(prefixes: Iterable[bytes]) -> list[str]:

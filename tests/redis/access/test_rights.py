@@ -32,10 +32,14 @@ class Users:
         await self.admin.flushdb()
         if purpose is Purpose.MIGRATE:
             await fill(self.admin, *layouts(layout))
-        await self.admin.execute_command("ACL", "SETUSER", self.name, *rules, "on", ">secret")
         await self.admin.script_flush()
-        async with connect(self.url.replace("://", f"://{self.name}:secret@")) as client:
+        async with await self.given(rules) as client:
             await DOES[purpose](client, self.admin, *layouts(layout))
+
+    async def given(self, rules):
+        """Return a client of a user with these rules."""
+        await self.admin.execute_command("ACL", "SETUSER", self.name, *rules, "on", ">secret")
+        return connect(self.url.replace("://", f"://{self.name}:secret@"))
 
     async def refused(self):
         log = await self.admin.execute_command("ACL", "LOG")

@@ -93,6 +93,7 @@ class ChatLayout(ABC):
         default_prefix: What the keys of the sessions begin with where the app chose no other prefix; an id follows.
         shared: Whether other programs write there too. Then a user's sessions are found by reading all keys.
         spread: Whether a session lies in several keys, which on a cluster lie in several slots.
+        beside: What keys of the framework begin with that are written beside a session's, and do not have the prefix.
         distinct: Whether a key with the prefix is certainly a session's. Else its type and shape are looked at first.
         owned: Whether its records say whose they are.
         whole: Whether a message is one text, so that an edit writes all of it.
@@ -111,6 +112,7 @@ class ChatLayout(ABC):
     default_prefix: ClassVar[bytes]
     shared: ClassVar[bool]
     spread: ClassVar[bool] = False
+    beside: ClassVar[tuple[bytes, ...]] = ()
     distinct: ClassVar[bool] = True
     owned: ClassVar[bool] = True
     whole: ClassVar[bool] = False

@@ -31,6 +31,7 @@ class VercelKvChat(HeadedChat):
     shared: ClassVar[bool] = True
     distinct: ClassVar[bool] = False
     spread: ClassVar[bool] = True
+    beside: ClassVar[tuple[bytes, ...]] = (b"user:chat:",)
     companions: ClassVar[bool] = False
     derived: ClassVar[bool] = True
     kind: ClassVar[str | None] = "hash"
