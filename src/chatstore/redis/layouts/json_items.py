@@ -152,7 +152,8 @@ class JsonItemChat(CompanionChat):
                 return held.encode()
             case _:
                 pass
-        extra = {name: in_jsonb_order(value) for name, value in message.extra.items() if name not in {_TEXT, _CONTENT}}
+        others = {name: value for name, value in message.extra.items() if name not in {_TEXT, _CONTENT}}
+        extra = {name: in_jsonb_order(others[name]) for name in _names_in_order(others)}
         content: JsonValue = message.content
         if _CONTENT in message.extra and text_of_parts(message.extra[_CONTENT]) == message.content:
             content = in_jsonb_order(message.extra[_CONTENT])
@@ -201,10 +202,12 @@ def _as_message(values: MessageValues, message_id: str) -> NewMessage:
 def in_jsonb_order(value: JsonValue) -> JsonValue:
     """Return a value with its keys in the order in which Postgres gives a jsonb's: by length, then by bytes."""
     if isinstance(value, Mapping):
-        names = sorted(
-            value, key=lambda name: (len(name.encode("utf-8", "surrogatepass")), name.encode("utf-8", "surrogatepass"))
-        )
-        return {name: in_jsonb_order(value[name]) for name in names}
+        return {name: in_jsonb_order(value[name]) for name in _names_in_order(value)}
     if isinstance(value, list | tuple):
         return [in_jsonb_order(one) for one in value]
     return value
+
+
+def _names_in_order(value: JsonObject) -> list[str]:
+    encoded = {name: name.encode("utf-8", "surrogatepass") for name in value}
+    return sorted(value, key=lambda name: (len(encoded[name]), encoded[name]))
