@@ -29,8 +29,11 @@ class HashDocuments(DocumentLayout):
     search_fields = ("embedding", "metadata", "title", "url")
 
     def claims(self, sample: Sample) -> str | None:
-        fits = sample.kind == "hash" and sample.key.startswith(self.prefix)
-        return "document" if fits and {"userId", "content"} <= sample.fields.keys() else None
+        names = sample.fields.keys()
+        fits = sample.kind == "hash" and sample.key.startswith(self.prefix) and {"userId", "content"} <= names
+        # Under another name many things have a user and a content: a message, a comment.
+        is_named = sample.key.startswith(HashDocuments.prefix) and not names & {"role", "sessionId"}
+        return "document" if fits and (is_named or "embedding" in names) else None
 
     def write_document(self, document: Document) -> Encoded:
         fields, rest = split_extra(document.extra, _NAMES)
