@@ -147,3 +147,13 @@ def test_a_sample_says_that_it_is_one(filled, program):
     assert "20 were looked at" in done.out
     assert "what follows is estimated from them" in done.out
     assert "about" in done.out
+
+
+def test_what_layouts_warn_of_is_in_the_report_and_not_in_the_log(search_redis, program):
+    program.set(REDIS_URL=search_redis)
+    with redis.Redis.from_url(search_redis) as client:
+        client.execute_command("VADD", "tea", "VALUES", 2, 1, 2, "green")
+    done = program("inspect")
+    assert done.err == ""
+    assert "8 bits a number" in " ".join(done.out.split())
+    assert "CHATSTORE_DOCUMENT_INDEX=tea" in done.out

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -72,7 +75,8 @@ async def _look(sample: int | None, rate: float | None, rates: dict[Kind, Rates]
     from chatstore.preflight import Wishes, preflight
 
     wishes = Wishes(sample=sample, commands_per_second=rate, rates=rates, on_progress=_Lines())
-    return await preflight(wishes=wishes)
+    with _warnings_left_to_the_report():
+        return await preflight(wishes=wishes)
 
 
 def _rates(messages: float | None, documents: float | None) -> dict[Kind, Rates]:
@@ -80,6 +84,18 @@ def _rates(messages: float | None, documents: float | None) -> dict[Kind, Rates]
 
     given = {Kind.CHAT: messages, Kind.DOCUMENTS: documents}
     return {kind: Rates(least=one, most=one, said=True) for kind, one in given.items() if one is not None}
+
+
+@contextmanager
+def _warnings_left_to_the_report() -> Iterator[None]:
+    """Keep the log from saying what layouts warn of where they are used: the report has it, for each of them."""
+    logger = logging.getLogger("chatstore.redis")
+    before = logger.level
+    logger.setLevel(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class _Lines:
@@ -106,6 +122,7 @@ def _document(report: Report) -> dict[str, object]:
         "seconds": round(found.seconds, 3),
         "groups": found.groups,
         "own_keys": found.own,
+        "other_databases": found.elsewhere,
         "unclaimed": found.unclaimed,
         "gaps": found.gaps,
         "targets": report.targets,

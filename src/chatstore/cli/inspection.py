@@ -79,6 +79,9 @@ def _head(found: Inspection) -> Iterator[str]:
         yield f"{_number(found.own, 'key')} of chatstore's own"
     if not found.groups:
         yield "no layout that chatstore knows is there"
+        if found.elsewhere:
+            listed = ", ".join(str(number) for number in found.elsewhere)
+            yield f"other databases of this server have keys (REDIS_URL ends with the number): {listed}"
 
 
 def _title(group: Group) -> str:

@@ -3,8 +3,9 @@
 import pytest
 import redis
 
-from chatstore.models import Kind
-from chatstore.redis.inspection import Count
+from chatstore.models import AppendMessages, CreateSession, Embedding, Kind, NewDocument, NewMessage, UpsertDocuments
+from chatstore.redis import RedisChat, RedisDocuments, chat_layout, connect, document_layout
+from chatstore.redis.inspection import Count, Options, inspect
 from tests.frameworks import dumps
 from tests.redis.inspection.conftest import MODULES, READER
 
@@ -128,3 +129,42 @@ async def test_messages_that_the_search_index_does_not_know_are_counted(fill, lo
 async def test_notes_of_what_a_layout_never_stored_are_part_of_the_report(fill, look):
     [group] = (await look(fill("langchain-redis-chat"))).groups
     assert "Tool calls" in group.notes[0]
+
+
+async def test_the_layouts_of_chatstore_itself_are_recognised_and_its_own_keys_are_counted_apart(redis_database, look):
+    async with connect(redis_database) as client:
+        chat = RedisChat(client, chat_layout("chatstore"))
+        documents = RedisDocuments(client, document_layout("chatstore"))
+        for place in range(3):
+            await chat.write(CreateSession(user_id="ann", session_id=f"s{place}"))
+            messages = tuple(NewMessage("user", "hello") for _ in range(4))
+            await chat.write(AppendMessages(user_id="ann", session_id=f"s{place}", messages=messages))
+        tea = tuple(NewDocument("Tea", embedding=Embedding.of([1, 2])) for _ in range(5))
+        await documents.write(UpsertDocuments(user_id="ann", documents=tea))
+    found = await look(redis_database)
+    kinds = {group.kind: group for group in found.groups}
+    assert {group.layout for group in found.groups} == {"chatstore"}
+    assert (kinds[Kind.CHAT].sessions, kinds[Kind.CHAT].messages) == (Count(3), Count(12))
+    assert kinds[Kind.DOCUMENTS].documents == Count(5)
+    assert kinds[Kind.CHAT].records.whose.users == 1
+    assert found.own.value + 3 + 5 == found.keys
+    assert not found.unclaimed
+
+
+async def test_what_the_other_databases_have_is_told(fill, look):
+    url = fill("langchain-chat")
+    found = await look(url.removesuffix("/0") + "/5")
+    assert (found.groups, found.elsewhere) == ([], {0: 2})
+
+
+async def test_a_cluster_is_looked_at_as_a_whole(redis_cluster):
+    async with connect(redis_cluster.url) as client:
+        await client.ask_all(
+            ("RPUSH", f"message_store:{place}", '{"type": "human", "data": {"content": "hi"}}') for place in range(100)
+        )
+        found = await inspect(client)
+        few = await inspect(client, Options(sample=30))
+    [group] = found.groups
+    assert (found.keys, found.complete, group.sessions, group.messages) == (100, True, Count(100), Count(100))
+    assert (group.records.read, found.gaps) == (100, [])
+    assert (few.keys, few.looked_at, few.complete) == (100, 30, False)

@@ -27,10 +27,13 @@ from chatstore.redis.inspection.reading import Reader, reader_of
 from chatstore.redis.inspection.records import ChatReader
 from chatstore.redis.inspection.report import Inspection
 from chatstore.redis.inspection.unclaimed import UnclaimedKeys
+from chatstore.redis.layouts.chatstore_chat import ChatstoreChat
+from chatstore.redis.layouts.chatstore_documents import ChatstoreDocuments
 
 SAMPLE = 5_000
 """How many keys are looked at where nobody says another number."""
 
+_HOLDING_RECORDS = (ChatstoreChat.default_prefix, ChatstoreDocuments.prefix)
 _AT_ONCE = 250
 _LEARNED_OF = 2_000
 _READ_OF_SAMPLE = 500
@@ -99,6 +102,7 @@ class _Inspector:
             pace = self._options.commands_per_second
             self._nodes = [reader_of(node, pace) for node in (await self._client.primaries()).values()]
         server = await self._server()
+        elsewhere = await self._elsewhere()
         total = await self._total()
         indexes, refusal = await all_indexes(self._reader)
         if refusal is not None:
@@ -130,6 +134,7 @@ class _Inspector:
             seconds=time.monotonic() - begun,
             groups=groups,
             own=scale.of(self._own),
+            elsewhere=elsewhere,
             unclaimed=self._unclaimed.told(scale),
             gaps=[*self._gaps, *self._refused(parties), *self._told_gaps()],
         )
@@ -204,6 +209,20 @@ class _Inspector:
         version = about.get(f"{name}_version") or about.get("redis_version") or ""
         return f"{str(name).capitalize()} {version}".strip()
 
+    async def _elsewhere(self) -> dict[int, int]:
+        """Return how many keys the server's other databases have, as far as it says."""
+        [about] = await self._reader.ask_all([("INFO", "keyspace")])
+        if not isinstance(about, Mapping) or self._client.is_cluster:
+            return {}
+        here = self._database()
+        sizes = {name: told.get("keys", 0) for name, told in about.items() if isinstance(told, Mapping)}
+        numbers = {int(name.removeprefix("db")): int(size) for name, size in sizes.items() if name.startswith("db")}
+        return {number: size for number, size in sorted(numbers.items()) if number != here and size}
+
+    def _database(self) -> int:
+        pool = getattr(self._client, "connection_pool", None)
+        return int(pool.connection_kwargs.get("db") or 0) if pool is not None else 0
+
     async def _total(self) -> int | None:
         """Return how many keys there are; None where the server does not say."""
         total = 0
@@ -232,4 +251,5 @@ class _Inspector:
 
 
 def _is_ours(key: bytes) -> bool:
-    return key.startswith(OUR_OWN)
+    """Return whether a key is one of ours that holds no record, a ledger's say."""
+    return key.startswith(OUR_OWN) and not key.startswith(_HOLDING_RECORDS)

@@ -25,7 +25,8 @@ from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 from chatstore.redis.layouts.search_index import SearchIndex
 
 _SEPARATORS = b":/|_-"
-_NAMING = ("session", "document", "message")
+_RECORDS = ("session", "document")
+_NAMING = (*_RECORDS, "message")
 """The roles whose keys tell a prefix, the best one first."""
 
 
@@ -77,20 +78,24 @@ class Parties:
             if naming:
                 candidate = naming[0][1].candidate
                 for prefix in self._prefixes(candidate, [met for met, _ in naming]):
-                    if all(party.prefix != prefix for party in self._parties[identity]):
+                    known = any(party.prefix == prefix for party in self._parties[identity])
+                    if not known and _can_be_set(prefix):
                         self._parties[identity].append(await self._party(candidate, prefix))
 
     async def of(self, met: Met, claim: Claim) -> Party | None:
         """Return the group that a key belongs to: the one whose prefix it has, else the first of its layout.
 
-        None for what a layout keeps beside its records, where there are no such records.
+        None for what a layout keeps beside its records, where there are no such records; and for a record whose key
+        begins with what no setting can say.
         """
         found = self._holder(met, claim)
         if found is None:
             await self.learn([(met, claim)])
             found = self._holder(met, claim)
+        if found is not None or claim.role in _RECORDS:
+            return found
         parties = self._parties[claim.candidate.kind, claim.candidate.name]
-        return found or (parties[0] if parties else None)
+        return parties[0] if parties else None
 
     def taking(self, met: Met) -> Party | None:
         """Return the group whose store would take a key for its own that no layout claims; None where none would."""
@@ -101,12 +106,12 @@ class Parties:
         holding = [party for party in parties if party.holds(met.key)]
         if holding:
             return max(holding, key=lambda party: len(party.prefix))
-        return parties[0] if parties and claim.role not in _NAMING[:2] else None
+        return parties[0] if parties and claim.role not in _RECORDS else None
 
     def _prefixes(self, candidate: Candidate, members: Sequence[Met]) -> list[bytes]:
         """Return what the keys of one layout begin with."""
         if candidate.layout.kind == VECTOR_SET:
-            return [met.key for met in members]
+            return [met.key for met in members if met.key]
         default = candidate.default_prefix
         if candidate.kind is Kind.CHAT:
             strange = [met.key for met in members if not met.key.startswith(default)]
@@ -149,11 +154,11 @@ class Parties:
         index = covering(self._with.indexes, prefix)
         name = index.name if index is not None and _uses_index(candidate.layout) else ""
         if candidate.layout.kind == VECTOR_SET:
-            name = prefix.decode("utf-8", "surrogateescape")
+            name = prefix.decode()
         owners = None if candidate.layout.owned else self._with.owners.get(candidate.kind)
         said = candidate.layout.owned or owners is not None
         given = owners or (None if candidate.layout.owned else Somebody())
-        text = prefix.decode("utf-8", "surrogateescape")
+        text = prefix.decode()
         facts = Learned(self._with.checks, said)
         reader: RecordReader
         layout: ChatLayout | DocumentLayout
@@ -180,7 +185,7 @@ class Parties:
         except ChatStoreError:
             pass
         else:
-            if getattr(plain, "prefix", None) == prefix.encode("utf-8", "surrogateescape"):
+            if getattr(plain, "prefix", None) == prefix.encode():
                 return plain, True, None
         layout = make(prefix=prefix, index=index or None, owners=owners)
         try:
@@ -188,6 +193,15 @@ class Parties:
         except ChatStoreError as error:
             return layout, False, str(error)
         return layout, False, None
+
+
+def _can_be_set(prefix: bytes) -> bool:
+    """Return whether a setting can say this prefix, which is text."""
+    try:
+        prefix.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _uses_index(layout: ChatLayout | DocumentLayout) -> bool:

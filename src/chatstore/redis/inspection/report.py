@@ -222,7 +222,8 @@ class Inspection:
         complete: Whether all were looked at.
         seconds: How long that took.
         groups: What was recognised, the largest first.
-        own: How many keys are chatstore's own.
+        own: How many keys are chatstore's own, beside the records.
+        elsewhere: How many keys the server's other logical databases have, by their numbers; they were not looked at.
         unclaimed: What was not recognised, the most numerous first.
         gaps: What could not be found out, and why.
     """
@@ -236,6 +237,7 @@ class Inspection:
     seconds: float
     groups: Sequence[Group]
     own: Count
+    elsewhere: Mapping[int, int]
     unclaimed: Sequence[Unclaimed]
     gaps: Sequence[str]
 
