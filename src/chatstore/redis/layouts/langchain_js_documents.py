@@ -86,8 +86,12 @@ class LangchainJsDocuments(IndexedDocuments):
         self, values: dict[str, JsonValue], extra: dict[str, JsonValue]
     ) -> tuple[JsonObject, dict[str, JsonValue]]:
         binary = {name: value for name, value in values.items() if is_binary(value)}
-        metadata = {name: self.typed(name, value) for name, value in values.items() if name not in binary}
+        metadata = {name: self._typed_as_written(name, value) for name, value in values.items() if name not in binary}
         return metadata, {**extra, **binary}
+
+    def _typed_as_written(self, name: str, value: JsonValue) -> JsonValue:
+        typed = self.typed(name, value)
+        return typed if _text(typed, self._tags(name)) == value else value
 
     def _copies(self, metadata: JsonObject) -> dict[str, JsonValue]:
         """Return the fields beside the JSON that the app's schema asks for."""

@@ -8,7 +8,6 @@ colons: then the prefix ends with two.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -20,7 +19,7 @@ from chatstore.redis.layouts.fields import BadFieldError, object_of
 from chatstore.redis.layouts.indexed import IndexedDocuments, JsonField, hash_text, is_binary
 from chatstore.redis.layouts.layout import Sample
 from chatstore.redis.layouts.redis_json import as_redis_reads
-from chatstore.redis.layouts.spelling import PYTHON, same_json
+from chatstore.redis.layouts.spelling import PYTHON, ordered, same_json
 
 _METADATA = "_metadata_json"
 _INDEX = "_index_name"
@@ -36,9 +35,7 @@ class LangchainRedisDocuments(IndexedDocuments):
     vector = "embedding"
     own_fields: ClassVar[frozenset[str]] = frozenset({_METADATA, _INDEX})
     json_fields: ClassVar[tuple[JsonField, ...]] = (JsonField(_METADATA),)
-    notes = (
-        "langchain-redis stores no title, URL, user or time of a document; a ULID as id tells when it was made.",
-    )
+    notes = ("langchain-redis stores no title, URL, user or time of a document; a ULID as id tells when it was made.",)
 
     def __init__(self, *, prefix: str | None = None, index: str | None = None, owners: Owners | None = None) -> None:
         if index is None and prefix is not None:
@@ -93,18 +90,24 @@ class LangchainRedisDocuments(IndexedDocuments):
         own: dict[str, JsonValue] = {}
         if self._covers(_INDEX) and (_INDEX not in extra or extra[_INDEX] is not None):
             own[_INDEX] = extra.get(_INDEX, self.index)
-        hint = extra.get(_METADATA)
-        if self._covers(_METADATA) and (_METADATA not in extra or hint is not None):
-            own[_METADATA] = PYTHON.text(document.metadata, hint)
-        order = json.loads(str(own[_METADATA])) if _METADATA in own else document.metadata
-        copies = {
-            name: value for name, value in self._copies(document.metadata).items() if extra.get(name, "") is not None
-        }
-        ordered = {name: copies[name] for name in order if name in copies}
         others = {name: value for name, value in extra.items() if name not in {_INDEX, _METADATA} and value is not None}
         if not self.is_json:
             others = {name: value for name, value in others.items() if isinstance(value, str) or is_binary(value)}
-        return {**own, **ordered, **others}
+        hint = extra.get(_METADATA)
+        if not self._covers(_METADATA) or (_METADATA in extra and hint is None):
+            return {**own, **self._fields(document.metadata), **others}
+        text = PYTHON.text(document.metadata, hint)
+        copies = self._copies(document.metadata)
+        order = [
+            name for name in object_of(text.encode(), _METADATA) if name in copies and extra.get(name, "") is not None
+        ]
+        return {**own, _METADATA: text, **{name: copies[name] for name in order}, **others}
+
+    def _fields(self, metadata: JsonObject) -> dict[str, JsonValue]:
+        """Return metadata as fields of their own, where there is no place for them as JSON."""
+        if self.is_json:
+            return ordered(metadata)
+        return {name: hash_text(value, _SEPARATOR) for name, value in metadata.items()}
 
     def _covers(self, name: str) -> bool:
         """Return whether the framework writes one of its own fields: where the app brought a schema, if that has it."""
@@ -127,7 +130,7 @@ class LangchainRedisDocuments(IndexedDocuments):
         taken = {self.content, self.vector, _METADATA, _INDEX}
         copies: dict[str, JsonValue] = {}
         for name, value in metadata.items():
-            if value is None or name in taken or not name:
+            if value is None or name in taken:
                 continue
             if isinstance(value, list | tuple):
                 if all(isinstance(item, str) for item in value):

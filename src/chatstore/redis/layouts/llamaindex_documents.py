@@ -95,7 +95,7 @@ class LlamaindexDocuments(IndexedDocuments):
         copies = {
             name: hash_text(value)
             for name, value in metadata.items()
-            if isinstance(value, str | int | float) and not isinstance(value, bool) and name
+            if isinstance(value, str | int | float) and not isinstance(value, bool)
         }
         parent = _parent(node)
         return {

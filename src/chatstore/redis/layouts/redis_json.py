@@ -43,9 +43,9 @@ def as_redis_reads(value: JsonValue) -> JsonValue:
     if isinstance(value, list | tuple):
         return [as_redis_reads(inner) for inner in value]
     if isinstance(value, float):
-        return _read(_number(value))
+        return number_read(_number(value))
     if isinstance(value, int) and not isinstance(value, bool) and not _LEAST_WHOLE <= value <= _MOST:
-        return _read(str(value))
+        return number_read(str(value))
     return value
 
 
@@ -53,7 +53,7 @@ def _number(value: float) -> str:
     shortest = repr(value)
     if _is_easy(shortest):
         return shortest
-    return next((text for text in _spellings(value) if _read(text) == value), shortest)
+    return next((text for text in _spellings(value) if number_read(text) == value), shortest)
 
 
 def _is_easy(text: str) -> bool:
@@ -79,7 +79,7 @@ def _spellings(value: float) -> Iterator[str]:
                 yield from (f"{near:.{digits}e}" for digits in _DIGITS)
 
 
-def _read(text: str) -> float:
+def number_read(text: str) -> float:
     """Return what serde_json makes of a number (`f64_from_parts` in its `de.rs`)."""
     found = _TEXT.match(text)
     if found is None:

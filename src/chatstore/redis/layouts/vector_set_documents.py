@@ -148,7 +148,7 @@ class VectorSetDocuments(DocumentLayout):
                 f"the document {document.id!r} has no embedding, and a vector set holds none without: embed it first"
             )
         attributes: dict[str, JsonValue] = dict(document.metadata)
-        if document.text or _TEXT in attributes:
+        if document.text or isinstance(attributes.get(_TEXT), str):
             attributes[_TEXT] = document.text
         hint = document.extra.get(_ATTRIBUTES)
         text = "" if hint == "" and not attributes else JAVASCRIPT.text(attributes, hint)
