@@ -99,9 +99,9 @@ local layout = sequence(items_in_list(messages_key, false), header_in_hash({
 
     def session_of(self, sample: Sample) -> bytes | None:
         rest = sample.key[len(self.prefix) :]
-        if sample.kind == "list" and rest.endswith(_MESSAGES):
-            return rest.removesuffix(_MESSAGES)
-        return None if sample.kind == "string" and rest.endswith(_COUNTER) else rest
+        if sample.kind == "hash":
+            return rest
+        return None if sample.kind == "string" and rest.endswith(_COUNTER) else rest.removesuffix(_MESSAGES)
 
     def claims(self, sample: Sample) -> str | None:
         rest = sample.key.removeprefix(self.prefix)

@@ -99,7 +99,7 @@ local function items_in_json(field)
 
   function storage.wrong(keys)
     all(keys)
-    return reason
+    return reason, reason and redis.call('HGET', keys.header, field)
   end
 
   function storage.length(keys)

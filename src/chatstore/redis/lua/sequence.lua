@@ -17,7 +17,7 @@
 --
 --   at_hand                         true: all items are in our memory anyway, so that looking at all of them costs little
 --   own_id(item)                    the item's own id, or nil
---   wrong(keys)                     why the items cannot be read, or nil
+--   wrong(keys)                     why the items cannot be read, and what lies there instead; or nil
 --   flush(keys)                     writes what these primitives kept back
 --   forget()                        makes there be nothing to write any more, since the key is gone
 --
@@ -362,9 +362,11 @@ local function sequence(storage, own)
     if not header.owner then
       return nil, problem(keys.header, NOBODYS)
     end
-    local reason = storage.wrong and storage.wrong(keys)
-    if reason then
-      return nil, problem(keys.header, reason, table.concat(header.fields, '\n'), header.owner)
+    if storage.wrong then
+      local reason, raw = storage.wrong(keys)
+      if reason then
+        return nil, problem(keys.header, reason, raw, header.owner)
+      end
     end
     for i = 1, #companion, 2 do
       header.fields[#header.fields + 1] = (own and ':' or '') .. companion[i]
