@@ -39,10 +39,10 @@ def reader_of():
     """A function that makes a user with some rights, and returns the URL by which it logs in."""
     made = []
 
-    def make(url, *rules):
+    def make(url, *rules, keys="%R~*"):
         admin = redis.Redis.from_url(url)
         made.append(admin)
-        admin.execute_command("ACL", "SETUSER", "looker", "reset", "on", ">secret", "~*", *rules)
+        admin.execute_command("ACL", "SETUSER", "looker", "reset", "on", ">secret", keys, *rules)
         return url.replace("redis://", "redis://looker:secret@")
 
     yield make

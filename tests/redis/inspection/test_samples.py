@@ -113,7 +113,7 @@ async def test_every_right_of_the_documented_user_is_needed(redis_database, look
 
 def test_the_guide_tells_of_just_these_rights():
     guide = (Path(__file__).parents[3] / "docs" / "guide.md").read_text()
-    assert f"ACL SETUSER inspector reset on >PASSWORD ~* {' '.join(READER)}\n" in guide
+    assert f"ACL SETUSER inspector reset on >PASSWORD %R~* {' '.join(READER)}\n" in guide
     assert f"`{' '.join(MODULES)}`" in " ".join(guide.split())
 
 
