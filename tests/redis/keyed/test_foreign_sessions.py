@@ -207,13 +207,32 @@ async def test_messages_expire_one_by_one_and_that_is_no_deletion(app, chat, sca
 
 async def test_a_session_whose_messages_have_all_expired_is_gone(app, chat, scanned):
     [name] = await app.write("s", 1)
-    await scanned(chat)
-    await app.client.pexpire(app.key("s", name), 1)
-    await asyncio.sleep(0.05)
-    assert await app.client.exists(app.key("s", name)) == 0
+    soon = utc_now() + timedelta(milliseconds=300)
+    await app.client.pexpireat(app.key("s", name), soon)
+    [change], _ = await scanned(chat)
+    assert change.session.expires_at is None
+    await asyncio.sleep(0.4)
     with pytest.raises(NotFoundError):
         await chat.get_session("ann", "s")
     assert await scanned(chat) == ([], [])
+
+
+async def test_a_session_with_a_title_of_ours_outlives_its_messages(app, chat, scanned):
+    [name] = await app.write("s", 1)
+    await app.client.pexpireat(app.key("s", name), utc_now() + timedelta(milliseconds=300))
+    await scanned(chat)
+    titled = await chat.update_session("ann", "s", title="kept")
+    await asyncio.sleep(0.4)
+    assert await chat.get_session("ann", "s") == titled
+    assert (titled.expires_at, await chat.messages("ann", "s")) == (None, [])
+
+
+async def test_a_session_that_the_framework_clears_is_empty_and_not_gone(app, chat, scanned):
+    names = await app.write("s", 3)
+    await scanned(chat)
+    await app.client.delete(*(app.key("s", name) for name in names))
+    [change], bad = await scanned(chat)
+    assert (change.messages, sorted(one.id for one in change.tombstones), bad) == ((), names, [])
 
 
 async def test_the_expiry_of_a_message_and_of_a_session_of_ours_is_the_keys(app, chat):

@@ -158,8 +158,8 @@ def as_message(session_id: str, message: Message | NewMessage) -> Message:
 
 
 def is_new(message: Message | NewMessage) -> Fields:
-    """Return the field that tells `keyed.lua` of a message that was nowhere before."""
-    return {NEW: b"1"} if isinstance(message, NewMessage) else {}
+    """Return the field that tells `keyed.lua` of a message that chatstore made, and may give another timestamp."""
+    return {} if isinstance(message, Message) and message.version == 0 else {NEW: b"1"}
 
 
 def values_of(message: Message | NewMessage) -> MessageValues:

@@ -1,6 +1,6 @@
 -- A layout whose messages have a key each, `{prefix}{session}:{id}`, and whose sessions have none: the framework's own
 -- search index says which messages a session has. A session has its title, its metadata and its user in a hash of ours,
--- the companion; it is there while it has messages or a companion.
+-- the companion; it is there while it has messages or a companion, which it gets when it is first written down.
 --
 -- `keyed` makes the primitives of `session.lua` of a few on keys:
 --
@@ -23,12 +23,14 @@
 -- The order is by timestamp, then by id. What we write has a timestamp behind that of the message before it, so that the
 -- framework's order is the ledger's.
 --
--- What of the listing is cheap to ask stands for all of it: how many messages the index counts, and which are not older
--- than the newest that the ledger knows.
+-- What is cheap to ask stands for the listing of a long session: how many messages the index counts, and which are not
+-- older than the newest that the ledger knows. So one that comes in with an older time while another goes is not noticed
+-- there before the next one comes or goes.
 
 local AT_ONCE = 10000
 local LONGEST_TAG = 4096
-local AT_THE_END = 200
+-- The listing of so many messages is compared as a whole.
+local EXACT = 200
 
 -- Returns a time in seconds as text in microseconds, cut off behind them, or nil when it says no time that could not be
 -- another. Other programs also wrote milliseconds and microseconds.
@@ -185,17 +187,21 @@ local function keyed(storage)
     return in_order(keys, ids)
   end
 
-  function layout.listing(keys)
-    local newest = redis.call('ZRANGE', keys.order, -1, -1)[1]
-    local time = newest and tonumber(storage.times({ message_key(keys, newest) })[1] or '')
-    local at_end = {}
-    if time and math.abs(time) < math.huge then
-      local bound = { 'from', string.format('%.17g', time) }
-      at_end = search(keys, AT_THE_END, '@timestamp:[$from inf]', bound)
-      table.remove(at_end, 1)
-      table.sort(at_end)
+  local function signature(keys)
+    local found = search(keys, EXACT)
+    local count = table.remove(found, 1)
+    if count > EXACT then
+      local newest = redis.call('ZRANGE', keys.order, -1, -1)[1]
+      local time = newest and tonumber(storage.times({ message_key(keys, newest) })[1] or '')
+      found = {}
+      if time and math.abs(time) < math.huge then
+        local bound = { 'from', string.format('%.17g', time) }
+        found = search(keys, EXACT, '@timestamp:[$from inf]', bound)
+        table.remove(found, 1)
+      end
     end
-    return search(keys, 0)[1] .. '\n' .. table.concat(at_end, '\n')
+    table.sort(found)
+    return count .. '\n' .. table.concat(found, '\n')
   end
 
   -- Notes ids of this session's that a walk over the keys found. Returns whether one of them was unknown until now.
@@ -223,13 +229,19 @@ local function keyed(storage)
     return #also > 0
   end
 
+  -- Whether the companion says nothing but whose the session is. Then its expiry is no more than that of the messages.
+  local function lapses(keys)
+    return redis.call('HLEN', keys.companion) == 1
+  end
+
   function layout.header(keys, state)
     local fields = redis.call('HGETALL', keys.companion)
-    local listing = layout.listing(keys) .. (#also > 0 and '\n+' .. table.concat(also, '\n+') or '')
+    local listing = signature(keys) .. (#also > 0 and '\n+' .. table.concat(also, '\n+') or '')
     local changed = redis.sha1hex(listing) ~= state.listing
-    listed = changed and all_messages(keys) or nil
+    -- The index still counts a message that has only just expired.
+    listed = (changed or #fields == 0) and all_messages(keys) or nil
     local first, newest = listed and listed[1], listed and listed[#listed]
-    if #fields == 0 and not first and (changed or redis.call('ZCARD', keys.order) == 0) then
+    if #fields == 0 and not first then
       return nil
     end
     local owner = keys.owner ~= '' and keys.owner or field_of(fields, 'user')
@@ -237,7 +249,7 @@ local function keyed(storage)
       return nil, problem(keys.header, NOBODYS)
     end
     local header = { owner = owner, fields = fields, listing = listing }
-    header.expires = #fields > 0 and expiry_of(keys.companion) or ''
+    header.expires = #fields > 0 and not lapses(keys) and expiry_of(keys.companion) or ''
     if state.version == 0 then
       header.created = first and micros_of_seconds(first.time)
       header.updated = newest and micros_of_seconds(newest.time)
@@ -262,10 +274,27 @@ local function keyed(storage)
   end
 
   function layout.change(keys, fields)
+    if lapses(keys) then
+      redis.call('PERSIST', keys.companion)
+    end
     call_in_pieces('HSET', keys.companion, fields)
   end
 
-  function layout.touch()
+  function layout.touch(keys)
+    if keys.owner ~= '' then
+      redis.call('HSETNX', keys.companion, 'user', keys.owner)
+    end
+  end
+
+  -- Every script that wrote messages, or wrote them down, asks for this: whatever becomes of them, the session stays. Where
+  -- we only know its user, it stays for as long as its newest message.
+  function layout.listing(keys)
+    layout.touch(keys)
+    if lapses(keys) then
+      local newest = redis.call('ZRANGE', keys.order, -1, -1)[1]
+      expire(keys.companion, newest and expiry_of(message_key(keys, newest)) or '')
+    end
+    return signature(keys)
   end
 
   function layout.drop(keys)
