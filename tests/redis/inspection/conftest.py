@@ -9,7 +9,7 @@ from chatstore.redis.inspection import Options, inspect
 # What docs/guide.md tells users to allow, on a server without modules, and what besides on one that has them.
 READER = ("+@read", "+info", "+time", "+select", "+script|load", "+eval_ro", "+evalsha_ro")
 MODULES = (
-    *("+json.get", "+ft._list", "+ft.info", "+ft.search", "+ft.aggregate", "+ft.cursor"),
+    *("+json.get", "+json.mget", "+json.objkeys", "+ft._list", "+ft.info", "+ft.search", "+ft.aggregate", "+ft.cursor"),
     *("+vcard", "+vemb", "+vgetattr", "+vinfo", "+vrandmember"),
 )
 
