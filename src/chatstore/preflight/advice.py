@@ -9,6 +9,7 @@ from chatstore.ownership import Owners
 from chatstore.redis.inspection import Group, Inspection
 from chatstore.settings import Settings
 
+_LISTED = 8
 _FORMS = "key:…, csv:…, field:…, all:… or call:…"
 
 
@@ -48,7 +49,8 @@ def advice_on(
             yield f"{_setting(kind, 'LAYOUT')} is {named}, but no key here is of that layout: {group.layout} is"
         others = [other for other in inspection.of(kind) if other is not group]
         if others:
-            listed = ", ".join(f"{other.layout} ({other.prefix or 'no prefix'}…)" for other in others)
+            listed = ", ".join(f"{other.layout} ({other.prefix}*)" for other in others[:_LISTED])
+            listed += f" and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
             places = f"{kind}: {len(others) + 1} places hold some, and the settings name one of them at a time"
             yield f"{places}; not named above: {listed}"
         if not group.owned and kind not in owners:

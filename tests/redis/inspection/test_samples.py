@@ -144,3 +144,18 @@ def test_those_not_met_are_estimated_from_those_met_once_and_twice():
     for place in range(600):
         sample.add(b"%d" % (place * 104_729 * place % 1_000_003 % 1_000))
     assert 700 < sample.altogether(complete=False).value < 1_400
+
+
+async def test_many_vector_sets_take_no_longer_than_one_and_each_is_counted_as_it_is(search_redis, look):
+    with redis.Redis.from_url(search_redis) as client:
+        pipeline = client.pipeline(transaction=False)
+        for place in range(400):
+            for element in range(10):
+                pipeline.execute_command("VADD", f"docs:{place}", "VALUES", 2, 1, element, f"{element}")
+        for place in range(1_000):
+            pipeline.set(f"page:{place}", "x")
+        pipeline.execute()
+    found = await look(search_redis, sample=700)
+    assert 100 < len(found.groups) < 400
+    assert {(group.documents, group.keys) for group in found.groups} == {(Count(10), Count(1))}
+    assert sum(group.records.read for group in found.groups) == 2_000

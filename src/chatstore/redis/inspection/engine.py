@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -36,7 +36,7 @@ SAMPLE = 5_000
 _HOLDING_RECORDS = (ChatstoreChat.default_prefix, ChatstoreDocuments.prefix)
 _AT_ONCE = 250
 _LEARNED_OF = 2_000
-_READ_OF_SAMPLE = 500
+_READ_OF_GROUP, _READ_OF_LAYOUT = 500, 2_000
 _MESSAGES_OF_SAMPLE, _MESSAGES_OF_ALL = 100, 10_000
 
 
@@ -95,6 +95,7 @@ class _Inspector:
         self._gaps: list[str] = []
         self._own = 0
         self._looked_at = 0
+        self._read: Counter[tuple[Kind, str]] = Counter()
 
     async def run(self) -> Inspection:
         begun = time.monotonic()
@@ -184,7 +185,6 @@ class _Inspector:
 
     async def _take(self, claimed: list[tuple[Met, Claim | None]], parties: Parties) -> None:
         """Count some keys, and read the records that are theirs."""
-        at_most = None if self._options.sample is None else _READ_OF_SAMPLE
         to_read: dict[int, tuple[Party, list[Met]]] = {}
         for met, made in claimed:
             party = None if made is None else await parties.of(met, made)
@@ -197,7 +197,11 @@ class _Inspector:
                     continue
             to_read.setdefault(id(party), (party, []))[1].append(met)
         for party, keys in to_read.values():
-            await party.read(keys, at_most)
+            layout = party.candidate.kind, party.layout.name
+            left = None
+            if self._options.sample is not None:
+                left = max(0, min(_READ_OF_GROUP - party.asked, _READ_OF_LAYOUT - self._read[layout]))
+            self._read[layout] += await party.read(keys, left)
             if isinstance(party.reader, ChatReader):
                 await party.reader.look_for_lost(keys)
 

@@ -33,6 +33,7 @@ class Party:
         index: The search index that covers it; empty where none does.
         is_default: Whether the prefix is the layout's own.
         reader: What reads its records.
+        asked: How many records were asked for.
     """
 
     candidate: Candidate
@@ -52,7 +53,7 @@ class Party:
     _example: bytes = b""
     _rivals: dict[str, None] = field(default_factory=dict)
     _reasons: dict[str, None] = field(default_factory=dict)
-    _asked: int = 0
+    asked: int = 0
 
     @property
     def prefix(self) -> bytes:
@@ -93,8 +94,8 @@ class Party:
         self._rivals.update(dict.fromkeys(rival.name for rival in claim.rivals if rival.name not in GENERAL))
         self._reasons.update(dict.fromkeys(claim.reasons))
 
-    async def read(self, met: Sequence[Met], at_most: int | None) -> None:
-        """Read the records of some keys, as long as not so many were read; of a message, its session."""
+    async def read(self, met: Sequence[Met], at_most: int | None) -> int:
+        """Read so many of the records of some keys at most, of a message its session; return how many."""
         if at_most is not None:
             large = [each for each in met if _is_large(each)]
             self.reader.learned.too_large += len(large)
@@ -108,14 +109,17 @@ class Party:
         if isinstance(self.layout, ChatLayout):
             ids = [one for one in ids if self._sessions.add(one)]
         elif self.candidate.layout.kind == VECTOR_SET:
-            ids = [] if at_most is not None and self._asked >= at_most else await self._elements(at_most)
-        if at_most is not None:
-            ids = ids[: max(0, at_most - self._asked)]
-        self._asked += len(ids)
+            ids = await self._elements(at_most) if at_most is None or at_most else []
+        ids = ids[:at_most]
+        self.asked += len(ids)
         await self.reader.read(ids)
+        return len(ids)
 
     def group(self, keys: Scale) -> Group:
         """Return the group, of keys that were all looked at, or a sample."""
+        if self.candidate.layout.kind == VECTOR_SET:
+            # One key holds all of it, and that was looked at.
+            keys = Scale(self._keys, self._keys, complete=True)
         sessions, messages, documents = self._counts(keys)
         total = documents if self.candidate.kind is Kind.DOCUMENTS else sessions
         learned = self.reader.learned
