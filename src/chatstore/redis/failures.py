@@ -30,8 +30,9 @@ def printable(raw: bytes) -> str:
 
 
 def raw_of(flat: Sequence[bytes]) -> bytes:
-    """Return a hash's fields and values as one text: a line each."""
-    return b"\n".join(flat)
+    """Return a hash's fields and values as one text, a line each; of a JSON document its text, which has no name."""
+    has_no_names = flat[::2] == [b""]
+    return flat[1] if has_no_names else b"\n".join(flat)
 
 
 def fields_of(flat: Sequence[bytes]) -> Fields:

@@ -40,6 +40,10 @@ class World:
         await self.prove()
         return report
 
+    async def move_what_can_be(self):
+        """Move all that can be moved to Chroma."""
+        return await backfill_documents(self.old, self.new, self.progress, repair=self.repair, options=_QUICK)
+
     async def move_back(self):
         """Move all back to Redis, and prove it."""
         report = await backfill_documents(self.new, self.old, self.progress, repair=self.repair, options=_QUICK)

@@ -38,8 +38,9 @@ local keys = {
   born = take(),
 }
 
-local NAMES = { 'user', 'version', 'deleted', 'created', 'updated', 'expires', 'rest', 'digest', 'written' }
-local OF_DIGESTS = { digest = true, written = true }
+local NAMES = { 'user', 'version', 'deleted', 'created', 'updated', 'expires', 'rest', 'digest', 'written', 'mapped' }
+-- Not told, and not kept of a layout with times.
+local OURS = { digest = true, written = true, mapped = true }
 local NUMBERS = { version = true, deleted = true }
 local NOBODYS = "it is nobody's: neither the layout nor the mapping of owners says whose it is: "
   .. 'set CHATSTORE_DOCUMENT_OWNERS'
@@ -91,6 +92,11 @@ local function sooner(a, b)
   return (a == '' or (b ~= '' and tonumber(b) < tonumber(a))) and b or a
 end
 
+-- What was found, for a problem.
+local function raw_of(fields)
+  return #fields == 2 and fields[1] == '' and fields[2] or table.concat(fields, '\n')
+end
+
 -- Whose the fields say that the document is, by the layout or else by the mapping; nil and a problem.
 local function owner_by_mapping(fields, own)
   if own and own ~= '' then
@@ -100,7 +106,7 @@ local function owner_by_mapping(fields, own)
   end
   local named, reason = layout.owner_in(fields, keys.owner_field)
   if reason then
-    return nil, problem(place(), reason, table.concat(fields, '\n'))
+    return nil, problem(place(), reason, raw_of(fields))
   end
   return named or ''
 end
@@ -133,9 +139,14 @@ local function open()
   if wrong then
     return nil, wrong
   end
-  state.user = owner ~= '' and owner or state.user
+  if owner ~= '' then
+    state.user = owner
+  elseif state.mapped == '1' then
+    -- So it was once, by a mapping that says so no more.
+    state.user = ''
+  end
   if state.user == '' then
-    return nil, problem(place(), NOBODYS, table.concat(held.fields, '\n'))
+    return nil, problem(place(), NOBODYS, raw_of(held.fields))
   end
   if layout.shares_expiry then
     state.own_expires = state.expires
@@ -179,7 +190,7 @@ local function write_down(state)
   state.digest = state.held and state.held.digest or ''
   local fields = {}
   for _, name in ipairs(NAMES) do
-    if not (OF_DIGESTS[name] and layout.lost_digits) then
+    if not (OURS[name] and layout.lost_digits) then
       local value = name == 'expires' and layout.shares_expiry and (state.own_expires or '') or state[name]
       fields[#fields + 1] = name
       fields[#fields + 1] = NUMBERS[name] and text(value) or value
@@ -204,6 +215,7 @@ end
 -- never seen is older than whatever anybody wrote through us, and what changed is only just newer than what it was.
 local function adopt(state)
   if state.held and (state.unseen or state.changed) then
+    state.mapped = owner_by_mapping(state.held.fields, state.held.owner) ~= '' and '1' or state.mapped
     write_down(state) -- the index is found by a walk
   end
 end
@@ -253,7 +265,7 @@ end
 local function reply(outcome, state)
   local part = { outcome }
   for _, name in ipairs(NAMES) do
-    if not OF_DIGESTS[name] then
+    if not OURS[name] then
       part[#part + 1] = NUMBERS[name] and text(state[name]) or state[name]
     end
   end

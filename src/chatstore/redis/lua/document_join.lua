@@ -32,6 +32,7 @@ elseif wins then
   for _, name in ipairs({ 'version', 'created', 'updated', 'expires', 'rest' }) do
     state[name] = incoming[name]
   end
+  state.mapped = ''
   wrong = store(state, incoming.fields)
   if wrong then
     return { 'refused', wrong[3] }

@@ -3,6 +3,18 @@
 
 local layout = {}
 
+local function has_mark(key)
+  local members = redis.pcall('JSON.OBJKEYS', key)
+  for _, name in ipairs(type(members) == 'table' and not members.err and members or {}) do
+    for _, mark in ipairs(MARKS) do
+      if name == mark then
+        return true
+      end
+    end
+  end
+  return false
+end
+
 function layout.load(keys)
   local key = keys.document
   if redis.call('EXISTS', key) == 0 then
@@ -15,7 +27,11 @@ function layout.load(keys)
     local reason = type(raw) == 'table' and raw.err or 'nothing came'
     return nil, problem(key, 'the server does not give it: ' .. reason)
   end
-  return { fields = { '', raw }, expires = expiry_of(key), digest = redis.sha1hex(raw) }
+  if has_mark(key) then
+    return { fields = { '', raw }, expires = expiry_of(key), digest = redis.sha1hex(raw) }
+  end
+  local reason = 'it has none of the members ' .. table.concat(MARKS, ', ') .. ', so it is no document of this layout'
+  return nil, { 'other', key, reason, raw }
 end
 
 function layout.store(keys, fields)

@@ -29,7 +29,7 @@ if op == 'delete' then
   drop(state)
   state.deleted = version
 else
-  state.user, state.version, state.updated, state.rest = user, version, at, rest
+  state.user, state.version, state.updated, state.rest, state.mapped = user, version, at, rest, ''
   state.created = mine and state.created or created
   wrong = store(state, fields)
   if wrong then
