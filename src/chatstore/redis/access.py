@@ -38,7 +38,19 @@ _READS = frozenset(
         *("dump", "exists", "get", "pexpiretime", "type"),
         *("hexists", "hget", "hgetall", "hmget", "hlen", "hscan"),
         *("lindex", "llen", "lrange"),
-        *("json.get", "json.type", "ft.info", "vcard", "vdim", "vemb", "vgetattr", "vinfo", "vismember", "vrandmember"),
+        *(
+            "json.get",
+            "json.objkeys",
+            "json.type",
+            "ft.info",
+            "vcard",
+            "vdim",
+            "vemb",
+            "vgetattr",
+            "vinfo",
+            "vismember",
+            "vrandmember",
+        ),
     }
 )
 
