@@ -29,7 +29,8 @@ class Sample:
     Attributes:
         key: The key.
         kind: Its type, as `TYPE` says it: `hash`, `list`, `string`, `zset`, `set`, `stream`, `ReJSON-RL`, `vectorset`.
-        fields: Some fields of a hash, each value cut at 64 KiB; of a JSON document its text, by the name `""`.
+        fields: Some fields of a hash, a large value as an empty one; of a JSON document its text, by the name `""`,
+            and of a large one its members alone, each of them null.
         items: Some items of a list: the first ones, then the last ones.
     """
 
