@@ -1,5 +1,7 @@
 """Every framework's data is recognised by what it is, counted, and read as a migration would read it."""
 
+import json
+
 import pytest
 import redis
 
@@ -168,3 +170,20 @@ async def test_a_cluster_is_looked_at_as_a_whole(redis_cluster):
     assert (found.keys, found.complete, group.sessions, group.messages) == (100, True, Count(100), Count(100))
     assert (group.records.read, found.gaps) == (100, [])
     assert (few.keys, few.looked_at, few.complete) == (100, 30, False)
+
+
+async def test_sessions_of_ten_megabyte_messages_are_recognised_at_little_cost(search_redis, look):
+    large = "x" * 10_000_000
+    item = json.dumps({"type": "human", "data": {"content": large}})
+    with redis.Redis.from_url(search_redis, protocol=2) as client:
+        dumps.load("langchain-redis-chat").restore(client)
+        for place in range(3):
+            client.rpush(f"message_store:{place}", item)
+        held = {"type": "human", "message_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "data": {"content": large}}
+        held |= {"session_id": "huge", "timestamp": 1795529557.8}
+        client.execute_command("JSON.SET", "chat:huge:01ARZ3NDEKTSV4RRFFQ69G5FAV", "$", json.dumps(held))
+    groups = {group.layout: group for group in (await look(search_redis)).groups}
+    assert groups["langchain"].sessions == Count(3)
+    assert groups["langchain-redis"].sessions.value >= 2
+    assert groups["langchain-redis"].messages == Count(9)
+    assert not groups["langchain"].records.quarantined

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 from redis.exceptions import RedisError
 
 from chatstore.redis.client import Argument, our_error
@@ -15,6 +16,8 @@ from chatstore.redis.layouts.layout import Sample
 _SMALL = 64 * 1024
 _ITEM = 256 * 1024
 _VALUE = 1024 * 1024
+_LARGEST = 32 * _VALUE
+_LARGE_ONES = 20
 _FIELDS = 256
 _HEAD = 512
 _LENGTHS = {
@@ -64,6 +67,7 @@ class Peeker:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self.gaps: dict[str, str] = {}
+        self._large_left = _LARGE_ONES
 
     async def peek(self, keys: Sequence[bytes]) -> list[Met]:
         """Return what lies at some keys; without those that are gone.
@@ -102,11 +106,45 @@ class Peeker:
         """Return the keys with some of what they hold."""
         large = [one for one in met if one.sample.kind == "hash" and not _is_small(one)]
         fields = dict(zip((one.key for one in large), await self._large_hashes(large), strict=True))
-        wanted = [command for one in met for command in _values(one)]
-        answers = iter(await self._asked("what values hold", wanted))
+        plans = [self._values(one) for one in met]
+        answers = iter(await self._asked("what values hold", [command for plan in plans for command in plan]))
         return [
-            replace(one, sample=_sample(one, [next(answers) for _ in _values(one)], fields.get(one.key))) for one in met
+            replace(one, sample=_sample(one, [next(answers) for _ in plan], fields.get(one.key)))
+            for one, plan in zip(met, plans, strict=True)
         ]
+
+    def _values(self, one: Met) -> list[Sequence[Argument]]:
+        """Return the commands that read a little of what a key holds; of large items and documents only a few are."""
+        key, each = one.key, one.memory or 0
+        match one.sample.kind:
+            case "hash" if _is_small(one):
+                return [("HGETALL", key)]
+            case "list":
+                each = round(each / max(1, one.length or 1))
+                if each > _ITEM:
+                    return [("LRANGE", key, 0, 0)] if each <= _VALUE or self._may_take(each) else []
+                ends = 0 if one.memory is None else 1
+                return [("LRANGE", key, 0, ends), ("LRANGE", key, -1 - ends, -1)]
+            case "string":
+                return [("GETRANGE", key, 0, _HEAD - 1)]
+            case "zset":
+                return [("ZRANGE", key, 0, 1)]
+            case "set":
+                return [("SRANDMEMBER", key, 2)]
+            case "vectorset":
+                return [("VRANDMEMBER", key, 2)]
+            case kind if kind == JSON:
+                small = each <= _VALUE or self._may_take(each)
+                return [("JSON.GET", key) if small else ("JSON.OBJKEYS", key)]
+            case _:
+                return []
+
+    def _may_take(self, size: int) -> bool:
+        """Return whether a value that is large may be fetched, as few were before."""
+        if size > _LARGEST or self._large_left == 0:
+            return False
+        self._large_left -= 1
+        return True
 
     async def _large_hashes(self, large: Sequence[Met]) -> list[dict[str, bytes]]:
         """Return those fields of some large hashes that are not large themselves; of the others the name alone."""
@@ -157,31 +195,6 @@ def _is_small(one: Met) -> bool:
     return one.memory is not None and one.memory <= _SMALL
 
 
-def _values(one: Met) -> list[Sequence[Argument]]:
-    """Return the commands that read a little of what a key holds."""
-    key, length = one.key, one.length or 0
-    match one.sample.kind:
-        case "hash" if _is_small(one):
-            return [("HGETALL", key)]
-        case "list":
-            if one.memory is not None and length and one.memory / length > _ITEM:
-                return [("LRANGE", key, 0, 0)] if one.memory / length <= _VALUE else []
-            ends = 0 if one.memory is None else 1
-            return [("LRANGE", key, 0, ends), ("LRANGE", key, -1 - ends, -1)]
-        case "string":
-            return [("GETRANGE", key, 0, _HEAD - 1)]
-        case "zset":
-            return [("ZRANGE", key, 0, 1)]
-        case "set":
-            return [("SRANDMEMBER", key, 2)]
-        case "vectorset":
-            return [("VRANDMEMBER", key, 2)]
-        case kind if kind == JSON and (one.memory is None or one.memory <= 4 * _VALUE):
-            return [("JSON.GET", key)]
-        case _:
-            return []
-
-
 def _sample(one: Met, answers: Sequence[Any], fields: Mapping[str, bytes] | None) -> Sample:
     sample = one.sample
     if fields is not None:
@@ -190,8 +203,15 @@ def _sample(one: Met, answers: Sequence[Any], fields: Mapping[str, bytes] | None
         row = answers[0] if answers and isinstance(answers[0], Mapping) else {}
         return replace(sample, fields={_name(name): value for name, value in row.items()})
     if sample.kind == JSON:
-        return replace(sample, fields={"": answers[0]}) if answers and isinstance(answers[0], bytes) else sample
+        return replace(sample, fields={"": _document(answers[0])}) if answers and answers[0] is not None else sample
     return replace(sample, items=tuple(_items(answers)))
+
+
+def _document(answer: Any) -> bytes:
+    """Return a JSON document; of one whose members alone were asked for, these with nothing in them."""
+    if isinstance(answer, bytes):
+        return answer
+    return orjson.dumps({_name(name): None for name in answer if name is not None})
 
 
 def _items(answers: Sequence[Any]) -> Iterator[bytes]:

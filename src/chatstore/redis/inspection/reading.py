@@ -28,6 +28,8 @@ _READS = frozenset(
         "HSTRLEN",
         "INFO",
         "JSON.GET",
+        "JSON.MGET",
+        "JSON.OBJKEYS",
         "JSON.TYPE",
         "LLEN",
         "LRANGE",
