@@ -17,6 +17,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterCrossSlotError,
     ClusterDownError,
     ConnectionError,  # noqa: A004 - the client library's own
     MasterDownError,
@@ -156,7 +157,7 @@ def our_error(error: RedisError, client: Client) -> ChatStoreError:
             )
         case OutOfMemoryError():
             return UnavailableError(f"the Redis server at {where} is out of memory: {error}. Raise its maxmemory")
-        case AskError() if not client.is_cluster:
+        case AskError() | ClusterCrossSlotError() if not client.is_cluster:
             return ConfigurationError(
                 f"the Redis server at {where} is one of a cluster: let REDIS_URL begin with redis+cluster:// or "
                 f"rediss+cluster://, or give chatstore.open a redis.asyncio.RedisCluster"
@@ -228,10 +229,6 @@ def _by_name(said: str, where: str) -> ChatStoreError | None:
         return LayoutError(b"", b"", f"a key of chatstore's own holds something else ({said})")
     if said.startswith("ACL failure"):
         return _not_allowed(said, where)
-    if said.startswith("CROSSSLOT"):
-        return ConfigurationError(
-            f"the Redis server at {where} is one of a cluster: let REDIS_URL begin with redis+cluster:// ({said})"
-        )
     if "cluster support disabled" in said:
         return ConfigurationError(
             f"the Redis server at {where} is of no cluster: let REDIS_URL begin with redis:// or rediss://"

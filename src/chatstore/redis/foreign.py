@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError, UnsupportedError
@@ -13,6 +14,7 @@ from chatstore.models.ownership import Users
 from chatstore.redis.attribution import Attribution
 from chatstore.redis.client import Client
 from chatstore.redis.document_calls import DocumentCalls
+from chatstore.redis.ground import Ground, ground_of
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.keys import OUR_OWN, LedgerKeys
 from chatstore.redis.layouts.fields import BadFieldError
@@ -119,16 +121,51 @@ class ForeignWrites:
             await self._records.prepare(self._client)
         prefixes = [self._records.prefix(), self._states]
         kinds = self._records.kinds()
-        async with listening(self._client, prefixes, enable=self._enable, kinds=kinds) as listener:
+        ground = await ground_of(self._client)
+        async with AsyncExitStack() as heard:
+            listeners = [
+                await heard.enter_async_context(
+                    listening(server, prefixes, enable=self._enable, kinds=kinds, slot=ground.slot_on(server))
+                )
+                for server in ground.servers
+            ]
             if self._is_deaf:
                 logger.warning(_MISSED, f"{self._heard_at:%Y-%m-%d %H:%M:%S}")
             self._is_deaf = False
             logger.info("%s: notices what other programs write to Redis", self._records.kind)
             self.listening.set()
             try:
-                await self._follow(listener)
+                await self._follow_all(listeners, ground)
             finally:
-                self._heard_at = listener.heard_at
+                self._heard_at = min(listener.heard_at for listener in listeners)
+
+    async def _follow_all(self, listeners: Sequence[Listener], ground: Ground) -> None:
+        """Follow all servers, each of which tells of its own keys in their order, until one of them ends it.
+
+        A record lies with its ledger, so what one server tells says whose write it was.
+        """
+        attributions = [self._attribution, *(Attribution() for _ in listeners[1:])]
+        works = [self._follow(*each) for each in zip(listeners, attributions, strict=True)]
+        tasks = [asyncio.create_task(work) for work in (*works, self._stay(ground))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _stay(self, ground: Ground) -> None:
+        """Return when other servers tell of some keys than those that are listened to.
+
+        Raises:
+            UnavailableError: Since the slots of a cluster have moved.
+        """
+        while True:
+            await asyncio.sleep(_IDLE)
+            if ground.shape and (await ground_of(self._client)).shape != ground.shape:
+                raise UnavailableError("slots of the Redis Cluster have moved, and other nodes tell of their keys")
 
     def _complain(self, what: str, error: Exception) -> None:
         """Log that something failed: with the traceback of each type of defect once."""
@@ -139,39 +176,39 @@ class ForeignWrites:
             self._defects.add(type(error))
             logger.warning("%s: %r", what, error, exc_info=None if known else error)
 
-    async def _follow(self, listener: Listener) -> None:
+    async def _follow(self, listener: Listener, attribution: Attribution) -> None:
         unmarked = 0
         while True:
-            event = await listener.event(_SETTLED if self._attribution.is_open else _IDLE)
+            event = await listener.event(_SETTLED if attribution.is_open else _IDLE)
             if event is not None:
-                self._note(event)
+                self._note(event, attribution)
                 unmarked += 1
             else:
-                self._attribution.close()
+                attribution.close()
             if event is None or unmarked >= _BATCH:
-                await self._mark_all()
+                await self._mark_all(attribution)
                 unmarked = 0
 
-    def _note(self, event: KeyEvent) -> None:
+    def _note(self, event: KeyEvent, attribution: Attribution) -> None:
         if event.key.startswith(self._states):
-            self._attribution.ledger_written(self._records.ledger.record_of("state", event.key))
+            attribution.ledger_written(self._records.ledger.record_of("state", event.key))
         elif event.key.startswith(self._records.prefix()) and event.what not in _NO_WRITE:
             record_id = self._records.record_of(event.key)
             if record_id is not None:
-                self._attribution.record_written(record_id)
+                attribution.record_written(record_id)
 
-    async def _mark_all(self) -> None:
-        while ids := self._attribution.foreign(_BATCH):
+    async def _mark_all(self, attribution: Attribution) -> None:
+        while ids := attribution.foreign(_BATCH):
             # Asked each time: what is written while no migration is under way needs no mark.
             if (await self._journal.state()).journal_open:
                 await self._mark_or_tell(ids)
-            self._attribution.forget(ids)
-        if self._attribution.overflowed:
+            attribution.forget(ids)
+        if attribution.overflowed:
             logger.warning(
                 "%d records of other programs were too many to mark: chatstore verify finds them",
-                self._attribution.overflowed,
+                attribution.overflowed,
             )
-            self._attribution.overflowed = 0
+            attribution.overflowed = 0
 
     async def _mark_or_tell(self, ids: Sequence[bytes]) -> None:
         """Mark records; one that cannot be marked keeps none of the others from it, nor from being noticed."""
@@ -241,7 +278,7 @@ def foreign_sessions(
         users: What the user ids in Redis have become; the same when left out.
         enable: Change the server's setting where it does not tell of writes yet.
     """
-    calls = SessionCalls(layout, users)
+    calls = SessionCalls(layout, users, cluster=client.is_cluster)
 
     def owner(reply: Reply) -> bytes | None:
         return reply[1][0] if reply[0] == b"found" else _owner_of_problem(reply)
@@ -276,7 +313,7 @@ def foreign_documents(
 
     The arguments are those of `foreign_sessions`.
     """
-    calls = DocumentCalls(layout, users)
+    calls = DocumentCalls(layout, users, cluster=client.is_cluster)
 
     def read(name: bytes) -> Call:
         return calls.read(name, None, whole=False)

@@ -25,11 +25,17 @@ class Ground:
         servers: The servers, in an order that a shape stands for.
         shape: A number for how the keys are spread; 0 where there is one server.
         questions: What to ask a server beside each part of its keys, to know that it still is so.
+        slots: One of each server's, on a cluster.
     """
 
     servers: Sequence[Server]
     shape: int = 0
     questions: tuple[tuple[Argument, ...], ...] = ()
+    slots: tuple[int, ...] = ()
+
+    def slot_on(self, server: Server) -> int | None:
+        """Return a slot that a server has; None where there are no slots."""
+        return self.slots[self.servers.index(server)] if self.slots else None
 
     def check(self, answers: Sequence[Any]) -> None:
         """Check, by the answers to the questions, that the keys lie where they lay.
@@ -60,11 +66,13 @@ class Shape:
     Attributes:
         number: A number that is another one, all but surely, when a slot has another primary.
         primaries: The ids of the nodes that have slots, sorted.
+        slots: One that each of them has.
         is_moving: Whether this node gives a slot away, or takes one over, just now.
     """
 
     number: int
     primaries: tuple[bytes, ...]
+    slots: tuple[int, ...]
     is_moving: bool
 
 
@@ -82,7 +90,7 @@ async def ground_of(client: Client) -> Ground:
     shape = shape_of(await next(iter(by_id.values())).ask(*_NODES))
     if set(by_id) != set(shape.primaries):
         raise UnavailableError("the nodes of the Redis Cluster do not agree on whose the slots are: begin again")
-    return Ground([by_id[name] for name in shape.primaries], shape.number, (_NODES,))
+    return Ground([by_id[name] for name in shape.primaries], shape.number, (_NODES,), shape.slots)
 
 
 def shape_of(nodes: bytes) -> Shape:
@@ -97,4 +105,6 @@ def shape_of(nodes: bytes) -> Shape:
         if held and b"master" in fields[_FLAGS - 1]:
             found.append((name, fields[_EPOCH - 1], *held))
     digest = blake2b(repr(sorted(found)).encode(), digest_size=8)
-    return Shape(int.from_bytes(digest.digest(), "big"), tuple(sorted(name for name, *_ in found)), is_moving)
+    firsts = {name: int(held.split(b"-")[0]) for name, _, held, *_ in found}
+    names = sorted(firsts)
+    return Shape(int.from_bytes(digest.digest(), "big"), tuple(names), tuple(firsts[n] for n in names), is_moving)

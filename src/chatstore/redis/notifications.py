@@ -18,8 +18,9 @@ from redis.exceptions import TimeoutError as NoTimelyAnswerError
 
 from chatstore.errors import ConfigurationError, UnavailableError, UnsupportedError
 from chatstore.models import utc_now
-from chatstore.redis.client import Argument, Client, Server, our_error
+from chatstore.redis.client import Argument, Server, our_error
 from chatstore.redis.scanning import escaped
+from chatstore.redis.slots import tag_of
 
 SETTING = "notify-keyspace-events"
 NEEDED = "Kgh"
@@ -117,7 +118,7 @@ class Listener:
 
 @asynccontextmanager
 async def listening(
-    client: Client, prefixes: Sequence[bytes], *, enable: bool, kinds: Collection[str] = ()
+    client: Server, prefixes: Sequence[bytes], *, enable: bool, kinds: Collection[str] = (), slot: int | None = None
 ) -> AsyncGenerator[Listener, None]:
     """Listen to what happens to the keys with these prefixes, once it is sure that the server tells of it.
 
@@ -126,14 +127,13 @@ async def listening(
         prefixes: What the keys begin with.
         enable: Change the server's setting where it does not tell yet.
         kinds: The types of the keys, beside hashes.
+        slot: One that the server has, where it is a node of a cluster.
 
     Raises:
         UnsupportedError: The server does not tell of it.
         ConfigurationError: The user may not listen to it.
         UnavailableError: The server did not answer.
     """
-    if not isinstance(client, Server):
-        raise UnsupportedError("each node of a Redis Cluster tells of its own keys only, and is not listened to yet")
     if enable:
         await _enable(client, needed(kinds))
     head = b"__keyspace@%d__:" % int(client.connection_pool.connection_kwargs.get("db") or 0)
@@ -145,7 +145,7 @@ async def listening(
             raise our_error(error, client) from error
         listener = Listener(client, pubsub, head)
         await listener.begin(len(prefixes))
-        await _probe(client, head, kinds)
+        await _probe(client, head, kinds, b"" if slot is None else b"{%s}" % tag_of(slot))
         yield listener
     finally:
         await pubsub.aclose()  # type: ignore[no-untyped-call]
@@ -156,7 +156,7 @@ def needed(kinds: Collection[str]) -> str:
     return NEEDED + "".join(_LETTERS[kind] for kind in _LETTERS if kind in kinds)
 
 
-async def _probe(client: Server, head: bytes, kinds: Collection[str]) -> None:
+async def _probe(client: Server, head: bytes, kinds: Collection[str], tag: bytes) -> None:
     """Write a key of our own, and return when the server has told of it.
 
     On a connection of its own: on the listener's, a busy server's events would come first. The server answers a ping
@@ -166,7 +166,7 @@ async def _probe(client: Server, head: bytes, kinds: Collection[str]) -> None:
         UnsupportedError: It does not.
         UnavailableError: It did not answer.
     """
-    key = b"chatstore:probe:" + secrets.token_hex(8).encode()
+    key = b"chatstore:probe:" + tag + secrets.token_hex(8).encode()
     probes = [_PROBES[kind] for kind in _PROBES if kind in kinds]
     commands: list[tuple[Argument, ...]] = [("HSET", key, "probe", "1"), ("DEL", key)]
     for (name, *arguments), _ in probes:
