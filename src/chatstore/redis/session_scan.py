@@ -127,8 +127,10 @@ class SessionScan:
             session_ids, reads, zip(replies[::2], replies[1::2], strict=True), strict=True
         ):
             unfinished = adopted is not None and adopted[0] == b"adopt"
-            if unfinished or _standing(reply) == b"edited":
-                await adopt(self._client, self._calls, session_id, edited=not unfinished)
+            # A script that the server did not know yet was run behind the reading.
+            if unfinished or _standing(reply) in {b"edited", b"foreign"}:
+                edited = not unfinished and _standing(reply) == b"edited"
+                await adopt(self._client, self._calls, session_id, edited=edited)
                 reply = await run(self._client, read)  # noqa: PLW2901 - the same session's
             found.append(reply)
         return found

@@ -1,0 +1,45 @@
+"""What a framework writes is noticed as the session that it is of; what we write ourselves is not taken for it."""
+
+import random
+
+from chatstore.errors import ConflictError, NotFoundError
+from chatstore.models import NewMessage
+from chatstore.redis import foreign_sessions
+from chatstore.redis.notifications import SETTING, needed
+from tests.redis.keyed.conftest import BEGUN
+from tests.redis.notifications.watching import watching
+from tests.redis.test_convergence import command
+
+
+async def test_a_framework_s_writes_and_deletions_are_noticed(app, client, layout, chat, scanned):
+    await client.config_set(SETTING, needed({layout.kind}))
+    async with watching(foreign_sessions, client, layout) as watched:
+        name = f"{BEGUN}.25:0a1b2c3d" if layout.name == "redisvl" else "01M86YCG1C14SJ0M7MDCCT7JSS"
+        await client.ask(*app.write_command("user:1", name, 0.25))
+        assert await watched.next() == ("ann", "user:1")
+        [message] = await chat.messages("ann", "user:1")
+        assert message.id == name
+        await client.delete(app.key("user:1", name))
+        assert await watched.next() == ("ann", "user:1")
+        [change] = [one async for page in chat.fetch(["user:1"]) for one in page.changes]
+        assert [tombstone.id for tombstone in change.tombstones] == [name]
+
+
+async def test_none_of_our_own_writes_is_taken_for_the_frameworks(app, client, layout, chat, memory, scanned):
+    await client.config_set(SETTING, needed({layout.kind}))
+    async with watching(foreign_sessions, client, layout) as watched:
+        rng = random.Random(7)
+        for step in range(150):
+            side = rng.choice([chat, memory])
+            try:
+                written = await side.write(command(rng, step))
+            except (ConflictError, NotFoundError):
+                continue
+            if written.change is not None:
+                await (memory if side is chat else chat).put([written.change])
+        await chat.create_session("ann", session_id="ours")
+        await chat.append("ann", "ours", NewMessage("user", "x"))
+        await scanned(chat)
+        await app.write("theirs", 1)
+        assert await watched.next() == ("ann", "theirs")
+        assert watched.none_is_left
