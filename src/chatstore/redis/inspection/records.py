@@ -99,7 +99,7 @@ class ChatReader(RecordReader):
         self._reader = reader
         self._layout = layout
         self._messages = messages
-        calls = SessionCalls(layout, users)
+        calls = SessionCalls(layout, users, cluster=reader.is_cluster)
         self._ids = session_ids(reader, calls)
         self._scan = SessionScan(reader, calls, self._ids)
         self._expected: dict[bytes, dict[str, Met]] = {}
