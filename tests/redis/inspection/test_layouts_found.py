@@ -35,6 +35,10 @@ DOCUMENTS = {
     "langchain-redis-documents-hash": [("langchain-redis", "tea:", "tea")],
     "langchain-redis-documents-json": [("langchain-redis", "tea:", "tea")],
     "langchain-js-documents": [("langchain-js", "doc:tea:", "tea")],
+    # Nothing in it tells it from what langchain-community writes, and it is read as well so.
+    "langchain-js-documents-fluent": [("langchain", "doc:tea:", "tea")],
+    # Older versions left nothing of their own in a document: it is what its index says.
+    "langchain-redis-old-documents": [("redisvl", "tea:", "tea")],
     "langchain-js-documents-schema": [("langchain-js", "doc:tea:", "tea")],
     "llamaindex-documents": [("llamaindex", "tea/vector_", "tea")],
     "llamaindex-old-documents": [("llamaindex", "tea/vector_", "tea")],
@@ -58,6 +62,10 @@ def fill(search_redis):
         return search_redis
 
     return fill
+
+
+def test_every_dump_is_looked_for():
+    assert {path.stem for path in dumps.FOLDER.glob("*.json")} == CHATS.keys() | DOCUMENTS.keys()
 
 
 @pytest.mark.parametrize("name", CHATS)
