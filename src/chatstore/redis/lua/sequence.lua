@@ -98,19 +98,27 @@ local function signature(storage, keys)
   return length .. ':' .. redis.sha1hex(table.concat(ends, '\n'))
 end
 
--- Returns an id for an item that is not written down: no other message, alive or deleted, has it.
-local function fresh_id(storage, keys, item, position, used)
-  local own = own_id_of(storage, item)
-  if own and not used[own] and redis.call('HEXISTS', keys.tombstones, own) == 0 then
-    return own
+-- Returns what gives an id to an item that is not written down: one that no other message has, alive or deleted.
+local function namer(storage, keys)
+  local given = {}
+  local function is_taken(id)
+    return given[id]
+      or redis.call('ZSCORE', keys.order, id)
+      or redis.call('HEXISTS', keys.tombstones, id) == 1
   end
-  local id = digest(item) .. '-' .. text(position)
-  local again, n = id, 1
-  while used[again] or redis.call('HEXISTS', keys.tombstones, again) == 1 do
-    n = n + 1
-    again = id .. '.' .. n
+  return function(item, position)
+    local id = own_id_of(storage, item)
+    if not id or is_taken(id) then
+      local first, n = digest(item) .. '-' .. text(position), 1
+      id = first
+      while is_taken(id) do
+        n = n + 1
+        id = first .. '.' .. n
+      end
+    end
+    given[id] = true
+    return id
   end
-  return again
 end
 
 -- The messages that the ledger knows, in order: {id, position, mark, raw}; all, or those of some ranks.
@@ -134,69 +142,101 @@ local function known_messages(storage, keys, first_rank, last_rank)
   return known
 end
 
--- Returns whether the known messages are the first ones of the sequence: all are looked at where they are few, or where
--- an edit is suspected, else the ends.
-local function has_grown(storage, keys, known_count, length)
-  if known_count > length then
-    return false
-  elseif known_count == 0 then
-    return true
-  end
-  local function same(first, last)
-    local known = known_messages(storage, keys, first, last)
-    for i, item in ipairs(storage.items(keys, first, last)) do
-      if mark_of(storage, item) ~= known[i].mark then
-        return false
+-- Returns how many items from a rank on are the known messages from a rank on, of so many; backwards with a step of -1.
+local function run_of_same(storage, keys, item_rank, known_rank, count, step)
+  local done = 0
+  while done < count do
+    local part = math.min(500, count - done)
+    local low_item = step > 0 and item_rank + done or item_rank - done - part + 1
+    local low_known = step > 0 and known_rank + done or known_rank - done - part + 1
+    local items = storage.items(keys, low_item, low_item + part - 1)
+    local known = known_messages(storage, keys, low_known, low_known + part - 1)
+    for n = 1, part do
+      local i = step > 0 and n or part - n + 1
+      if mark_of(storage, items[i]) ~= known[i].mark then
+        return done + n - 1
       end
     end
-    return true
+    done = done + part
   end
-  if known_count > exact(storage) and not storage.suspected then
-    return same(0, 0) and same(known_count - 1, known_count - 1)
-  end
-  for first = 0, known_count - 1, 1000 do
-    if not same(first, math.min(first + 999, known_count - 1)) then
-      return false
-    end
-  end
-  return true
+  return done
 end
 
--- The view of a sequence that grew at its newest end: what is new is named when it is asked for.
-local function grown_view(storage, keys, known_count, length)
-  local next_position = position_behind(keys)
-  local used = {}
-  if storage.own_id and known_count > 0 then
-    for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
-      used[id] = true
+-- Returns whether items are the known messages: all are looked at where they are few, or where an edit is suspected, else
+-- the ends.
+local function are_same(storage, keys, item_rank, known_rank, count)
+  if count <= 2 * EXACT or storage.at_hand or storage.suspected then
+    return run_of_same(storage, keys, item_rank, known_rank, count, 1) == count
+  end
+  local rest = count - EXACT
+  return run_of_same(storage, keys, item_rank, known_rank, EXACT, 1) == EXACT
+    and run_of_same(storage, keys, item_rank + rest, known_rank + rest, EXACT, 1) == EXACT
+end
+
+local REMOVED_AT_ONCE = 5000
+
+-- Returns how many of the oldest known messages another program trimmed from the list, where it did nothing else but add
+-- new ones: 0 where it did not even that; nil where it did something else.
+local function trimmed_by(storage, keys, known_count, length)
+  if known_count <= length and are_same(storage, keys, 0, 0, known_count) then
+    return 0
+  elseif length == 0 then
+    return nil
+  end
+  local oldest, tried = mark_of(storage, storage.items(keys, 0, 0)[1]), 0
+  local least = math.max(1, known_count - length)
+  if least == 1 and known_messages(storage, keys, 0, 0)[1].mark == oldest then
+    return nil
+  end
+  for first = least, known_count - 1, 1000 do
+    for i, one in ipairs(known_messages(storage, keys, first, math.min(first + 999, known_count - 1))) do
+      if one.mark == oldest then
+        local by = first + i - 1
+        if are_same(storage, keys, 0, by, known_count - by) then
+          return by
+        end
+        tried = tried + 1
+        if tried == 20 then
+          return nil
+        end
+      end
     end
   end
-  local named = {}
+  return nil
+end
+
+-- The view of a sequence that was trimmed at its oldest end and grew at its newest: what is new is named when it is asked
+-- for. A long one is written down in parts: first what was trimmed, then what is new.
+local function grown_view(storage, keys, known_count, length, trimmed)
+  local kept, first_position = known_count - trimmed, position_behind(keys)
+  local name, named = namer(storage, keys), {}
   local function item_at(rank, item)
     if not named[rank] then
-      local position = next_position + rank - known_count
-      local id = fresh_id(storage, keys, item, position, used)
-      used[id] = storage.own_id and true or nil
-      named[rank] = { id = id, position = position, item = item }
+      local position = first_position + rank - kept
+      named[rank] = { id = name(item, position), position = position, item = item }
     end
     return named[rank]
   end
   if storage.own_id then
     -- Which of two items with one id comes first must not depend on what is asked for.
-    for i, item in ipairs(storage.items(keys, known_count, length - 1)) do
-      item_at(known_count + i - 1, item)
+    for i, item in ipairs(storage.items(keys, kept, length - 1)) do
+      item_at(kept + i - 1, item)
     end
   end
-  local view = { size = length, grown_from = known_count }
+  local view = { size = length, from = kept, to = length, in_parts = true, removed = {} }
+  if trimmed > 0 then
+    view.removed = redis.call('ZRANGE', keys.order, 0, math.min(trimmed, REMOVED_AT_ONCE) - 1)
+    view.more = trimmed > REMOVED_AT_ONCE
+  end
   function view.slice(first, last_rank)
     local found = {}
     if last_rank < first then
       return found
     end
-    local members = redis.call('ZRANGE', keys.order, first, last_rank, 'WITHSCORES')
+    local members = redis.call('ZRANGE', keys.order, first + trimmed, last_rank + trimmed, 'WITHSCORES')
     for i, item in ipairs(storage.items(keys, first, last_rank)) do
       local rank = first + i - 1
-      if rank < known_count then
+      if rank < kept then
         local id, position = members[2 * i - 1], tonumber(members[2 * i])
         found[i] = { id = id, position = position, item = item, known = true }
       else
@@ -275,47 +315,82 @@ local function aligned(known, names)
   return match
 end
 
--- The view of a sequence that another program changed in any other way. What is left of the known messages keeps its id,
--- and its place where the order allows it; else, and where its text is another now, it is a newer state of it. What is
--- between or behind them is new, and has the place behind its predecessor.
-local function changed_view(storage, keys, length)
-  local known = known_messages(storage, keys)
-  local names, marks, used = {}, {}, {}
-  for first = 0, length - 1, 1000 do
-    for _, item in ipairs(storage.items(keys, first, math.min(first + 999, length - 1))) do
+-- The messages between those at the head and those at the tail that are as they were; and the known ones that are gone.
+-- What is left of the known ones keeps its id, and its place where the order allows it; else, and where its text is another
+-- now, it is a newer state of it. What is between or behind them is new, and has the place behind its predecessor.
+local function between(storage, keys, known_count, length, head, tail)
+  local name, names, marks, items = namer(storage, keys), {}, {}, {}
+  for first = head, length - tail - 1, 1000 do
+    for _, item in ipairs(storage.items(keys, first, math.min(first + 999, length - tail - 1))) do
+      items[#items + 1] = item
       marks[#marks + 1] = mark_of(storage, item)
       names[#names + 1] = name_in(marks[#marks])
     end
   end
-  for _, one in ipairs(known) do
-    used[one.id] = true
+  local known = head < known_count - tail and known_messages(storage, keys, head, known_count - tail - 1) or {}
+  local before = head > 0 and redis.call('ZRANGE', keys.order, head - 1, head - 1, 'WITHSCORES')
+  local last = before and tonumber(before[2]) or -1
+  if head == known_count then
+    last = position_behind(keys) - 1
   end
-  local match, items, listed, last = aligned(known, names), {}, {}, -1
+  local match, found, stays = aligned(known, names), {}, {}
   for i, mark in ipairs(marks) do
-    local one = known[match[i]]
-    local message
+    local k = match[i]
+    local one = known[k]
     if not one then
-      local item = storage.items(keys, i - 1, i - 1)[1]
-      message = { id = fresh_id(storage, keys, item, last + 1, used), position = last + 1, mark = mark }
+      found[i] = { id = name(items[i], last + 1), position = last + 1, mark = mark }
     elseif one.position > last and one.mark == mark then
-      message = { id = one.id, position = one.position, known = true }
+      found[i] = { id = one.id, position = one.position, known = true }
     else
-      message = { id = one.id, position = math.max(one.position, last + 1), mark = mark, was = one.raw }
+      found[i] = { id = one.id, position = math.max(one.position, last + 1), mark = mark, was = one.raw }
     end
-    items[i] = message
-    used[message.id], listed[message.id], last = true, true, message.position
+    stays[k or 0], last = true, found[i].position
   end
-  local view = { size = length }
-  function view.lists(id)
-    return listed[id]
+  local removed = {}
+  for k, one in ipairs(known) do
+    if not stays[k] then
+      removed[#removed + 1] = one.id
+    end
   end
+  return found, removed, last
+end
+
+-- The view of a sequence that another program changed in any other way.
+local function changed_view(storage, keys, known_count, length)
+  local shorter = math.min(known_count, length)
+  local head = run_of_same(storage, keys, 0, 0, shorter, 1)
+  local tail = run_of_same(storage, keys, length - 1, known_count - 1, shorter - head, -1)
+  local found, removed, last = between(storage, keys, known_count, length, head, tail)
+  if tail > 0 then
+    local behind = redis.call('ZRANGE', keys.order, known_count - tail, known_count - tail, 'WITHSCORES')
+    if last >= tonumber(behind[2]) then
+      -- There is no place left before the tail: it must move.
+      tail = 0
+      found, removed = between(storage, keys, known_count, length, head, tail)
+    end
+  end
+  local view = { size = length, from = head, to = length - tail, removed = removed }
   function view.slice(first, last_rank)
-    local found = {}
-    for i, item in ipairs(storage.items(keys, first, last_rank)) do
-      found[i] = items[first + i]
-      found[i].item = item
+    local slice = {}
+    if last_rank < first then
+      return slice
     end
-    return found
+    local shift = known_count - length
+    local heads = first < head and redis.call('ZRANGE', keys.order, first, last_rank, 'WITHSCORES')
+    local tails = last_rank >= view.to
+      and redis.call('ZRANGE', keys.order, math.max(first, view.to) + shift, last_rank + shift, 'WITHSCORES')
+    for i, item in ipairs(storage.items(keys, first, last_rank)) do
+      local rank = first + i - 1
+      local message = found[rank - head + 1]
+      if rank < head or rank >= view.to then
+        local members = rank < head and heads or tails
+        local at = rank < head and i or rank - math.max(first, view.to) + 1
+        message = { id = members[2 * at - 1], position = tonumber(members[2 * at]), known = true }
+      end
+      message.item = item
+      slice[i] = message
+    end
+    return slice
   end
   return view
 end
@@ -424,11 +499,13 @@ local function sequence(storage, own)
       return nil
     end
     local length, known_count = storage.length(keys), redis.call('ZCARD', keys.order)
-    local view
-    if has_grown(storage, keys, known_count, length) then
-      view = grown_view(storage, keys, known_count, length)
+    local trimmed, view = trimmed_by(storage, keys, known_count, length), nil
+    if trimmed then
+      view = grown_view(storage, keys, known_count, length, trimmed)
+    elseif length == 0 then
+      view = { size = 0, from = 0, to = 0, vanished = true }
     else
-      view = changed_view(storage, keys, length)
+      view = changed_view(storage, keys, known_count, length)
     end
     view.listing = now
     return view

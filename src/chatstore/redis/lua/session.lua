@@ -33,7 +33,9 @@
 --   ids(listing)                   the ids that a header's `listing` lists, in order, and a reason when it holds what is no
 --                                  id; nil and a reason when it cannot be read
 --   view(keys, state)              nil when nobody but us ordered them since; else {size, slice(first, last), listing} and
---                                  `lists(id)` or, when there are only new messages at the end, `grown_from`
+--                                  `lists(id)`; or `removed`, the ids that are gone, and the ranks between which a
+--                                  message may be new, `from` and `to`, which may be written down `in_parts`; `more` when
+--                                  there is more that is gone; `vanished` when all is, and yet may come back
 --
 -- and then, where what `slice` gives holds more than id and position:
 --
@@ -343,27 +345,36 @@ local function adopt(state)
   if not view then
     return reason and problem(keys.header, reason, state.header.listing)
   end
-  -- A sequence that is gone as a whole may have expired, or been evicted or flushed: that is no deletion.
-  -- Should its messages come back, they stand before whatever was written since.
-  local vanished = layout.view and view.size == 0
-  if vanished then
+  if view.vanished then
+    -- A sequence that is gone as a whole may have expired, or been evicted or flushed: that is no deletion. Should its
+    -- messages come back, they stand before whatever was written since.
     redis.call('HSET', keys.state, 'floor', text(position_behind(keys)))
+    redis.call('DEL', keys.order, keys.entries)
   end
+  local removed = view.removed or {}
   if view.lists then
     for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
-      if not view.lists(id) then
-        local raw = redis.call('HGET', keys.entries, id)
-        local expired = raw and has_passed(read_entry(0, raw).expires)
-        forget(id)
-        if not vanished and not expired and not layout.present(keys, id) then
-          state.gone[#state.gone + 1] = { id, text(give_version(state)) }
-          bury(state, id, state.last)
-        end
-      end
+      removed[#removed + 1] = not view.lists(id) and id or nil
     end
   end
-  local first = view.grown_from or 0
-  local last = view.grown_from and math.min(view.size, first + ADOPTED_AT_ONCE) or view.size
+  for _, id in ipairs(removed) do
+    local raw = redis.call('HGET', keys.entries, id)
+    local expired = raw and has_passed(read_entry(0, raw).expires)
+    forget(id)
+    if not expired and not layout.present(keys, id) then
+      state.gone[#state.gone + 1] = { id, text(give_version(state)) }
+      bury(state, id, state.last)
+    end
+  end
+  if view.more then
+    save(state)
+    return { 'adopt' }
+  end
+  local first, last = view.from or 0, view.to or view.size
+  local whole = last
+  if view.in_parts then
+    last = math.min(last, first + ADOPTED_AT_ONCE)
+  end
   for start = first, last - 1, 1000 do
     local order, entries = {}, {}
     for _, message in ipairs(view.slice(start, math.min(start + 999, last - 1))) do
@@ -377,7 +388,7 @@ local function adopt(state)
     call_in_pieces('ZADD', keys.order, order)
     call_in_pieces('HSET', keys.entries, entries)
   end
-  if last < view.size then
+  if last < whole then
     save(state)
     return { 'adopt' }
   end
