@@ -25,9 +25,9 @@ async def test_a_framework_s_writes_and_deletions_are_noticed(app, client, layou
         assert [tombstone.id for tombstone in change.tombstones] == [name]
 
 
-async def test_none_of_our_own_writes_is_taken_for_the_frameworks(app, client, layout, chat, memory, scanned):
-    await client.config_set(SETTING, needed({layout.kind}))
-    async with watching(foreign_sessions, client, layout) as watched:
+async def test_none_of_our_own_writes_is_taken_for_the_frameworks(app, layout, chat, memory, scanned):
+    await app.client.config_set(SETTING, needed({layout.kind}))
+    async with watching(foreign_sessions, app.client, layout) as watched:
         rng = random.Random(7)
         for step in range(150):
             side = rng.choice([chat, memory])

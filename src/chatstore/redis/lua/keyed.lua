@@ -27,7 +27,9 @@
 -- older than the newest that the ledger knows. So one that comes in with an older time while another goes is not noticed
 -- there before the next one comes or goes.
 
-local AT_ONCE = 10000
+-- More than that a cursor gives, as there may be a limit to what a search does.
+local AT_ONCE = 1000
+local PAGE = 10000
 local LONGEST_TAG = 4096
 -- The listing of so many messages is compared as a whole.
 local EXACT = 200
@@ -126,8 +128,7 @@ local function keyed(storage)
       end
       return ids
     end
-    -- A search gives no more than the server's setting says, but a cursor goes on.
-    local what = { 'LOAD', 1, '@__key', 'WITHCURSOR', 'COUNT', AT_ONCE, 'TIMEOUT', 0 }
+    local what = { 'LOAD', 1, '@__key', 'WITHCURSOR', 'COUNT', PAGE, 'TIMEOUT', 0 }
     local page = ask('FT.AGGREGATE', keys, what)
     while true do
       for i = 2, #page[1] do
@@ -136,7 +137,7 @@ local function keyed(storage)
       if page[2] == 0 then
         return ids
       end
-      page = call_index({ 'FT.CURSOR', 'READ', storage.index, page[2], 'COUNT', AT_ONCE })
+      page = call_index({ 'FT.CURSOR', 'READ', storage.index, page[2], 'COUNT', PAGE })
     end
   end
 
