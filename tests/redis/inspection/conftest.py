@@ -6,6 +6,8 @@ import redis
 from chatstore.redis import connect
 from chatstore.redis.inspection import Options, inspect
 
+MANY = 10_000
+
 # What docs/guide.md tells users to allow, on a server without modules, and what besides on one that has them.
 READER = ("+@read", "+info", "+time", "+select", "+script|load", "+eval_ro", "+evalsha_ro")
 MODULES = (
@@ -14,10 +16,36 @@ MODULES = (
 )
 
 
-def changes_of(url):
-    """How many changes the server's data has seen, by its own count."""
+def fingerprint(url):
+    """What changes with a database, whatever is written there.
+
+    Of a server that one process has to itself: its own count of changes. Of one that other workers write to as well: all
+    that the test's database holds; of very much, how many keys, and which of them are chatstore's.
+    """
     with redis.Redis.from_url(url.replace("looker:secret@", "")) as client:
-        return client.info("persistence")["rdb_changes_since_last_save"]
+        if any(module[b"name"] == b"search" for module in client.module_list()):
+            return client.info("persistence")["rdb_changes_since_last_save"]
+        if client.dbsize() > MANY:
+            return client.dbsize(), sorted(client.scan_iter("chatstore:*", count=10_000))
+        return sorted((key, client.pexpiretime(key), content(client, key)) for key in client.scan_iter(count=1000))
+
+
+def content(client, key):
+    match client.type(key):
+        case b"string":
+            return client.get(key)
+        case b"list":
+            return client.lrange(key, 0, -1)
+        case b"hash":
+            return sorted(client.hgetall(key).items())
+        case b"set":
+            return sorted(client.smembers(key))
+        case b"zset":
+            return client.zrange(key, 0, -1, withscores=True)
+        case b"stream":
+            return client.xrange(key)
+        case kind:
+            raise ValueError(f"a {kind}")
 
 
 @pytest.fixture
@@ -25,10 +53,10 @@ def look():
     """A function that inspects a Redis by its URL, and fails if anything in it was changed."""
 
     async def look(url, **options):
-        before = changes_of(url)
+        before = fingerprint(url)
         async with connect(url) as client:
             found = await inspect(client, Options(**options))
-        assert changes_of(url) == before
+        assert fingerprint(url) == before
         return found
 
     return look
