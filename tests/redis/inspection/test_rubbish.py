@@ -127,15 +127,16 @@ async def test_an_empty_redis_is_looked_at_too(redis_database, look):
     assert (found.keys, found.complete, found.groups, found.unclaimed) == (0, True, [], [])
 
 
-async def test_large_values_are_neither_fetched_nor_read_in_a_sample_and_the_others_are(redis_database, look, app):
-    await app.conversation("small", 2)
-    await app.session("huge", title="x" * 20_000_000)
-    with redis.Redis.from_url(redis_database) as client:
+async def test_large_values_are_neither_fetched_nor_read_in_a_sample_and_the_others_are(search_redis, look):
+    async with connect(search_redis) as client:
+        await App(client).conversation("small", 2)
+        await App(client).session("huge", title="x" * 20_000_000)
+    with redis.Redis.from_url(search_redis) as client:
         client.rpush("message_store:small", ITEM)
         for _ in range(3):
             client.rpush("message_store:huge", *[ITEM] * 10_000)
         sent_before = client.info("stats")["total_net_output_bytes"]
-        found = await look(redis_database)
+        found = await look(search_redis)
         sent = client.info("stats")["total_net_output_bytes"] - sent_before
     chat = {group.layout: group for group in found.groups}
     assert chat["hash"].sessions == Count(2)
@@ -144,7 +145,7 @@ async def test_large_values_are_neither_fetched_nor_read_in_a_sample_and_the_oth
     assert chat["langchain"].records.too_large == 1
     assert not chat["hash"].records.complete
     assert sent < 1_000_000
-    assert (await look(redis_database, sample=None)).groups[0].records.too_large == 0
+    assert (await look(search_redis, sample=None)).groups[0].records.too_large == 0
 
 
 async def test_custom_prefixes_are_learned_from_the_keys(redis_database, look):
