@@ -22,7 +22,7 @@ from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
 from chatstore.redis.layouts.kept import to_keep, with_kept
 from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample, space_named
 from chatstore.redis.layouts.lua_parts import lua_part
-from chatstore.redis.layouts.redis_json import as_redis_reads, json_for_redis
+from chatstore.redis.layouts.redis_json import written_for_redis
 from chatstore.redis.layouts.search_index import SearchIndex, ask_for_index
 from chatstore.redis.layouts.ulid import micros_of_ulid
 from chatstore.redis.layouts.vectors import (
@@ -185,8 +185,8 @@ class IndexedDocuments(DocumentLayout):
         values = self._values(document, extra)
         if self.is_json:
             values = _ordered(self._with_array(document, values, exact), extra.get(_ORDER))
-            said = self._read({"": json_of(as_redis_reads(values))})
-            return Encoded({"": json_for_redis(values).encode()}, to_keep(document, said))
+            text, given_back = written_for_redis(values)
+            return Encoded({"": text.encode()}, to_keep(document, self._read({"": json_of(given_back)})))
         fields = {name: _bytes(value) for name, value in values.items()}
         if document.embedding is not None:
             fields[self.vector] = bytes_of_embedding(document.embedding, self.numbers, exact)

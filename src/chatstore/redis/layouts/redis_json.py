@@ -19,55 +19,47 @@ from chatstore.models import JsonValue
 _TEXT = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$")
 _MOST = 2**64 - 1
 _LEAST_WHOLE, _GREATEST_POWER = -(2**63), 308
-_EXACT_DIGITS, _EXACT_POWER = 15, 22
 _DIGITS = (17, 18, 19, 16)
 _NEIGHBOURS = 3
 
 
 def json_for_redis(value: JsonValue) -> str:
     """Return a value as compact JSON which RedisJSON reads as that value, as far as it can."""
-    if isinstance(value, float):
-        return _number(value)
-    if isinstance(value, Mapping):
-        members = (f"{json.dumps(name, ensure_ascii=False)}:{json_for_redis(inner)}" for name, inner in value.items())
-        return f"{{{','.join(members)}}}"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(json_for_redis, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+    return written_for_redis(value)[0]
 
 
 def as_redis_reads(value: JsonValue) -> JsonValue:
     """Return a value as RedisJSON gives it back after `json_for_redis`."""
-    if isinstance(value, Mapping):
-        return {name: as_redis_reads(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_redis_reads(inner) for inner in value]
+    return written_for_redis(value)[1]
+
+
+def written_for_redis(value: JsonValue) -> tuple[str, JsonValue]:
+    """Return both: the text, and what RedisJSON gives back of it."""
     if isinstance(value, float):
-        return number_read(_number(value))
+        return _number(value)
+    if isinstance(value, Mapping):
+        members = {name: written_for_redis(inner) for name, inner in value.items()}
+        texts = (f"{json.dumps(name, ensure_ascii=False)}:{text}" for name, (text, _) in members.items())
+        return f"{{{','.join(texts)}}}", {name: read for name, (_, read) in members.items()}
+    if isinstance(value, list | tuple):
+        items = [written_for_redis(inner) for inner in value]
+        return f"[{','.join(text for text, _ in items)}]", [read for _, read in items]
+    text = json.dumps(value, ensure_ascii=False)
     if isinstance(value, int) and not isinstance(value, bool) and not _LEAST_WHOLE <= value <= _MOST:
-        return number_read(str(value))
-    return value
+        return text, number_read(text)
+    return text, value
 
 
-def _number(value: float) -> str:
+def _number(value: float) -> tuple[str, float]:
     shortest = repr(value)
-    if _is_easy(shortest):
-        return shortest
-    return next((text for text in _spellings(value) if number_read(text) == value), shortest)
-
-
-def _is_easy(text: str) -> bool:
-    """Return whether both the digits and the power of ten are exact, so that there is but one rounding."""
-    found = _TEXT.match(text)
-    if found is None:
-        return False
-    _, whole, fraction, power = found.groups()
-    shift = int(power or 0) - len(fraction or "")
-    return len(whole) + len(fraction or "") <= _EXACT_DIGITS and abs(shift) <= _EXACT_POWER
+    read = number_read(shortest)
+    if read == value:
+        return shortest, value
+    other = next((text for text in _spellings(value) if number_read(text) == value), None)
+    return (shortest, read) if other is None else (other, value)
 
 
 def _spellings(value: float) -> Iterator[str]:
-    yield repr(value)
     for digits in _DIGITS:
         yield f"{value:.{digits}e}"
     lower = upper = value
@@ -85,14 +77,10 @@ def number_read(text: str) -> float:
     if found is None:
         return float(text)
     sign, whole, fraction, power = found.groups()
-    significand, shift, is_full = 0, int(power or 0), False
-    for place, digit in enumerate(whole + (fraction or "")):
-        is_full = is_full or significand * 10 + int(digit) > _MOST
-        if not is_full:
-            significand = significand * 10 + int(digit)
-            shift -= place >= len(whole)
-        else:
-            shift += place < len(whole)
+    fraction = fraction or ""
+    significand, shift = int(whole + fraction), int(power or 0) - len(fraction)
+    if significand > _MOST:
+        significand, shift = _cut(whole, fraction, int(power or 0))
     number = float(significand)
     while number and abs(shift) > _GREATEST_POWER:
         if shift > 0:
@@ -101,6 +89,19 @@ def number_read(text: str) -> float:
     if number:
         number = number * _power(shift) if shift >= 0 else number / _power(-shift)
     return -number if sign else number
+
+
+def _cut(whole: str, fraction: str, power: int) -> tuple[int, int]:
+    """Return the digits that 64 bits hold, and the power of ten behind them; the others are dropped."""
+    significand, shift, is_full = 0, power, False
+    for place, digit in enumerate(whole + fraction):
+        is_full = is_full or significand * 10 + int(digit) > _MOST
+        if not is_full:
+            significand = significand * 10 + int(digit)
+            shift -= place >= len(whole)
+        else:
+            shift += place < len(whole)
+    return significand, shift
 
 
 @cache
