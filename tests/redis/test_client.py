@@ -153,6 +153,31 @@ async def test_a_pop_whose_answer_is_lost_is_never_repeated(redis_database, chat
     assert await chat.count_messages("ann", session.id) == 3
 
 
+class Once:
+    """Loses one answer when it is armed, and none of the connection that is made after it."""
+
+    def __init__(self):
+        self.armed = False
+
+    def __call__(self):
+        lost, self.armed = self.armed, False
+        return lost
+
+
+async def test_nor_is_it_on_a_new_connection_that_works(redis_database, chat):
+    session = await chat.create_session("ann")
+    await chat.append("ann", session.id, [NewMessage("user", str(i)) for i in range(5)])
+    lose = Once()
+    async with losing_proxy(redis_database, lose) as url, connect(url) as client:
+        far = RedisChat(client, chat_layout("hash"))
+        assert (await far.pop_message("ann", session.id)).content == "4"
+        lose.armed = True
+        with pytest.raises(UnavailableError):
+            await far.pop_message("ann", session.id)
+        assert (await far.pop_message("ann", session.id)).content == "2"
+    assert await chat.count_messages("ann", session.id) == 2
+
+
 async def test_an_append_whose_answer_is_lost_may_be_repeated(redis_database, chat):
     session = await chat.create_session("ann")
     message = NewMessage("user", "once")

@@ -1,6 +1,8 @@
 """Commands to a cluster: each to the node of its key, and again only where a node said that it did not do it."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
 import pytest
 import redis.asyncio
@@ -12,6 +14,7 @@ from chatstore.redis.client import Server
 from chatstore.redis.cluster import key_of
 from chatstore.redis.scripts import Call, Script, run_all
 from chatstore.redis.slots import slot_of
+from tests.redis.test_client import Once, losing_proxy
 
 KEYS = [b"key:%d" % i for i in range(300)]
 PUSH = Script("redis.call('RPUSH', KEYS[1], ARGV[1]) return redis.call('LRANGE', KEYS[1], 0, -1)")
@@ -140,6 +143,40 @@ async def test_a_write_whose_answer_is_lost_is_not_repeated(redis_cluster):
         server.answer_within = 5
         await asyncio.sleep(0.2)
         assert await client.ask("LRANGE", b"list", 0, -1) == [b"0", b"1"]
+
+
+async def test_nor_is_it_on_a_new_connection_that_works(redis_cluster):
+    lose, ports = Once(), {}
+    async with AsyncExitStack() as proxies:
+        for node in redis_cluster.nodes:
+            url = await proxies.enter_async_context(losing_proxy(f"redis://127.0.0.1:{node.port}", lose))
+            ports[node.port] = urlsplit(url).port
+        theirs = redis.asyncio.RedisCluster(
+            host="127.0.0.1",
+            port=redis_cluster.nodes[0].port,
+            address_remap=lambda address: (address[0], ports.get(address[1], address[1])),
+        )
+        ours = take_over(theirs)
+        await run_all(ours, [Call(PUSH, [b"list"], ["0"])])
+        lose.armed = True
+        with pytest.raises(UnavailableError):
+            await run_all(ours, [Call(PUSH, [b"list"], ["1"])])
+        assert await ours.ask("LRANGE", b"list", 0, -1) == [b"0", b"1"]
+        await ours.aclose()
+        await theirs.aclose()
+
+
+async def test_a_key_that_is_made_while_its_slot_moves_is_made_where_it_will_be(client, redis_cluster):
+    slot, source = slot_of(b"{a}"), redis_cluster.owner_of(b"{a}")
+    target = next(node for node in redis_cluster.nodes if node is not source)
+    await client.ask("SET", "{a}old", "x")
+    redis_cluster.begin_move(slot, source, target)
+    await client.ask("SET", "{a}new", "y")
+    assert await client.ask_all([("GET", "{a}new"), ("GET", "{a}old"), ("GET", "{a}new")]) == [b"y", b"x", b"y"]
+    assert source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10) == [b"{a}old"]
+    assert target.ask("CLUSTER", "GETKEYSINSLOT", slot, 10) == [b"{a}new"]
+    redis_cluster.move_keys(slot, source, target)
+    redis_cluster.end_move(slot, target)
 
 
 async def test_a_url_of_one_server_that_is_of_a_cluster_and_the_reverse_say_so(redis_cluster, redis_database):
