@@ -2,8 +2,9 @@
 
 A hypothesis state machine on a real server. After every step the list holds, byte for byte, what a model says. Whenever
 the session is scanned: reading it again gives the same; ids are unique, and the order is the list's; of equal items as
-many keep their ids as are still there, so that what is only moved, or trimmed around, is never another message; and
-another side that was given all that the scans told holds the same messages.
+many keep their ids as are still there, so that what is only moved is never another message, unless the list can be one
+that was trimmed, where what is behind the rest is new; and another side that was given all that the scans told holds the
+same messages.
 """
 
 import asyncio
@@ -234,15 +235,14 @@ class Machine(RuleBasedStateMachine):
         assert [self.other.text_of(message) for message in messages] == self.model
         now = [(message.id, item) for message, item in zip(messages, self.model, strict=True)]
         before_by_id = dict(self.seen)
-        kept = Counter(self.other.key_of(item) for name, item in now if name in before_by_id)
         for name, item in now:
             if name in before_by_id:
                 assert self.other.key_of(before_by_id[name]) == self.other.key_of(item), "an id passed to another item"
-        if self.model:
+        if self.model and not self.was_trimmed(now):
+            kept = Counter(self.other.key_of(item) for name, item in now if name in before_by_id)
             were = Counter(self.other.key_of(item) for _, item in self.seen)
-            assert kept == were & Counter(map(self.other.key_of, self.model[: len(self.model) - new])), (
-                "an item that is there has another id"
-            )
+            are = Counter(map(self.other.key_of, self.model[: len(self.model) - new]))
+            assert kept == were & are, "an item that is there has another id"
         self.run(self.new_side.put([change]))
         held = self.run(self.new_side.messages(USER, SESSION))
         if self.vanished and held != messages:
@@ -255,6 +255,12 @@ class Machine(RuleBasedStateMachine):
             self.gone |= {name for name, _ in self.seen} - {name for name, _ in now}
             self.seen = now
         self.vanished = False
+
+    def was_trimmed(self, now):
+        """Return whether the list is what is left of the oldest ones on, each with its id, and then new messages only."""
+        ids = {name for name, _ in self.seen}
+        kept = sum(name in ids for name, _ in now)
+        return 0 < kept < len(self.seen) and now[:kept] == self.seen[len(self.seen) - kept :]
 
     def bring_back(self, held):
         [change] = self.run(fetched(self.new_side))
