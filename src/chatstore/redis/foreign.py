@@ -16,8 +16,10 @@ from chatstore.redis.client import Client
 from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.ground import Ground, ground_of
 from chatstore.redis.journal import RedisJournal
+from chatstore.redis.keyed_events import KeyedEvents
 from chatstore.redis.keys import OUR_OWN, LedgerKeys
 from chatstore.redis.layouts.fields import BadFieldError
+from chatstore.redis.layouts.keyed_chat import KeyedChat
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
 from chatstore.redis.notifications import KeyEvent, Listener, listening
 from chatstore.redis.scripts import Call, Reply, run_all
@@ -286,8 +288,11 @@ def foreign_sessions(
     def read(name: bytes) -> Call:
         return calls.read_header(name, None)
 
+    events = KeyedEvents(calls, layout) if isinstance(layout, KeyedChat) else None
+    session_of, adopt = (layout.session_id, calls.adopt) if events is None else (events.record_of, events.adopt)
+
     def record_of(key: bytes) -> bytes | None:
-        return None if key.startswith(OUR_OWN) else layout.session_id(key)
+        return None if key.startswith(OUR_OWN) else session_of(key)
 
     records = Records(
         Kind.CHAT,
@@ -298,7 +303,7 @@ def foreign_sessions(
         read,
         owner,
         calls.users,
-        calls.adopt,
+        adopt,
         mixed=not layout.distinct and not layout.keyed and len(layout.kinds) == 1,
     )
     return ForeignWrites(client, records, enable=enable) if layout.shared else None

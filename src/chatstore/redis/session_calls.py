@@ -84,9 +84,15 @@ class SessionCalls:
         arguments = [*self._names(session_id), int(edited)]
         return Call(self._script("session", "session_adopt"), self._keys(session_id), arguments)
 
-    def found(self, session_id: bytes, message_ids: Sequence[bytes]) -> Call:
-        """Return the call that writes down messages that a walk found and the layout's search index does not know."""
-        arguments = [*self._names(session_id), len(message_ids), *message_ids]
+    def found(self, session_id: bytes, message_ids: Sequence[bytes], *, whole: bool = False) -> Call:
+        """Return the call that writes down messages whose keys were met, and that the search index does not know.
+
+        Args:
+            session_id: Whose they are.
+            message_ids: The messages.
+            whole: Do what `adopt` does, too.
+        """
+        arguments = [*self._names(session_id), int(whole), len(message_ids), *message_ids]
         return Call(self._script("session", "session_found"), self._keys(session_id), arguments)
 
     def read_header(self, session_id: bytes, user_id: str | None) -> Call:

@@ -43,3 +43,16 @@ async def test_none_of_our_own_writes_is_taken_for_the_frameworks(app, layout, c
         await app.write("theirs", 1)
         assert await watched.next() == ("ann", "theirs")
         assert watched.none_is_left
+
+
+async def test_a_message_that_the_search_index_refuses_is_noticed_too(app, layout, chat):
+    if layout.name == "redisvl":
+        schema = "session_tag TAG timestamp NUMERIC tool_call_id NUMERIC"
+        await app.client.ask("FT.DROPINDEX", "chat")
+        await app.client.ask("FT.CREATE", "chat", "ON", "HASH", "PREFIX", 1, "chat", "SCHEMA", *schema.split())
+    await app.client.config_set(SETTING, needed({layout.kind}))
+    async with watching(foreign_sessions, app.client, layout) as watched:
+        await app.write("s", 1)
+        await app.client.ask(*app.write_command("s", "refused", 1, **app.refused()))
+        await watched.next()
+        assert [one.id for one in await chat.messages("ann", "s")] == ["m00000", "refused"]

@@ -205,8 +205,11 @@ local function keyed(storage)
     return count .. '\n' .. table.concat(found, '\n')
   end
 
-  -- Notes ids of this session's that a walk over the keys found. Returns whether one of them was unknown until now.
+  -- Notes ids of this session's whose keys were met. Returns whether one of them was unknown until now.
   function layout.found(keys, ids)
+    if #ids == 0 then
+      return false
+    end
     local what = { 'INKEYS', #ids }
     for _, id in ipairs(ids) do
       what[#what + 1] = message_key(keys, id)
