@@ -51,6 +51,7 @@ def test_migrate_reports_in_json(program, filled):
         "copied": {"sessions": 2, "messages": 3, "documents": 0},
         "quarantined": 0,
         "resumed": False,
+        "notes": [],
     }
 
 
