@@ -32,8 +32,8 @@ async def test_bad_metadata_of_a_message_hides_no_other(app, chat, scanned, meta
     with caplog.at_level(logging.WARNING):
         assert [m.content for m in await chat.messages("ann", "s")] == ["0", "2"]
     assert ids[1] in caplog.text
-    [change], [bad] = await scanned(chat)
-    assert [m.content for m in change.messages] == ["0", "2"]
+    changes, [bad] = await scanned(chat)
+    assert [m.content for change in changes for m in change.messages] == ["0", "2"]
     assert (bad.key, metadata[:1000] in bad.raw) == (f"message:{ids[1]}", True)
     assert "metadata" in bad.reason
 
@@ -199,7 +199,8 @@ async def test_heavy_messages_come_in_smaller_parts(app, chat, scanned):
     for name in ids:
         await app.message(name, "s", content="x" * 700_000)
     changes, _ = await scanned(chat)
-    assert [len(change.messages) for change in changes] == [2, 2, 2, 2]
+    # The first part is asked for with those of other sessions, and takes nothing that large.
+    assert [len(change.messages) for change in changes] == [0, 2, 2, 2, 2]
 
 
 async def test_a_scan_goes_on_where_another_stopped(app, chat):

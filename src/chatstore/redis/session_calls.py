@@ -99,9 +99,11 @@ class SessionCalls:
         """Return the call that reads a session alone; of any user when None."""
         return self._read(session_id, user_id, "header")
 
-    def read_forward(self, session_id: bytes, user_id: str | None, after: MessageOrder | None, limit: int) -> Call:
-        """Return the call that reads messages behind a place, or from the first one on."""
-        return self._read(session_id, user_id, "forward", *_place(after), limit)
+    def read_forward(
+        self, session_id: bytes, user_id: str | None, after: MessageOrder | None, limit: int, *, room: int = 0
+    ) -> Call:
+        """Return the call that reads messages behind a place, or from the first on; `room` bytes of them, 0 for any."""
+        return self._read(session_id, user_id, "forward", *_place(after), limit, room)
 
     def read_backward(self, session_id: bytes, user_id: str, before: MessageOrder | None, limit: int) -> Call:
         """Return the call that reads the last messages before a place, or of all."""

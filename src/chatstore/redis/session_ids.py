@@ -6,15 +6,12 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError
-
 from chatstore.models import Quarantined
 from chatstore.redis.client import Client
 from chatstore.redis.keys import OUR_OWN, LedgerKeys
 from chatstore.redis.layouts.layout import ChatLayout, Sample
 from chatstore.redis.scanning import scan_keys
-
-_PEEKED = 2
+from chatstore.redis.scripts import Call, run_all, script
 
 logger = logging.getLogger(__name__)
 
@@ -109,10 +106,12 @@ class SessionIds:
 
     async def _claimed(self, keys: Sequence[bytes], kind: str) -> list[bytes]:
         """Return those of some keys of the layout's type that are its sessions by their shape."""
-        samples = await _peek(self._client, keys, kind)
-        claimed = [sample.key for sample in samples if self._layout.claims(sample) == "session"]
-        if len(claimed) < len(samples):
-            self._pass_over(next(sample.key for sample in samples if sample.key not in claimed))
+        claimed = []
+        async for sample in _peek(self._client, keys, kind):
+            if self._layout.claims(sample) == "session":
+                claimed.append(sample.key)
+            else:
+                self._pass_over(sample.key)
         return claimed
 
     def _pass_over(self, key: bytes) -> None:
@@ -130,21 +129,18 @@ def _is_ours(key: bytes) -> bool:
     return key.startswith(OUR_OWN)
 
 
-async def _peek(client: Client, keys: Sequence[bytes], kind: str) -> list[Sample]:
-    """Return what lies at some keys of one type; without those that are gone."""
-    if kind == "list":
-        ends = await client.ask_all(
-            command for key in keys for command in (("LRANGE", key, 0, _PEEKED - 1), ("LRANGE", key, -_PEEKED, -1))
-        )
-        pairs = zip(keys, ends[::2], ends[1::2], strict=True)
-        return [
-            Sample(key=key, kind=kind, items=(*first, *last))
-            for key, first, last in pairs
-            if not isinstance(first, RedisError) and not isinstance(last, RedisError) and first
-        ]
-    rows = await client.ask_all(("HGETALL", key) for key in keys)
-    return [
-        Sample(key=key, kind=kind, fields={name.decode("utf-8", "replace"): value for name, value in row.items()})
-        for key, row in zip(keys, rows, strict=True)
-        if not isinstance(row, RedisError) and row
-    ]
+async def _peek(client: Client, keys: Sequence[bytes], kind: str) -> AsyncIterator[Sample]:
+    """Yield what lies at some keys of one type; without those that are gone."""
+    peek = script("peek")
+    replies = await run_all(client, [Call(peek, [key], []) for key in keys])
+    for key, reply in zip(keys, replies, strict=True):
+        if reply is None:
+            continue
+        if kind == "list":
+            # Where all of them are large they are not asked for with those of other keys.
+            items = reply or await client.ask("LRANGE", key, 0, 0)
+            yield Sample(key=key, kind=kind, items=tuple(items))
+        else:
+            pairs = zip(reply[::2], reply[1::2], strict=True)
+            fields = {name.decode("utf-8", "replace"): value for name, value in pairs}
+            yield Sample(key=key, kind=kind, fields=fields)

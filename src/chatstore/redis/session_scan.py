@@ -21,6 +21,8 @@ from chatstore.redis.session_replies import SessionReader
 
 _PART = 1000
 _GROUP = 64
+_FIRST_BYTES = 262_144
+"""Of each session of a group that is asked for at once; what is larger is asked for alone."""
 _PAGE = 5000
 _ORPHANS = 500
 _NAMES = 1000
@@ -137,7 +139,7 @@ class SessionScan:
 
     def _first_part(self, session_id: bytes, message_ids: Sequence[str] | None) -> Call:
         if message_ids is None:
-            return self._calls.read_forward(session_id, None, None, _PART)
+            return self._calls.read_forward(session_id, None, None, _PART, room=_FIRST_BYTES)
         return self._calls.read_some(session_id, tuple(message_ids))
 
     async def _rest(self, session_id: bytes, reply: Reply) -> AsyncIterator[ScanPage[ChatChange]]:
@@ -257,7 +259,8 @@ def _joined(pages: Sequence[ScanPage[ChatChange]]) -> ScanPage[ChatChange]:
 
 
 def _size(page: ScanPage[ChatChange]) -> int:
-    return sum(1 + len(change.messages) for change in page.changes)
+    """Return how many records a page has; a large message counts for as many as it has kilobytes."""
+    return sum(1 + sum(1 + len(message.content) // 1000 for message in change.messages) for change in page.changes)
 
 
 def _ids(raw: bytes | RedisError | None) -> list[bytes]:

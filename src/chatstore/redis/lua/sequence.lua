@@ -42,6 +42,8 @@
 local DIGEST = 16
 -- A list of more items than this is compared by its length and its ends.
 local EXACT = 200
+-- So many items are looked at at a time: each may have megabytes.
+local FEW = 40
 
 local function digest(item)
   return redis.sha1hex(item):sub(1, DIGEST)
@@ -85,17 +87,17 @@ local function exact(storage)
 end
 
 local function signature(storage, keys)
-  local length = storage.length(keys)
-  local ends = {}
-  if length > 0 then
-    ends = storage.items(keys, 0, math.min(length, exact(storage)) - 1)
-  end
-  if length > exact(storage) then
-    for _, item in ipairs(storage.items(keys, math.max(EXACT, length - EXACT), length - 1)) do
-      ends[#ends + 1] = item
+  local length, seen = storage.length(keys), ''
+  local function see(first, last)
+    for rank = first, last, FEW do
+      seen = redis.sha1hex(seen .. table.concat(storage.items(keys, rank, math.min(rank + FEW - 1, last)), '\n'))
     end
   end
-  return length .. ':' .. redis.sha1hex(table.concat(ends, '\n'))
+  see(0, math.min(length, exact(storage)) - 1)
+  if length > exact(storage) then
+    see(math.max(EXACT, length - EXACT), length - 1)
+  end
+  return length .. ':' .. seen
 end
 
 -- Returns what gives an id to an item that is not written down: one that no other message has, alive or deleted.
@@ -146,7 +148,7 @@ end
 local function run_of_same(storage, keys, item_rank, known_rank, count, step)
   local done = 0
   while done < count do
-    local part = math.min(500, count - done)
+    local part = math.min(FEW, count - done)
     local low_item = step > 0 and item_rank + done or item_rank - done - part + 1
     local low_known = step > 0 and known_rank + done or known_rank - done - part + 1
     local items = storage.items(keys, low_item, low_item + part - 1)
@@ -319,10 +321,9 @@ end
 -- What is left of the known ones keeps its id, and its place where the order allows it; else, and where its text is another
 -- now, it is a newer state of it. What is between or behind them is new, and has the place behind its predecessor.
 local function between(storage, keys, known_count, length, head, tail)
-  local name, names, marks, items = namer(storage, keys), {}, {}, {}
-  for first = head, length - tail - 1, 1000 do
-    for _, item in ipairs(storage.items(keys, first, math.min(first + 999, length - tail - 1))) do
-      items[#items + 1] = item
+  local name, names, marks = namer(storage, keys), {}, {}
+  for first = head, length - tail - 1, FEW do
+    for _, item in ipairs(storage.items(keys, first, math.min(first + FEW - 1, length - tail - 1))) do
       marks[#marks + 1] = mark_of(storage, item)
       names[#names + 1] = name_in(marks[#marks])
     end
@@ -338,7 +339,8 @@ local function between(storage, keys, known_count, length, head, tail)
     local k = match[i]
     local one = known[k]
     if not one then
-      found[i] = { id = name(items[i], last + 1), position = last + 1, mark = mark }
+      local item = storage.items(keys, head + i - 1, head + i - 1)[1]
+      found[i] = { id = name(item, last + 1), position = last + 1, mark = mark }
     elseif one.position > last and one.mark == mark then
       found[i] = { id = one.id, position = one.position, known = true }
     else

@@ -95,21 +95,32 @@ local function take_place()
   return id ~= '' and { id = id, position = tonumber(position) } or nil
 end
 
--- Reads up to `limit` messages from a rank on, and returns where the rest begins: {id, position}, or false at the end.
-local function read_forward(rank, limit)
-  local bytes, last = 0, size()
-  while rank < last and #messages < limit and bytes < PART_BYTES do
-    local step = math.min(100, limit - #messages)
+-- Reads up to `limit` messages from a rank on, and returns where the rest begins: {id, position}, or false at the end. What
+-- would make them larger than `room` is left for the next part, even if that is all of it; 0 for any size.
+local function read_forward(rank, limit, room)
+  local bytes, last, step, full = 0, size(), 4, false
+  while not full and rank < last and #messages < limit do
+    -- Few at first: they may be large.
+    step = math.min(2 * step, 100, limit - #messages)
     for _, item in ipairs(slice(rank, rank + step - 1)) do
+      local before, bad_before = #messages, #problems
       bytes = bytes + read(item)
+      if room > 0 and bytes > room then
+        messages[before + 1], problems[bad_before + 1] = nil, nil
+        full = true
+        break
+      end
       rank = rank + 1
       if bytes >= PART_BYTES then
+        full = true
         break
       end
     end
   end
-  if rank >= last or rank == 0 then
+  if rank >= last or (rank == 0 and not full) then
     return false
+  elseif rank == 0 then
+    return { '', '-1' }
   end
   local behind = slice(rank - 1, rank - 1)[1]
   return { behind.id, text(behind.position) }
@@ -189,13 +200,13 @@ end
 
 local more, counted = false, 0
 if mode == 'forward' then
-  local after, limit = take_place(), tonumber(take())
+  local after, limit, room = take_place(), tonumber(take()), tonumber(take())
   local rank = after and rank_of(after) or 0
   local at = after and slice(rank, rank)[1]
   if at and at.id == after.id and at.position == after.position then
     rank = rank + 1
   end
-  more = read_forward(rank, limit)
+  more = read_forward(rank, limit, room)
   if not after and not scope[1] then
     read_tombstones()
   end
