@@ -1,4 +1,4 @@
-"""Lists of hundreds of thousands of items and messages of ten megabytes: memory stays flat, and the server answers."""
+"""Lists of tens of thousands of items and messages of ten megabytes: memory stays flat, and the server answers."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from tests.redis.sequences import SEQUENCES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much a program needed at most")
 
-ITEMS = 60_000
+ITEMS = 30_000
 LARGE = 10_000_000
 # What one process needs for one of the largest messages: it stands in the reply, as text and as JSON.
 ROOM = 200_000_000
@@ -88,7 +88,7 @@ def other(redis_database, request):
 
 
 @pytest.mark.parametrize("other", ["langchain"], indirect=True)
-async def test_a_list_of_hundreds_of_thousands_is_scanned_in_flat_memory_beside_other_work(other, redis_database):
+async def test_a_list_of_tens_of_thousands_is_scanned_in_flat_memory_beside_other_work(other, redis_database):
     items = [other.item(f"message {number}") for number in range(5_000)]
     for _ in range(0, ITEMS, len(items)):
         other.push(*items)
@@ -105,17 +105,17 @@ async def test_a_list_of_hundreds_of_thousands_is_scanned_in_flat_memory_beside_
 
 @pytest.mark.parametrize("other", ["llamaindex", "vercel-kv"], indirect=True)
 async def test_messages_of_ten_megabytes_are_scanned_in_bounded_memory(other, redis_database):
-    other.push(*(other.item(f"{number}" + "x" * LARGE) for number in range(4)))
+    other.push(*(other.item(f"{number}" + "x" * LARGE) for number in range(2)))
     found = await asyncio.to_thread(scan_elsewhere, redis_database, other.name)
-    assert found["messages"] == 4
+    assert found["messages"] == 2
     assert found["used"] < ROOM
 
 
 @pytest.mark.parametrize("other", ["llamaindex"], indirect=True)
 async def test_many_sessions_whose_messages_are_large_are_not_read_all_at_once(other, redis_database):
-    for number in range(24):
+    for number in range(12):
         other.key = f"s{number}"
         other.push(other.item("x" * 4_000_000), other.item("y"))
     found = await asyncio.to_thread(scan_elsewhere, redis_database, other.name)
-    assert found["messages"] == 48
+    assert found["messages"] == 24
     assert found["used"] < 60_000_000

@@ -28,6 +28,7 @@ class LangchainChat(JsonItemChat):
     owned: ClassVar[bool] = False
     derived: ClassVar[bool] = True
     kind: ClassVar[str | None] = "list"
+    notes: ClassVar[tuple[str, ...]] = ("LangChain stores no time of a message.",)
     # The type of a message whose role is the app's own.
     free: ClassVar[str] = "chat"
     # What is written of every message of a type, whether it was set or not.
