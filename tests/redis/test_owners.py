@@ -70,6 +70,8 @@ async def test_nobodys_conversation_is_given_to_no_one(client, chat):
             await chat.put([change])
     assert (await chat.list_sessions("ana")).items == ()
     assert await client.lrange("message_store:nobodys", 0, -1) == [item("human", "a secret").encode()]
+    [kept] = [record async for page in chat.scan() for record in page.quarantined]
+    assert (kept.key, kept.raw) == ("message_store:nobodys", item("human", "a secret").encode())
 
 
 async def test_a_session_that_the_mapping_gives_to_another_is_taken_from_no_one_by_a_join(client, chat):

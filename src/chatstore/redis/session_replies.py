@@ -131,7 +131,7 @@ class SessionReader:
             )
         except (BadFieldError, UnicodeDecodeError, OverflowError) as error:
             key = self._layout.message_key(self._id.encode(), raw_id)
-            raise LayoutError(key, raw_of(flat), str(error)) from error
+            raise LayoutError(key, self._layout.raw_message(flat), str(error)) from error
 
     def messages(self, parts: Iterable[Reply], user_id: str) -> tuple[list[Message], list[LayoutError]]:
         """Return the messages that can be read, and what is wrong with the others."""

@@ -131,6 +131,9 @@ class JsonItemChat(CompanionChat):
             return None
         return said if (said.role, said.content) == (message.role, message.content) else None
 
+    def raw_message(self, flat: Sequence[bytes]) -> bytes:
+        return dict(zip(flat[::2], flat[1::2], strict=True)).get(ITEM.encode(), b"")
+
     def claims(self, sample: Sample) -> str | None:
         if sample.kind != self.kind:
             return None

@@ -193,6 +193,10 @@ class ChatLayout(ABC):
     def read_message(self, fields: Fields, rest: bytes) -> MessageValues:
         """Return what a message's fields say."""
 
+    def raw_message(self, flat: Sequence[bytes]) -> bytes:
+        """Return what is shown of a message that cannot be read: its fields and their values, a line each."""
+        return b"\n".join(flat)
+
     @abstractmethod
     def message_key(self, session_id: bytes, message_id: bytes) -> bytes:
         """Return where a message lies, to name it in an error."""

@@ -250,7 +250,7 @@ local function keyed(storage)
     end
     local owner = keys.owner ~= '' and keys.owner or field_of(fields, 'user')
     if not owner then
-      return nil, problem(keys.header, NOBODYS)
+      return nil, problem(keys.header, NOBODYS, table.concat(listed and layout.ids() or fields, '\n'))
     end
     local header = { owner = owner, fields = fields, listing = listing }
     header.expires = #fields > 0 and not lapses(keys) and expiry_of(keys.companion) or ''

@@ -412,6 +412,20 @@ local function parted(own, fields)
   return theirs, ours
 end
 
+-- What is shown of a session that is nobody's: its header, and so many of its items that they can be looked at.
+local RAW_BYTES, RAW_ITEMS = 65536, 100
+
+local function raw_of(storage, keys, header)
+  local parts, bytes = { unpack(header.fields) }, 0
+  for _, item in ipairs(storage.items(keys, 0, math.min(storage.length(keys), RAW_ITEMS) - 1)) do
+    if bytes < RAW_BYTES then
+      parts[#parts + 1] = item
+      bytes = bytes + #item
+    end
+  end
+  return table.concat(parts, '\n')
+end
+
 local function sequence(storage, own)
   local layout = { lost_digits = own and own.lost_digits or 0, storage = storage, flush = storage.flush }
 
@@ -437,7 +451,7 @@ local function sequence(storage, own)
     local header = held or { fields = {} }
     header.owner = header.owner or keys.owner ~= '' and keys.owner or field_of(companion, 'user')
     if not header.owner then
-      return nil, problem(keys.header, NOBODYS)
+      return nil, problem(keys.header, NOBODYS, raw_of(storage, keys, header))
     end
     if storage.wrong then
       local reason, raw = storage.wrong(keys)
