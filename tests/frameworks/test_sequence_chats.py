@@ -5,11 +5,11 @@ import json
 import pytest
 
 from chatstore.models import NewMessage, Stage
-from tests.frameworks import conversations, dumps
+from tests.frameworks import conversations
 from tests.redis.documents.conftest import raw
-from tests.redis.moving_chats import OWNER, chats_beside_supabase
+from tests.redis.moving_chats import OWNER, app, assert_same, chats_beside_supabase, values
 
-__all__ = ["chats_beside_supabase"]
+__all__ = ["app", "chats_beside_supabase"]
 
 SESSION, SHORT = "user-1:session-1", "session-2"
 
@@ -91,16 +91,6 @@ TALKS = {
 }
 
 
-@pytest.fixture
-def app(redis_database):
-    with dumps.connect(redis_database) as client:
-        yield client
-
-
-def without_ttl(found):
-    return {key: (kind, value) for key, (kind, value, _) in found.items()}
-
-
 @pytest.mark.parametrize("name", TALKS)
 async def test_a_framework_reads_what_chatstore_wrote_and_chatstore_what_the_framework_did(
     name, framework, redis_database, app, chats_beside_supabase
@@ -112,7 +102,7 @@ async def test_a_framework_reads_what_chatstore_wrote_and_chatstore_what_the_fra
     begun, first = raw(app), talk.read(SESSION)
     chats = await chats_beside_supabase(talk.layout)
     await chats.move(chats.old, chats.new)
-    assert without_ttl(raw(app)) == without_ttl(begun)
+    assert values(raw(app)) == values(begun)
     session = talk.prefix + (SESSION.replace(":", "-") if kind is AgentFramework else SESSION)
     short = await chats.new.get_session(OWNER, talk.prefix + SHORT)
     assert (short.expires_at is not None) == talk.expires
@@ -146,9 +136,5 @@ async def test_a_framework_reads_what_chatstore_wrote_and_chatstore_what_the_fra
     before, read = raw(app), (talk.read(SESSION), talk.read(SHORT))
     app.flushdb()
     await chats.move(chats.new, chats.old)
-    after = raw(app)
-    assert without_ttl(after) == without_ttl(before)
-    assert {key: ttl is None for key, (*_, ttl) in after.items()} == {
-        key: ttl is None for key, (*_, ttl) in before.items()
-    }
+    assert_same(raw(app), before)
     assert (talk.read(SESSION), talk.read(SHORT)) == read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
 import pytest
@@ -14,6 +14,7 @@ from chatstore.redis import RedisChat, RedisProgress, chat_layout, connect
 from chatstore.routing import ChatRouter, Sides, StageResolver, chat_repairer
 from chatstore.supabase import SupabaseChat, SupabaseClient
 from tests.flags import Flags
+from tests.frameworks import dumps
 
 OWNER = "user-1"
 _QUICK = BackfillOptions(batch=50, settle_seconds=0)
@@ -42,9 +43,9 @@ class Chats:
         return ChatRouter(self.sides, StageResolver(Kind.CHAT, journals, client=Flags(stage).client))
 
 
-@pytest.fixture
-async def chats_beside_supabase(redis_database, settings):
-    """A function that opens a layout of the test's Redis beside an empty Supabase."""
+@asynccontextmanager
+async def beside_supabase(redis_url, settings):
+    """Yield a function that opens a layout of a Redis beside an empty Supabase."""
     with psycopg.connect(settings.supabase_db_url, autocommit=True) as connection:
         connection.execute("truncate public.sessions, public.messages, chatstore.session_states cascade")
         connection.execute("delete from chatstore.marks")
@@ -55,10 +56,36 @@ async def chats_beside_supabase(redis_database, settings):
         await new.count()  # the lightweight server cannot take its first two requests at once
 
         async def opened(layout):
-            client = await stack.enter_async_context(connect(redis_database))
+            client = await stack.enter_async_context(connect(redis_url))
             old = RedisChat(client, chat_layout(layout, owners=SoleOwner(OWNER)))
             stack.push_async_callback(old.close)
             return Chats(old, new, RedisProgress(client, Kind.CHAT))
 
         yield opened
         await new.journal.forget_state()
+
+
+@pytest.fixture
+async def chats_beside_supabase(redis_database, settings):
+    async with beside_supabase(redis_database, settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(redis_database):
+    """The app's own client."""
+    with dumps.connect(redis_database) as client:
+        yield client
+
+
+def values(found):
+    """Return what lies at each key that `raw` found, without the time left."""
+    return {key: (kind, value) for key, (kind, value, _) in found.items()}
+
+
+def assert_same(found, expected):
+    """What `raw` found is what it found before, and the same keys expire; a second may have passed in between."""
+    assert values(found) == values(expected)
+    assert {key for key, (*_, ttl) in found.items() if ttl is None} == {
+        key for key, (*_, ttl) in expected.items() if ttl is None
+    }
