@@ -6,10 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from chatstore.errors import ConflictError, NotFoundError
 from chatstore.models import AppendMessages, from_micros
+from tests.redis.convergence import SESSIONS, Underway, command, done, join, states
 from tests.redis.keyed.conftest import BEGUN
-from tests.redis.test_convergence import SESSIONS, command, states, whole
 
 STEP = 0.125
 
@@ -50,26 +49,15 @@ def world(request):
 
 async def test_both_sides_become_equal(app, chat, memory, scanned, world):
     rng, behind = world
-    underway = []
+    underway = Underway(rng, most=6)
     for step in range(80):
         if behind is not None and rng.random() < 0.3:
             await foreign_step(rng, step, app, behind)
             continue
         side, other = rng.choice([(chat, memory), (memory, chat)])
-        try:
-            written = await side.write(spoken(rng, step))
-        except (NotFoundError, ConflictError):
-            continue
-        if written.change is not None:
-            underway += [(other, written.change)] * rng.choice([1, 1, 2])
-        rng.shuffle(underway)
-        while len(underway) > 6:
-            target, change = underway.pop()
-            await target.put([change])
-    for target, change in underway:
-        await target.put([change])
-    for side, other in [(chat, memory), (memory, chat), (chat, memory)]:
-        await other.put(await whole(side))
+        await underway.send(other, await done(side, spoken(rng, step)))
+    await underway.all_arrive()
+    await join(chat, memory)
     assert await states(chat) == await states(memory)
     changes, bad = await scanned(chat)
     assert bad == []

@@ -2,13 +2,12 @@
 
 import random
 
-from chatstore.errors import ConflictError, NotFoundError
 from chatstore.models import NewMessage
 from chatstore.redis import foreign_sessions
 from chatstore.redis.notifications import SETTING, needed
+from tests.redis.convergence import write_on_both
 from tests.redis.keyed.conftest import BEGUN
 from tests.redis.notifications.watching import watching
-from tests.redis.test_convergence import command
 
 
 async def test_a_framework_s_writes_and_deletions_are_noticed(app, client, layout, chat, scanned):
@@ -28,15 +27,7 @@ async def test_a_framework_s_writes_and_deletions_are_noticed(app, client, layou
 async def test_none_of_our_own_writes_is_taken_for_the_frameworks(app, layout, chat, memory, scanned):
     await app.client.config_set(SETTING, needed({layout.kind}))
     async with watching(foreign_sessions, app.client, layout) as watched:
-        rng = random.Random(7)
-        for step in range(150):
-            side = rng.choice([chat, memory])
-            try:
-                written = await side.write(command(rng, step))
-            except (ConflictError, NotFoundError):
-                continue
-            if written.change is not None:
-                await (memory if side is chat else chat).put([written.change])
+        await write_on_both(random.Random(7), chat, memory, 150)
         await chat.create_session("ann", session_id="ours")
         await chat.append("ann", "ours", NewMessage("user", "x"))
         await scanned(chat)

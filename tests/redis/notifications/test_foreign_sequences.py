@@ -6,14 +6,13 @@ from datetime import timedelta
 import pytest
 import redis
 
-from chatstore.errors import ConflictError, NotFoundError
 from chatstore.models import CreateSession, Side, utc_now
 from chatstore.redis import RedisChat, foreign_sessions
 from chatstore.redis.notifications import SETTING
 from chatstore.testing import MemoryChat
+from tests.redis.convergence import write_on_both
 from tests.redis.notifications.watching import watching
 from tests.redis.sequences import SEQUENCES, USER
-from tests.redis.test_convergence import command
 
 
 @pytest.fixture(params=SEQUENCES)
@@ -44,16 +43,9 @@ async def test_a_push_marks_the_session_that_it_is_of_and_writes_its_message_dow
 
 
 async def test_none_of_our_own_writes_is_taken_for_another_programs(client, other, chat):
-    rng, memory = random.Random(7), MemoryChat(Side.NEW)
+    memory = MemoryChat(Side.NEW)
     async with watching(foreign_sessions, client, other.layout) as watched:
-        for step in range(150):
-            side = rng.choice([chat, memory])
-            try:
-                written = await side.write(command(rng, step))
-            except (ConflictError, NotFoundError):
-                continue
-            if written.change is not None:
-                await (memory if side is chat else chat).put([written.change])
+        await write_on_both(random.Random(7), chat, memory, 150)
         await chat.write(CreateSession(user_id=USER, session_id="short", expires_at=utc_now() + timedelta(hours=1)))
         other.push(other.item("a"))
         assert await watched.next() == (USER, "s")

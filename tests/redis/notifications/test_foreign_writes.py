@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from chatstore.chroma import ChromaClient, ChromaDocuments
-from chatstore.errors import ConflictError, NotFoundError
 from chatstore.models import (
     AppendMessages,
     CreateSession,
@@ -30,21 +29,13 @@ from chatstore.testing import MemoryChat, MemoryDocuments
 from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
 from tests.redis.conftest import UPDATED
+from tests.redis.convergence import write_on_both
 from tests.redis.notifications.watching import SOON, watching
-from tests.redis.test_convergence import command
 from tests.routing.pair import contents, verified
 
 
 async def test_none_of_our_own_writes_of_sessions_is_taken_for_another_programs(client, chat, app, sessions):
-    rng, memory = random.Random(7), MemoryChat(Side.NEW)
-    for step in range(400):
-        side = rng.choice([chat, memory])
-        try:
-            written = await side.write(command(rng, step))
-        except (ConflictError, NotFoundError):
-            continue
-        if written.change is not None:
-            await (memory if side is chat else chat).put([written.change])
+    await write_on_both(random.Random(7), chat, MemoryChat(Side.NEW), 400)
     await chat.write(CreateSession(user_id="ann", session_id="short", expires_at=utc_now() + timedelta(hours=1)))
     await app.session("theirs", "bob")
     assert await sessions.next() == ("bob", "theirs")
