@@ -52,6 +52,7 @@ def guarded(whole: Script) -> Script:
     return Script(f"{values}\n{lua_part('deadline')}{whole.text[len(values) :]}")
 
 
+@cache
 def lua_part(name: str) -> str:
     """Return the text of a part of the `lua` folder."""
     return files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")

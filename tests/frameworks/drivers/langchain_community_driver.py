@@ -6,20 +6,9 @@ from typing import Any
 
 from langchain_community.chat_message_histories import RedisChatMessageHistory
 from langchain_community.vectorstores.redis import Redis
-from langchain_core.documents import Document
-from langchain_core.embeddings import Embeddings
 from langchain_core.messages import message_to_dict, messages_from_dict
-from serving import embed, serve
-
-
-class FakeEmbeddings(Embeddings):
-    """Embeddings that need no model."""
-
-    def embed_query(self, text: str) -> list[float]:
-        return embed(text)
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [embed(text) for text in texts]
+from langchain_parts import FakeEmbeddings, add_documents
+from serving import serve
 
 
 def write_chat(url: str, session: str, messages: list[dict[str, Any]], **options: Any) -> None:
@@ -39,9 +28,7 @@ def clear_chat(url: str, session: str, **options: Any) -> None:
 
 def write_documents(url: str, index: str, documents: list[dict[str, Any]], **options: Any) -> list[str]:
     """Add documents ({id?, text, metadata}) and return their keys. Options: those of `Redis`, e.g. `index_schema`."""
-    added = [Document(page_content=each["text"], metadata=each.get("metadata", {})) for each in documents]
-    keys = {"ids": [each["id"] for each in documents]} if all("id" in each for each in documents) else {}
-    return _store(url, index, options).add_documents(added, **keys)
+    return add_documents(_store(url, index, options), documents)
 
 
 def search_documents(url: str, index: str, text: str, k: int = 4, **options: Any) -> list[dict[str, Any]]:

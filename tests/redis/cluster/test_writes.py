@@ -20,7 +20,7 @@ from chatstore.models import (
     UpsertDocuments,
     utc_now,
 )
-from chatstore.redis import RedisChat, RedisDocuments, ahead, chat_layout, connect, document_layout
+from chatstore.redis import RedisChat, ahead, chat_layout, connect
 from chatstore.redis.slots import slot_of
 from chatstore.routing import Sides, merge_chat
 from chatstore.testing import MemoryChat
@@ -37,13 +37,6 @@ async def client(redis_cluster):
 @pytest.fixture
 async def chat(client):
     store = RedisChat(client, chat_layout("chatstore"))
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def documents(client):
-    store = RedisDocuments(client, document_layout("hash"))
     yield store
     await store.close()
 

@@ -21,7 +21,6 @@ from chatstore.redis.client import Client
 from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
 from chatstore.redis.layouts.kept import to_keep, with_kept
 from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample, space_named
-from chatstore.redis.layouts.lua_parts import lua_part
 from chatstore.redis.layouts.redis_json import written_for_redis
 from chatstore.redis.layouts.search_index import SearchIndex, ask_for_index
 from chatstore.redis.layouts.ulid import micros_of_ulid
@@ -32,6 +31,7 @@ from chatstore.redis.layouts.vectors import (
     embedding_of_json,
     json_of_embedding,
 )
+from chatstore.redis.scripts import lua_part
 
 _TEXTS = ("content", "text", "page_content", "body", "chunk")
 """What a field with a document's text is called, where the index has several and does not say which it is."""

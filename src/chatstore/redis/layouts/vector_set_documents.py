@@ -23,9 +23,9 @@ from chatstore.redis.client import Client, our_error
 from chatstore.redis.layouts.fields import object_of
 from chatstore.redis.layouts.kept import to_keep, with_kept
 from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, IdPage, Sample, space_named
-from chatstore.redis.layouts.lua_parts import lua_part
 from chatstore.redis.layouts.spelling import JAVASCRIPT
 from chatstore.redis.layouts.vectors import embedding_of_texts
+from chatstore.redis.scripts import lua_part
 
 logger = logging.getLogger(__name__)
 
