@@ -131,6 +131,12 @@ class IndexedDocuments(DocumentLayout):
             ConfigurationError: It is no index that documents of this layout can lie under.
         """
         self.is_json = schema.is_json
+        if not self._has_prefix and len(schema.prefixes) > 1:
+            prefixes = ", ".join(map(repr, schema.prefixes))
+            raise ConfigurationError(
+                f"the search index {schema.name!r} covers keys of several prefixes, {prefixes}: chatstore takes one "
+                "at a time; set CHATSTORE_DOCUMENT_PREFIX to it"
+            )
         if not self._has_prefix and schema.prefixes and schema.prefixes[0]:
             found = schema.prefixes[0]
             self.prefix = (found if found.endswith(self.separator) else found + self.separator).encode()
@@ -190,7 +196,12 @@ class IndexedDocuments(DocumentLayout):
         fields = {name: _bytes(value) for name, value in values.items()}
         if document.embedding is not None:
             fields[self.vector] = bytes_of_embedding(document.embedding, self.numbers, exact)
-        return Encoded(fields, to_keep(document, self._read(fields)))
+        try:
+            said = self._read(fields)
+        except BadFieldError as error:
+            # A number that is finite as float32 only.
+            raise InvalidRecordError(f"the layout cannot hold the document {document.id!r}: {error}") from error
+        return Encoded(fields, to_keep(document, said))
 
     def read_document(self, fields: Fields, rest: bytes) -> DocumentValues:
         return with_kept(self._read(fields), rest)
