@@ -232,3 +232,14 @@ async def test_an_index_that_cannot_be_built_fails_the_call_and_not_the_next(app
             await far.list_sessions("ann")
         losing = False
         assert len((await far.list_sessions("ann")).items) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://ana:sec/ret@h", "redis+sentinel://ana:sec#ret@h:1/s", "redis+cluster://ana:sec?ret@h"]
+)
+def test_no_part_of_a_password_that_is_not_escaped_is_told(url):
+    with pytest.raises(ConfigurationError, match="%2F") as caught:
+        connect(url)
+    assert "sec" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
