@@ -235,7 +235,13 @@ async def test_an_index_that_cannot_be_built_fails_the_call_and_not_the_next(app
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://ana:sec/ret@h", "redis+sentinel://ana:sec#ret@h:1/s", "redis+cluster://ana:sec?ret@h"]
+    "url",
+    [
+        "redis://ana:sec/ret@h",
+        "redis+sentinel://ana:sec#ret@h:1/s",
+        "redis+cluster://ana:sec?ret@h",
+        "redis+sentinel://h/sv/sec@x",
+    ],
 )
 def test_no_part_of_a_password_that_is_not_escaped_is_told(url):
     with pytest.raises(ConfigurationError, match="%2F") as caught:

@@ -169,7 +169,8 @@ def _watched(url: str, scheme: str, timeout: float) -> Server:
     if not service:
         raise ValueError("the path names no service that the sentinels watch")
     if database and not database.isdigit():
-        raise ValueError(f"{database!r} is no number of a database")
+        # Not told, as it may be a part of a password that is not escaped.
+        raise ValueError("what follows the service is no number of a database; a / in a password is written %2F")
     given: dict[str, Any] = dict(parse_url(plain._replace(path="").geturl()))
     tls = given.pop("connection_class", Connection) is not Connection
     settings = {**_without_place(given), "db": int(database or 0), "socket_timeout": timeout}
