@@ -12,8 +12,7 @@ from typing import ClassVar
 
 from chatstore.models import JsonObject, JsonValue, Message, NewMessage
 from chatstore.redis.layouts.fields import BadFieldError
-from chatstore.redis.layouts.json_items import JsonItemChat, Parts
-from chatstore.redis.scripts import lua_part
+from chatstore.redis.layouts.json_items import JsonItemChat, Parts, lua_of_list
 
 _NAMED = frozenset({"type", "role", "contents"})
 
@@ -32,13 +31,7 @@ class AgentFrameworkChat(JsonItemChat):
         "Agent Framework stores no time of a message.",
         "With max_messages Agent Framework keeps the last ones only: those that it has trimmed are gone.",
     )
-    lua: ClassVar[str] = "\n".join(
-        [
-            lua_part("sequence"),
-            lua_part("items_in_list"),
-            "local layout = sequence(items_in_list(function(keys) return keys.header end, false))",
-        ]
-    )
+    lua: ClassVar[str] = lua_of_list(newest_first=False)
 
     def split(self, item: JsonObject) -> Parts:
         role, contents = _plain_role(item.get("role")), item.get("contents")

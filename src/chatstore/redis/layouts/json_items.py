@@ -22,6 +22,7 @@ from chatstore.models import JsonObject, JsonValue, Message, NewMessage
 from chatstore.redis.layouts.companion import CompanionChat
 from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
 from chatstore.redis.layouts.layout import Encoded, Fields, MessageValues, Sample
+from chatstore.redis.scripts import lua_part
 
 ITEM, ID = "item", "id"
 """By these names `lua/sequence.lua` gives an item and the id of its message."""
@@ -45,6 +46,17 @@ class Parts:
     role: str
     content: JsonValue
     extra: dict[str, JsonValue] = field(default_factory=dict)
+
+
+def lua_of_list(*, newest_first: bool) -> str:
+    """Return the primitives of `session.lua` for a session that is one list.
+
+    Args:
+        newest_first: Whether the framework pushes at the head.
+    """
+    parts = [lua_part("sequence"), lua_part("items_in_list")]
+    key = "function(keys) return keys.header end"
+    return "\n".join([*parts, f"local layout = sequence(items_in_list({key}, {str(newest_first).lower()}))"])
 
 
 class JsonItemChat(CompanionChat):

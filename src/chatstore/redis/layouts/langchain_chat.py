@@ -11,11 +11,9 @@ from typing import ClassVar
 
 from chatstore.models import JsonObject, JsonValue, Message, NewMessage
 from chatstore.redis.layouts.fields import BadFieldError
-from chatstore.redis.layouts.json_items import JsonItemChat, Parts
-from chatstore.redis.scripts import lua_part
+from chatstore.redis.layouts.json_items import JsonItemChat, Parts, lua_of_list
+from chatstore.redis.layouts.langchain_roles import ROLES, TYPES
 
-_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "function"}
-_TYPES = {role: kind for kind, role in _ROLES.items()}
 _BEFORE_TYPE = ("additional_kwargs", "response_metadata")
 
 
@@ -42,13 +40,7 @@ class LangchainChat(JsonItemChat):
         "ai": {"tool_calls": [], "invalid_tool_calls": [], "usage_metadata": None},
         "tool": {"tool_call_id": "", "artifact": None, "status": "success"},
     }
-    lua: ClassVar[str] = "\n".join(
-        [
-            lua_part("sequence"),
-            lua_part("items_in_list"),
-            "local layout = sequence(items_in_list(function(keys) return keys.header end, true))",
-        ]
-    )
+    lua: ClassVar[str] = lua_of_list(newest_first=True)
 
     def split(self, item: JsonObject) -> Parts:
         kind, data = item.get("type"), item.get("data")
@@ -59,12 +51,12 @@ class LangchainChat(JsonItemChat):
             for name, value in data.items()
             if name not in {"content", "type"} and not self._is_default(kind, name, value)
         }
-        role = _ROLES.get(kind, kind)
+        role = ROLES.get(kind, kind)
         named = data.get("role")
-        if kind == self.free and isinstance(named, str) and named and named not in _TYPES:
+        if kind == self.free and isinstance(named, str) and named and named not in TYPES:
             role = named
             del extra["role"]
-        elif kind not in _ROLES:
+        elif kind not in ROLES:
             extra["type"] = kind
         others = {name: value for name, value in item.items() if name not in {"type", "data"}}
         return Parts(role, data["content"], {**extra, "item": others} if others else extra)
@@ -74,7 +66,7 @@ class LangchainChat(JsonItemChat):
         others = extra.pop("item", None)
         kind = extra.pop("type", None)
         if not isinstance(kind, str):
-            kind = _TYPES.get(parts.role, self.free)
+            kind = TYPES.get(parts.role, self.free)
             if kind == self.free:
                 extra["role"] = parts.role
         held = {**self.defaults, **self.defaults_of.get(kind, {}), **extra}

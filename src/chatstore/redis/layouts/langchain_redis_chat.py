@@ -30,11 +30,10 @@ from chatstore.redis.layouts.keyed_chat import (
     values_of,
     with_rest,
 )
+from chatstore.redis.layouts.langchain_roles import ROLES, TYPES
 from chatstore.redis.layouts.layout import Encoded, Fields, MessageValues, Sample
 from chatstore.redis.layouts.redis_json import json_for_redis
 
-_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "function"}
-_TYPES = {role: kind for kind, role in _ROLES.items()}
 # What LangChain's classes cannot do without.
 _NEEDED: dict[str, dict[str, JsonValue]] = {
     "tool": {"tool_call_id": "", "status": "success"},
@@ -91,11 +90,11 @@ class LangchainRedisChat(KeyedChat, JsonItemChat):
             for name, value in data.items()
             if name not in {"content", "type"} and not (name == "additional_kwargs" and value == {})
         }
-        role, named = _ROLES.get(kind, kind), data.get("role")
-        if kind == "chat" and isinstance(named, str) and named and named not in _TYPES:
+        role, named = ROLES.get(kind, kind), data.get("role")
+        if kind == "chat" and isinstance(named, str) and named and named not in TYPES:
             role = named
             del extra["role"]
-        elif kind not in _ROLES:
+        elif kind not in ROLES:
             extra["type"] = kind
         others = {name: value for name, value in item.items() if name not in _NAMES}
         return Parts(role, data["content"], {**extra, "item": others} if others else extra)
@@ -108,7 +107,7 @@ class LangchainRedisChat(KeyedChat, JsonItemChat):
         )
         kind = extra.pop("type", None)
         if not isinstance(kind, str):
-            kind = _TYPES.get(parts.role, "chat")
+            kind = TYPES.get(parts.role, "chat")
             if kind == "chat":
                 extra["role"] = parts.role
         held = {**_NEEDED.get(kind, {}), **extra}

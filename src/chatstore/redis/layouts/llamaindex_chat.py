@@ -11,8 +11,7 @@ from typing import ClassVar
 
 from chatstore.models import JsonObject, JsonValue, Message, NewMessage
 from chatstore.redis.layouts.fields import BadFieldError, object_of
-from chatstore.redis.layouts.json_items import JsonItemChat, Parts
-from chatstore.redis.scripts import lua_part
+from chatstore.redis.layouts.json_items import JsonItemChat, Parts, lua_of_list
 
 _NAMED = frozenset({"role", "content", "blocks"})
 
@@ -33,13 +32,7 @@ class LlamaindexChat(JsonItemChat):
         "LlamaIndex stores no time of a message, and no id.",
         "LlamaIndex reads no message of a role that it does not know, should an app have written one by chatstore.",
     )
-    lua: ClassVar[str] = "\n".join(
-        [
-            lua_part("sequence"),
-            lua_part("items_in_list"),
-            "local layout = sequence(items_in_list(function(keys) return keys.header end, false))",
-        ]
-    )
+    lua: ClassVar[str] = lua_of_list(newest_first=False)
 
     def split(self, item: JsonObject) -> Parts:
         role = item.get("role")
