@@ -4,7 +4,8 @@ from chatstore.redis.chat import RedisChat
 from chatstore.redis.client import AppClient, Client
 from chatstore.redis.connecting import connect, take_over
 from chatstore.redis.documents import RedisDocuments
-from chatstore.redis.foreign import ForeignWrites, foreign_documents, foreign_sessions
+from chatstore.redis.foreign import foreign_documents, foreign_sessions
+from chatstore.redis.foreign_writes import ForeignWrites
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts import CHAT_LAYOUTS, DOCUMENT_LAYOUTS, chat_layout, document_layout
 from chatstore.redis.progress import RedisProgress

@@ -36,7 +36,7 @@ async def client(redis_cluster):
 
 
 async def test_on_every_node_and_after_slots_have_moved(client, redis_cluster, monkeypatch, caplog):
-    monkeypatch.setattr("chatstore.redis.foreign._IDLE", 0.2)
+    monkeypatch.setattr("chatstore.redis.foreign_writes._IDLE", 0.2)
     app = App(Nodes(client))
     documents = RedisDocuments(client, LAYOUT)
     async with watching(foreign_documents, client, LAYOUT) as watched:
