@@ -72,7 +72,7 @@ def chat_layout(
     Raises:
         ConfigurationError: There is none; the message lists the names.
     """
-    return _find(CHAT_LAYOUTS, name)(prefix=prefix, index=index, owners=owners)
+    return _find("chats", CHAT_LAYOUTS, name)(prefix=prefix, index=index, owners=owners)
 
 
 def document_layout(
@@ -89,10 +89,10 @@ def document_layout(
     Raises:
         ConfigurationError: There is none; the message lists the names.
     """
-    return _find(DOCUMENT_LAYOUTS, name)(prefix=prefix, index=index, owners=owners)
+    return _find("documents", DOCUMENT_LAYOUTS, name)(prefix=prefix, index=index, owners=owners)
 
 
-def _find(layouts: dict[str, Layout], name: str) -> Layout:
+def _find(records: str, layouts: dict[str, Layout], name: str) -> Layout:
     if name not in layouts:
-        raise ConfigurationError(f"CHATSTORE_LAYOUT is {name!r}; there are {', '.join(sorted(layouts))}")
+        raise ConfigurationError(f"there is no layout {name!r} of {records}; there are {', '.join(sorted(layouts))}")
     return layouts[name]
