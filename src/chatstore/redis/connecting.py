@@ -152,7 +152,9 @@ def _without_a_name() -> dict[str, Any]:
 def _cluster(url: str, scheme: str, timeout: float) -> Cluster:
     nodes, plain = _hosts(url, scheme, 6379)
     if plain.path.strip("/"):
-        raise ValueError("a cluster has no logical databases")
+        raise ValueError(
+            "a cluster has no logical databases: leave out what follows the hosts; a / in a password is written %2F"
+        )
     given: dict[str, Any] = dict(parse_url(plain.geturl()))
     connection = given.pop("connection_class", Connection)
     settings, answer_within = _our_settings({**_without_place(given), "socket_timeout": timeout})
