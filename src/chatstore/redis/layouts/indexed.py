@@ -19,6 +19,7 @@ from chatstore.models import Document, Embedding, JsonObject, JsonValue, from_mi
 from chatstore.models.ownership import Owners
 from chatstore.redis.client import Client
 from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
+from chatstore.redis.layouts.fitting import fits_hash, unfit_members
 from chatstore.redis.layouts.kept import to_keep, with_kept
 from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample, space_named
 from chatstore.redis.layouts.redis_json import written_for_redis
@@ -38,6 +39,9 @@ _TEXTS = ("content", "text", "page_content", "body", "chunk")
 
 _ORDER = "chatstore:order"
 """The name in `extra` under which the order of a JSON document's members is remembered."""
+
+_UNFIT = "chatstore:unindexed"
+"""The name in `extra` under which those fields are listed that hold what the index does not take: the app wrote it."""
 
 _BYTES = "base64"
 """The only member of an object in `extra` that stands for a field of a hash which is no text."""
@@ -221,7 +225,10 @@ class IndexedDocuments(DocumentLayout):
         text = values.pop(self.content, None)
         if text is not None and not isinstance(text, str):
             raise BadFieldError(f"{self.content} is no text")
+        unfit = self._unfit(values)
         metadata, extra = self.decode(values)
+        if unfit:
+            extra[_UNFIT] = list(unfit)
         if text is None:
             extra[self.content] = None
         if exact is not None:
@@ -248,13 +255,33 @@ class IndexedDocuments(DocumentLayout):
         return said if ours == theirs else replace(said, extra={**said.extra, _ORDER: list(theirs)})
 
     def _values(self, document: Document, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        """Return the values of a document, with its text in front and without its embedding."""
-        values = self.encode(document, {name: value for name, value in extra.items() if name != _ORDER})
+        """Return the values of a document, with its text in front and without its embedding.
+
+        What the index does not take in a field is left out, as the document would not be found by its searches. But
+        what an app wrote so comes back so.
+        """
+        told = extra.get(_UNFIT)
+        listed = told if isinstance(told, list) else []
+        hints = {_ORDER, _UNFIT} if isinstance(told, list) else {_ORDER}
+        values = self.encode(document, {name: value for name, value in extra.items() if name not in hints})
         values.pop(self.vector, None)
         values.pop(self.content, None)
+        for name in self._unfit(values):
+            if name not in listed:
+                del values[name]
         if document.text or extra.get(self.content, "") is not None:
             return {self.content: document.text, **values}
         return values
+
+    def _unfit(self, values: Mapping[str, JsonValue]) -> list[str]:
+        """Return the names of those values that the index does not take, sorted."""
+        indexed = self.schema.fields.values() if self.schema is not None else ()
+        own = {self.content, self.vector}
+        if self.is_json:
+            found = {unfit_members(one, values) for one in indexed if one.name not in own}
+            return sorted(name for name in found if name is not None)
+        present = (one for one in indexed if one.name in values and one.name not in own)
+        return sorted(one.name for one in present if not fits_hash(one, _bytes(values[one.name])))
 
     def _of_hash(self, fields: Fields) -> tuple[dict[str, JsonValue], Embedding | None, JsonValue]:
         raw = fields.get(self.vector, b"")
