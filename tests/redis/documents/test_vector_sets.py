@@ -1,11 +1,13 @@
 """Vector sets: what an app added to one, and what chatstore adds."""
 
+import asyncio
 import struct
+from datetime import timedelta
 
 import pytest
 
 from chatstore.errors import ConfigurationError, ConflictError, InvalidRecordError, NotFoundError
-from chatstore.models import Embedding, NewDocument
+from chatstore.models import Document, DocumentChange, DocumentKey, Embedding, NewDocument, utc_now
 from chatstore.ownership import FieldOwners
 from chatstore.redis import RedisDocuments, connect, document_layout
 from tests.frameworks.embedding import DIMENSIONS, embed
@@ -87,6 +89,35 @@ async def test_an_element_expires_by_what_chatstore_knows_and_the_set_by_its_own
     assert (await opened.new.get(OWNER, "theirs")).expires_at.timestamp() == 4_000_000_000
     app.persist(KEY)
     assert (await opened.old.get(OWNER, "theirs")).expires_at is None
+
+
+@pytest.mark.parametrize("how", ["added anew", "other attributes"])
+async def test_what_another_program_adds_where_an_element_expired_is_there(app, world, how):
+    add(app, "theirs", embed("theirs"), "NOQUANT")
+    opened = await world("vector-set", index=KEY)
+    now = utc_now()
+    document = Document(
+        id="d",
+        user_id=OWNER,
+        text="ours",
+        embedding=embedding("ours"),
+        created_at=now,
+        updated_at=now,
+        expires_at=now + timedelta(seconds=1),
+        version=2,
+    )
+    await opened.old.put([DocumentChange(key=DocumentKey(OWNER, "d"), document=document)])
+    assert (await opened.old.get(OWNER, "d")).expires_at is not None
+    await asyncio.sleep(1.1)
+    with pytest.raises(NotFoundError):
+        await opened.old.get(OWNER, "d")
+    if how == "added anew":
+        add(app, "d", embed("another"), "NOQUANT", attributes='{"text": "another"}')
+    else:
+        app.execute_command("VSETATTR", KEY, "d", '{"text": "another"}')
+    found = await opened.old.get(OWNER, "d")
+    assert (found.text, found.expires_at) == ("another", None)
+    assert {one.key.id async for page in opened.old.scan() for one in page.changes} == {"theirs", "d"}
 
 
 async def test_the_attributes_say_whose_an_element_is(app, world):

@@ -149,7 +149,8 @@ local function open()
     return nil, problem(place(), NOBODYS, raw_of(held.fields))
   end
   if layout.shares_expiry then
-    state.own_expires = state.expires
+    -- It is that of the record that we wrote, and ends with it.
+    state.own_expires = held.digest == state.written and state.expires or ''
     if has_passed(state.own_expires) then
       state.held = nil
       return state
