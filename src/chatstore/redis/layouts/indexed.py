@@ -115,6 +115,7 @@ class IndexedDocuments(DocumentLayout):
         """The primitives of `document.lua`, for this index."""
         constants = f"local MARKS = {{ {', '.join(map(_quoted, self.marks))} }}\n"
         constants += f"local OBJECTS = {{ {', '.join(map(_table, self.json_fields))} }}\n"
+        constants += f"local TEXT, VECTOR = {_quoted(self.content)}, {_quoted(self.vector)}\n"
         return lua_part("named_in_json") + constants + lua_part("document_json" if self.is_json else "document_hash")
 
     def prefix_of(self, index: str) -> str:

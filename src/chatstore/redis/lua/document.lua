@@ -15,6 +15,7 @@
 --   store(keys, fields)         writes the fields and leaves the TTL; returns a problem when the server does not take them
 --   drop(keys)                  removes the document
 --   expire(keys, expires)       lets it expire
+--   parts(keys, held)           of one without times: a digest of the text and one of the embedding, '' for none
 --   shares_expiry               whether many documents expire at once: then the ledger has those that are a document's own
 --   place(keys)                 what names the document in a problem, where its key alone does not
 --
@@ -38,9 +39,11 @@ local keys = {
   born = take(),
 }
 
-local NAMES = { 'user', 'version', 'deleted', 'created', 'updated', 'expires', 'rest', 'digest', 'written', 'mapped' }
+-- `parts` are digests of the text and of the embedding that were seen last.
+local NAMES =
+  { 'user', 'version', 'deleted', 'created', 'updated', 'expires', 'rest', 'digest', 'written', 'mapped', 'parts' }
 -- Not told, and not kept of a layout with times.
-local OURS = { digest = true, written = true, mapped = true }
+local OURS = { digest = true, written = true, mapped = true, parts = true }
 local NUMBERS = { version = true, deleted = true }
 local NOBODYS = "it is nobody's: neither the layout nor the mapping of owners says whose it is: "
   .. 'set CHATSTORE_DOCUMENT_OWNERS'
@@ -119,6 +122,23 @@ local function load(state)
   return held, wrong
 end
 
+-- Whether another program put another record in the place of the one that is known: neither text nor embedding are its.
+local function is_another(state, held)
+  local text_before, vector_before = state.parts:match('^(%x*) (%x*)$')
+  if layout.lost_digits or held.digest == state.digest or (text_before or '') .. (vector_before or '') == '' then
+    return false
+  end
+  local found = layout.parts(keys, held)
+  local same_text = text_before ~= '' and text_before == found[1]
+  local same_vector = vector_before ~= '' and vector_before == found[2]
+  return not same_text and not same_vector
+end
+
+-- Nothing that the ledger has of a record is another one's: not its title, its times, or its user.
+local function forget(state)
+  state.user, state.created, state.updated, state.rest, state.written, state.mapped = '', '', '', '', '', ''
+end
+
 -- Returns what is known of the document, or nil and a problem.
 local function open()
   local values = redis.call('HMGET', keys.state, unpack(NAMES))
@@ -133,6 +153,9 @@ local function open()
   state.held = held
   if not held then
     return state
+  end
+  if is_another(state, held) then
+    forget(state)
   end
   local owner
   owner, wrong = owner_by_mapping(held.fields, held.owner)
@@ -217,6 +240,7 @@ end
 local function adopt(state)
   if state.held and (state.unseen or state.changed) then
     state.mapped = owner_by_mapping(state.held.fields, state.held.owner) ~= '' and '1' or state.mapped
+    state.parts = table.concat(layout.parts(keys, state.held), ' ')
     write_down(state) -- the index is found by a walk
   end
 end
@@ -236,6 +260,7 @@ local function store(state, fields)
   state.written = '*' -- what is there is what we wrote
   state.held, wrong = load(state)
   state.written = state.held and state.held.digest or ''
+  state.parts = state.held and table.concat(layout.parts(keys, state.held), ' ') or ''
   return wrong
 end
 
@@ -250,7 +275,7 @@ local function drop(state)
   layout.drop(keys)
   state.held = nil
   state.version, state.created, state.updated, state.expires, state.rest, state.written = 0, '', '', '', '', ''
-  state.own_expires = ''
+  state.own_expires, state.parts = '', ''
 end
 
 -- Whether the mapping says that a document with these fields would be another user's.

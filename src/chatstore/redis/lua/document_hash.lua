@@ -1,5 +1,5 @@
 -- What `document.lua` needs of a layout of hashes without times. `MARKS` are fields of which one at least tells that a hash
--- is a document, and not another layout's under the same prefix.
+-- is a document, and not another layout's under the same prefix; `TEXT` and `VECTOR` are those of text and embedding.
 
 local layout = {}
 
@@ -17,6 +17,15 @@ function layout.load(keys)
   end
   local reason = 'it has none of the fields ' .. table.concat(MARKS, ', ') .. ', so it is no document of this layout'
   return nil, { 'other', keys.document, reason, table.concat(fields, '\n') }
+end
+
+local function digest_of_field(fields, name)
+  local value = field_of(fields, name) or ''
+  return value ~= '' and redis.sha1hex(value) or ''
+end
+
+function layout.parts(_, held)
+  return { digest_of_field(held.fields, TEXT), digest_of_field(held.fields, VECTOR) }
 end
 
 -- Fields that hold JSON objects, one of whose members may say whose the document is.

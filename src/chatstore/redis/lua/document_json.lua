@@ -1,5 +1,5 @@
 -- What `document.lua` needs of a layout of RedisJSON documents: one field, named '', with the document's text. `MARKS` are
--- members of which one at least tells that it is a document.
+-- members of which one at least tells that it is a document; `TEXT` and `VECTOR` are those of text and embedding.
 
 local layout = {}
 
@@ -29,6 +29,18 @@ function layout.load(keys)
   end
   local reason = 'it has none of the members ' .. table.concat(MARKS, ', ') .. ', so it is no document of this layout'
   return nil, { 'other', key, reason, raw }
+end
+
+local NOTHING = { ['[]'] = true, ['[null]'] = true, ['[""]'] = true, ['[[]]'] = true }
+
+local function digest_of_member(key, name)
+  local path = '$["' .. name:gsub('[\\"]', '\\%0') .. '"]'
+  local raw = redis.pcall('JSON.GET', key, path)
+  return type(raw) == 'string' and not NOTHING[raw] and redis.sha1hex(raw) or ''
+end
+
+function layout.parts(places)
+  return { digest_of_member(places.document, TEXT), digest_of_member(places.document, VECTOR) }
 end
 
 function layout.store(keys, fields)

@@ -60,6 +60,13 @@ function layout.load(keys, state)
   return { fields = fields, expires = expiry_of(key), digest = digest }
 end
 
+-- The text is one of the attributes.
+function layout.parts(_, held)
+  local length = #held.digest / 2
+  local has_attributes = field_of(held.fields, 'attributes') ~= ''
+  return { has_attributes and held.digest:sub(length + 1) or '', held.digest:sub(1, length) }
+end
+
 function layout.store(keys, fields)
   local key = keys.document
   local exists = redis.call('EXISTS', key) == 1
