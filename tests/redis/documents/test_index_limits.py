@@ -6,6 +6,8 @@ from chatstore.errors import ConfigurationError, InvalidRecordError
 from chatstore.models import Embedding, NewDocument, UpsertDocuments, utc_now
 from tests.redis.documents.conftest import OWNER
 
+NEAR = Embedding.of([1.0, 2.0])
+
 
 def make_index(app, numbers, *prefixes):
     vector = ["v", "VECTOR", "FLAT", "6", "TYPE", numbers, "DIM", "2", "DISTANCE_METRIC", "COSINE"]
@@ -21,6 +23,35 @@ async def test_an_index_over_several_prefixes_is_refused_and_not_read_by_half(ap
     chosen = await world("redisvl", index="tea", prefix="black:")
     app.hset("black:1", mapping={"content": "x", "v": bytes(8)})
     assert await chosen.old.count() == 1
+
+
+async def found_ids(opened):
+    return sorted([one.key.id async for page in opened.old.scan() for one in page.changes])
+
+
+async def test_keys_without_a_colon_behind_the_prefix_of_the_index_are_found(app, world):
+    make_index(app, "FLOAT32", "docs")
+    app.hset("docs-1", mapping={"content": "x", "v": bytes(8)})
+    app.hset("docs:2", mapping={"content": "x", "v": bytes(8)})
+    opened = await world("redisvl", index="tea")
+    assert await found_ids(opened) == ["-1", ":2"]
+    await opened.old.write(
+        UpsertDocuments(user_id=OWNER, documents=(NewDocument("green", id="-3", embedding=NEAR),), at=utc_now())
+    )
+    assert app.execute_command("FT.SEARCH", "tea", "green", "NOCONTENT") == [1, b"docs-3"]
+
+
+@pytest.mark.parametrize("keys", [[], ["docs:1"]])
+async def test_where_all_have_a_colon_the_id_stands_behind_it_as_redisvl_puts_it(app, world, keys):
+    make_index(app, "FLOAT32", "docs")
+    for key in keys:
+        app.hset(key, mapping={"content": "x", "v": bytes(8)})
+    opened = await world("redisvl", index="tea")
+    assert await found_ids(opened) == [key.removeprefix("docs:") for key in keys]
+    await opened.old.write(
+        UpsertDocuments(user_id=OWNER, documents=(NewDocument("green", id="3", embedding=NEAR),), at=utc_now())
+    )
+    assert app.execute_command("FT.SEARCH", "tea", "green", "NOCONTENT") == [1, b"docs:3"]
 
 
 @pytest.mark.parametrize("numbers", ["FLOAT16", "BFLOAT16"])

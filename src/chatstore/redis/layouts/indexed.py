@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ from chatstore.redis.layouts.fitting import fits_hash, unfit_members
 from chatstore.redis.layouts.kept import to_keep, with_kept
 from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample, space_named
 from chatstore.redis.layouts.redis_json import written_for_redis
-from chatstore.redis.layouts.search_index import SearchIndex, ask_for_index
+from chatstore.redis.layouts.search_index import SearchIndex, ask_for_index, ask_for_keys
 from chatstore.redis.layouts.ulid import micros_of_ulid
 from chatstore.redis.layouts.vectors import (
     NumberType,
@@ -39,6 +39,9 @@ _TEXTS = ("content", "text", "page_content", "body", "chunk")
 
 _ORDER = "chatstore:order"
 """The name in `extra` under which the order of a JSON document's members is remembered."""
+
+_SAMPLE = 1000
+"""Of how many keys we look at what stands behind the prefix that the index has."""
 
 _UNFIT = "chatstore:unindexed"
 """The name in `extra` under which those fields are listed that hold what the index does not take: the app wrote it."""
@@ -126,11 +129,20 @@ class IndexedDocuments(DocumentLayout):
         if self.schema is None and self.index is not None:
             schema = await ask_for_index(client, self.index)
             if schema is not None:
-                self.take(schema)
+                keys = await ask_for_keys(client, self.index, _SAMPLE) if self._may_lack_separator(schema) else []
+                self.take(schema, keys)
                 self.schema = schema
 
-    def take(self, schema: SearchIndex) -> None:
+    def _may_lack_separator(self, schema: SearchIndex) -> bool:
+        """Return whether the index has a prefix behind which the framework puts a separator, and others may not."""
+        return not self._has_prefix and any(not prefix.endswith(self.separator) for prefix in schema.prefixes if prefix)
+
+    def take(self, schema: SearchIndex, keys: Sequence[bytes] = ()) -> None:
         """Take over what an index says.
+
+        Args:
+            schema: What it says.
+            keys: Some that it covers: they tell whether the separator stands behind the prefix.
 
         Raises:
             ConfigurationError: It is no index that documents of this layout can lie under.
@@ -143,8 +155,9 @@ class IndexedDocuments(DocumentLayout):
                 "at a time; set CHATSTORE_DOCUMENT_PREFIX to it"
             )
         if not self._has_prefix and schema.prefixes and schema.prefixes[0]:
-            found = schema.prefixes[0]
-            self.prefix = (found if found.endswith(self.separator) else found + self.separator).encode()
+            found, separated = schema.prefixes[0].encode("utf-8", "surrogateescape"), self.separator.encode()
+            with_it = found if found.endswith(separated) else found + separated
+            self.prefix = with_it if all(key.startswith(with_it) for key in keys) else found
         vectors = schema.of_kind("VECTOR")
         if self.vector not in schema.fields and vectors:
             self.vector = vectors[0].name

@@ -7,6 +7,7 @@ TEXT field called `content`, `text`, `page_content`, `body` or `chunk`, else its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from chatstore.errors import ConfigurationError
@@ -48,8 +49,8 @@ class RedisvlDocuments(IndexedDocuments):
                 f"the app make it first, or correct CHATSTORE_DOCUMENT_INDEX"
             )
 
-    def take(self, schema: SearchIndex) -> None:
-        super().take(schema)
+    def take(self, schema: SearchIndex, keys: Sequence[bytes] = ()) -> None:
+        super().take(schema, keys)
         for name in (self.vector, self.content):
             if schema.is_json and any(letter in name for letter in ".[$*"):
                 raise ConfigurationError(

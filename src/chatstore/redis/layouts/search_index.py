@@ -14,6 +14,8 @@ from chatstore.redis.layouts.vectors import NumberType
 _ASK = "return redis.pcall('FT.INFO', ARGV[1])"
 """In a script, because what it gives is the same then, whatever protocol the connection speaks."""
 
+_ASK_KEYS = "return redis.pcall('FT.SEARCH', ARGV[1], '*', 'NOCONTENT', 'LIMIT', '0', ARGV[2])"
+
 _DEFAULT_SEPARATOR = ","
 
 
@@ -75,6 +77,12 @@ async def ask_for_index(client: Client, name: str) -> SearchIndex | None:
         # No such index, or a server that knows no such command.
         return None
     raise our_error(told, client) from told
+
+
+async def ask_for_keys(client: Client, name: str, wanted: int) -> list[bytes]:
+    """Return the keys of some records that an index covers; none where the server does not say."""
+    [told] = await client.ask_all([("EVAL", _ASK_KEYS, 0, name, wanted)])
+    return [] if isinstance(told, RedisError) else list(told[1:])
 
 
 def _parsed(name: str, told: Sequence[object]) -> SearchIndex:
