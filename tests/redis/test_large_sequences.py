@@ -5,11 +5,13 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import redis
 
-from chatstore.redis import connect
+from chatstore.models import to_micros, utc_now
+from chatstore.redis import RedisChat, connect
 from tests.redis.sequences import SEQUENCES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much a program needed at most")
@@ -119,3 +121,20 @@ async def test_many_sessions_whose_messages_are_large_are_not_read_all_at_once(o
     found = await asyncio.to_thread(scan_elsewhere, redis_database, other.name)
     assert found["messages"] == 24
     assert found["used"] < 60_000_000
+
+
+@pytest.mark.parametrize("other", ["langchain"], indirect=True)
+async def test_a_long_session_that_the_other_side_cleared_is_emptied_without_holding_up_the_server(
+    other, redis_database
+):
+    other.push(*(other.item(f"message {number}") for number in range(ITEMS)))
+    client = connect(redis_database)
+    chat = RedisChat(client, other.layout)
+    changes = [change async for page in chat.scan() for change in page.changes]
+    session = next(change.session for change in changes if change.session)
+    cleared = to_micros(utc_now()) | 1
+    async with Pulse(redis_database) as pulse:
+        await chat.put([replace(changes[0], messages=(), session=session, cleared=cleared)])
+        await asyncio.sleep(0.1)  # so that a beat that waits for its answer counts
+    assert (other.items(), pulse.longest < 1) == ([], True)
+    await client.aclose()

@@ -1,13 +1,16 @@
 """Sessions without ids: what another program may do to them, case by case, and what becomes of ids, times and expiry."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 import redis
 
-from chatstore.errors import NotFoundError
-from chatstore.models import ChatChange, NewMessage, Side, from_micros, utc_now
-from chatstore.redis import RedisChat
+from chatstore.errors import ConflictError, NotFoundError
+from chatstore.models import ChatChange, Kind, MessageTombstone, NewMessage, Side, from_micros, utc_now
+from chatstore.ownership import SoleOwner
+from chatstore.redis import RedisChat, chat_layout
+from chatstore.redis.keys import JournalKeys
 from chatstore.testing import MemoryChat
 from tests.redis.sequences import SEQUENCES, SESSION, USER
 
@@ -55,6 +58,25 @@ def only(scanned):
 
 def contents(change):
     return [message.content for message in change.messages]
+
+
+@over("langchain", "llamaindex")
+async def test_a_message_is_not_taken_for_its_neighbour_where_another_program_changed_the_middle(other, chat, only):
+    # Neither the length nor the two hundred items at either end tell that one is gone.
+    other.push(*(other.item(f"m{number}" if number < 500 else "ok") for number in range(1000)))
+    ids = {message.content: message.id for message in (await only(chat)).messages}
+
+    def change(gone):
+        other.remove(other.item(gone))
+        other.push(other.item("ok"))
+
+    change("m300")
+    await chat.delete_messages(USER, SESSION, [ids["m400"]])
+    change("m310")
+    await chat.edit_message(USER, SESSION, ids["m450"], content="edited")
+    expected = [f"m{number}" for number in range(500) if number not in {300, 310, 400}]
+    expected[expected.index("m450")] = "edited"
+    assert contents(await only(chat)) == expected + 502 * ["ok"]
 
 
 @over(*LISTS)
@@ -244,3 +266,29 @@ async def test_fields_of_a_chat_and_the_spelling_of_its_time_come_back_as_they_w
     await chat.put([change])
     assert await client.ask("HGETALL", "chat:s") == before
     assert await only(chat) == change
+
+
+@over("langchain")
+async def test_a_session_cannot_lie_where_chatstore_keeps_its_own_keys(other, client):
+    everything = RedisChat(client, chat_layout("langchain-js", owners=SoleOwner(USER)))
+    name = JournalKeys(Kind.CHAT).marks.decode()
+    with pytest.raises(ConflictError, match="another id"):
+        await everything.create_session(USER, session_id=name)
+    held = await MemoryChat(Side.NEW).create_session(USER, session_id=name)
+    with pytest.raises(ConflictError, match="another id"):
+        await everything.put([ChatChange(session_id=name, user_id=USER, session=held)])
+    await everything.close()
+
+
+@over("langchain", "llamaindex")
+async def test_a_merge_takes_no_message_for_its_neighbour_where_another_program_changed_the_middle(other, chat, only):
+    other.push(*(other.item(f"m{number}" if number < 500 else "ok") for number in range(1000)))
+    change = await only(chat)
+    stone = MessageTombstone(
+        next(one.id for one in change.messages if one.content == "m400"), change.session.version + 2
+    )
+    other.remove(other.item("m300"))
+    other.push(other.item("ok"))
+    await chat.put([replace(change, messages=(), tombstones=(stone,))])
+    expected = [f"m{number}" for number in range(500) if number not in {300, 400}]
+    assert contents(await only(chat)) == expected + 501 * ["ok"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from chatstore.errors import ConflictError
 from chatstore.models import (
     AppendMessages,
     ChatChange,
@@ -24,7 +25,7 @@ from chatstore.models import (
 from chatstore.models.ownership import SameUsers, Users
 from chatstore.redis.client import Argument
 from chatstore.redis.journal import mark_arguments
-from chatstore.redis.keys import JournalKeys, LedgerKeys, space_of
+from chatstore.redis.keys import OUR_OWN, JournalKeys, LedgerKeys, space_of
 from chatstore.redis.layouts.layout import ChatLayout, Encoded
 from chatstore.redis.scripts import Call, Script, flat_fields, script
 from chatstore.redis.user_ids import old_owner, old_user
@@ -63,11 +64,13 @@ class SessionCalls:
         """Return the call that joins a change.
 
         Raises:
-            ConflictError: Nothing says who its user is in Redis.
+            ConflictError: Nothing says who its user is in Redis, or it would lie among our own keys.
         """
         user_id = old_owner(self.users, change.user_id)
         session = change.session and replace(change.session, user_id=user_id)
         session_id = change.session_id.encode()
+        if session:
+            self._check_place(session_id)
         arguments = [*self._names(session_id), user_id, *self._session(session)]
         arguments += [change.deleted, change.cleared, len(change.messages)]
         for message in change.messages:
@@ -149,6 +152,7 @@ class SessionCalls:
     def _details(self, command: ChatCommand) -> list[Argument]:
         match command:
             case CreateSession():
+                self._check_place(command.session_id.encode())
                 session = Session(
                     id=command.session_id,
                     user_id=old_user(self.users, command.user_id),
@@ -173,6 +177,15 @@ class SessionCalls:
                 return [len(message_ids), *message_ids]
             case _:
                 return []
+
+    def _check_place(self, session_id: bytes) -> None:
+        """Refuse a session that would lie where our own keys do, as an id may say where the layout has no prefix."""
+        prefix = self.layout.prefix
+        if (prefix + session_id).startswith(OUR_OWN) and not prefix.startswith(OUR_OWN):
+            raise ConflictError(
+                f"the session {session_id.decode()!r} would lie among chatstore's own keys in Redis, which begin with "
+                f"{OUR_OWN.decode()!r}: give it another id"
+            )
 
     def _session(self, session: Session | None) -> list[Argument]:
         if session is None:

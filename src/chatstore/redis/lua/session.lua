@@ -427,6 +427,32 @@ local function load_message(state, message, raw)
   return { message.id, text(message.position), text(entry.version), created, expires, rest, fields }
 end
 
+local function find(state, id)
+  local position = redis.call('ZSCORE', keys.order, id)
+  if not position then
+    return nil
+  end
+  local place = { id = id, position = tonumber(position) }
+  return load_message(state, place, redis.call('HGET', keys.entries, id))
+end
+
+-- Whether one of some messages is not what the ledger takes it for: another program changed the middle of a long list,
+-- which no look at its ends tells. Then all of it is written down anew, so that none is taken for its neighbour; what is
+-- left to do, or wrong, is returned, too.
+local function mistaken(state, ids)
+  for _, id in ipairs(layout.edited and ids or {}) do
+    local message = find(state, id)
+    local item = message and field_of(message[7], 'item')
+    if item and layout.edited(keys, { id = id, item = item }, redis.call('HGET', keys.entries, id)) then
+      layout.suspect()
+      local left = adopt(state)
+      save(state)
+      return true, left
+    end
+  end
+  return false
+end
+
 -- The session for a reply: its ledger's part, then its fields, or false when there is no session.
 local function session_reply(state)
   local fields = state.header and state.header.fields or false

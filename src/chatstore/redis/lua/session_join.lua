@@ -22,6 +22,11 @@ for i = 1, #messages do
   placed[i] = { position = tonumber(take()), version = tonumber(take()) }
 end
 
+local stones = {}
+for i = 1, tonumber(take()) do
+  stones[i] = { id = take(), version = tonumber(take()) }
+end
+
 local function has_expired()
   return incoming.expires ~= '' and tonumber(incoming.expires) <= clock()
 end
@@ -104,11 +109,10 @@ end
 
 local function bury_all(state)
   local removed = false
-  for _ = 1, tonumber(take()) do
-    local id, version = take(), tonumber(take())
-    bury(state, id, version)
-    if redis.call('ZSCORE', keys.order, id) then
-      remove_message(id)
+  for _, stone in ipairs(stones) do
+    bury(state, stone.id, stone.version)
+    if redis.call('ZSCORE', keys.order, stone.id) then
+      remove_message(stone.id)
       removed = true
     end
   end
@@ -123,6 +127,17 @@ local function taken_by_another()
     end
   end
   return nil
+end
+
+-- The ids of the messages that may be replaced or removed.
+local function ids_given()
+  local ids = {}
+  for _, given in ipairs({ messages, stones }) do
+    for _, one in ipairs(given) do
+      ids[#ids + 1] = one.id
+    end
+  end
+  return ids
 end
 
 local state, wrong = open()
@@ -143,7 +158,14 @@ local taken = arrives and taken_by_another()
 if taken then
   return { 'conflict', 'other content', taken }
 end
+if layout.suspect and cleared > state.cleared then
+  layout.suspect()
+end
 wrong = adopt(state)
+if not wrong then
+  local _
+  _, wrong = mistaken(state, ids_given())
+end
 if wrong then
   return wrong
 end

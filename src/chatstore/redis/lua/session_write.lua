@@ -121,6 +121,10 @@ end
 -- version: it counts only if it still is. Replies {`stale`} when it is not.
 function commands.edit(state)
   local id, of_version, rest, fields = take(), take(), take(), take_list()
+  local changed_before, left = mistaken(state, { id })
+  if changed_before then
+    return left or { 'stale' }
+  end
   local position = redis.call('ZSCORE', keys.order, id)
   if not position then
     return missing()
@@ -162,15 +166,6 @@ local function remove_found(state, found)
   return changed(state, found, tombstones)
 end
 
-local function find(state, id)
-  local position = redis.call('ZSCORE', keys.order, id)
-  if not position then
-    return nil
-  end
-  local place = { id = id, position = tonumber(position) }
-  return load_message(state, place, redis.call('HGET', keys.entries, id))
-end
-
 -- Takes the last message that can be read: one that is listed but not there is no message.
 function commands.pop(state)
   local rank, found = 0, nil
@@ -183,8 +178,12 @@ function commands.pop(state)
 end
 
 function commands.delete_messages(state)
-  local found, seen = {}, {}
-  for _, id in ipairs(take_list()) do
+  local found, seen, ids = {}, {}, take_list()
+  local _, left = mistaken(state, ids)
+  if left then
+    return left
+  end
+  for _, id in ipairs(ids) do
     local message = not seen[id] and find(state, id)
     seen[id] = true
     if message then
