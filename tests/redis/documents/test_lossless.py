@@ -54,6 +54,14 @@ HASHES = {
         layout_of("langchain-redis", index("embedding", NumberType.FLOAT32, "text")),
         "langchain-redis-old-documents",
     ),
+    "langchain-redis-uncovered": (
+        layout_of("langchain-redis", index("embedding", NumberType.FLOAT32, "text")),
+        "langchain-redis-documents-hash",
+    ),
+    "langchain-js-uncovered": (
+        layout_of("langchain-js", index("content_vector", NumberType.FLOAT32, "content")),
+        "langchain-js-documents",
+    ),
     "langchain-js": (layout_of("langchain-js"), "langchain-js-documents-schema"),
     "langchain-js-schema": (
         layout_of(
@@ -223,3 +231,28 @@ def test_bytes_in_a_field_of_the_apps_come_along():
     values = layout.read_document(fields, b"")
     assert values.extra == {"image": {"base64": base64.b64encode(b"\xff\x00").decode()}}
     assert layout.write_document(through_chroma(values)).fields == fields
+
+
+def uncovered(name, field, text, spelt):
+    layout = HASHES[name][0]
+    return layout, {text: b"x", layout.vector: struct.pack("<2f", 1, 2), field: spelt}
+
+
+@pytest.mark.parametrize("spelt", [b"{}", b'{"a": 1}', b'{"b": 1, "a": [true, null]}', b'{"a":1}'])
+def test_metadata_in_json_come_back_where_the_index_does_not_cover_them(spelt):
+    layout, fields = uncovered("langchain-redis-uncovered", "_metadata_json", "text", spelt)
+    assert layout.write_document(through_chroma(layout.read_document(fields, b""))).fields == fields
+    spelt = spelt.replace(b":", b"\\:").replace(b'"', b'\\"')
+    layout, fields = uncovered("langchain-js-uncovered", "metadata", "content", spelt)
+    assert layout.write_document(through_chroma(layout.read_document(fields, b""))).fields == fields
+
+
+@pytest.mark.parametrize("name", JSONS)
+def test_a_text_that_is_null_comes_back_as_null_and_one_that_is_not_there_does_not(name):
+    layout = JSONS[name][0]
+    for text in ({layout.content: None}, {}, {layout.content: ""}):
+        raw = {**text, layout.vector: [0.5, 1.5]}
+        document = through_chroma(layout.read_document({"": json.dumps(raw).encode()}, b""))
+        encoded = layout.write_document(document)
+        assert json.loads(encoded.fields[""]) == raw
+        assert encoded.rest == b""

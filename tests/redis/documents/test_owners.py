@@ -165,3 +165,19 @@ async def test_users_have_other_ids_here_than_there(app, world):
     assert change.document == written
     with pytest.raises(ConflictError):
         await side.put([DocumentChange(key=DocumentKey("3", "theirs"), document=None, deleted=4)])
+
+
+@pytest.mark.parametrize("storage", ["hash", "json"])
+async def test_a_list_in_the_metadata_is_no_name_though_its_copy_is_a_text(app, world, storage):
+    left = dumps.load(f"langchain-redis-documents-{storage}")
+    for command in left.indexes:
+        app.execute_command(*command)
+    said = {"text": "x", "_index_name": "tea", "_metadata_json": '{"user_id": ["a", "b"]}', "user_id": "a|b"}
+    if storage == "hash":
+        app.hset("tea:1", mapping=said)
+    else:
+        app.execute_command("JSON.SET", "tea:1", "$", json.dumps(said))
+    opened = await world("langchain-redis", index="tea", owners=FieldOwners("user_id"))
+    owners, bad = await seen(opened.old)
+    assert owners == {}
+    assert "no name of a user" in bad["tea:1"]

@@ -46,6 +46,9 @@ _SAMPLE = 1000
 _UNFIT = "chatstore:unindexed"
 """The name in `extra` under which those fields are listed that hold what the index does not take: the app wrote it."""
 
+_NULL: JsonObject = {"json": None}
+"""What stands in `extra` for a JSON document's text that is null; None stands for one that is not there."""
+
 _BYTES = "base64"
 """The only member of an object in `extra` that stands for a field of a hash which is no text."""
 
@@ -236,6 +239,7 @@ class IndexedDocuments(DocumentLayout):
         values, embedding, exact = self._of_json(fields) if self.is_json else self._of_hash(fields)
         if embedding is not None and self.dimension not in {None, embedding.dimension}:
             raise BadFieldError(f"{self.vector} has {embedding.dimension} numbers, the index wants {self.dimension}")
+        is_null = self.is_json and self.content in values
         text = values.pop(self.content, None)
         if text is not None and not isinstance(text, str):
             raise BadFieldError(f"{self.content} is no text")
@@ -244,7 +248,7 @@ class IndexedDocuments(DocumentLayout):
         if unfit:
             extra[_UNFIT] = list(unfit)
         if text is None:
-            extra[self.content] = None
+            extra[self.content] = dict(_NULL) if is_null else None
         if exact is not None:
             extra[self.vector] = exact
         said = DocumentValues(text=text or "", embedding=embedding, title="", url="", metadata=metadata, extra=extra)
@@ -283,6 +287,8 @@ class IndexedDocuments(DocumentLayout):
         for name in self._unfit(values):
             if name not in listed:
                 del values[name]
+        if not document.text and self.is_json and extra.get(self.content) == _NULL:
+            return {self.content: None, **values}
         if document.text or extra.get(self.content, "") is not None:
             return {self.content: document.text, **values}
         return values

@@ -47,6 +47,8 @@ class LangchainJsDocuments(IndexedDocuments):
         if not isinstance(raw, str):
             raise BadFieldError(f"{_METADATA} is not UTF-8")
         metadata, hint = _read(raw)
+        if hint is None and self._is_fluent:
+            hint = list(metadata)
         if hint is not None:
             extra[_METADATA] = hint
         for name, value in self._copies(metadata).items():

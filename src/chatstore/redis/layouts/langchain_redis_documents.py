@@ -63,7 +63,7 @@ class LangchainRedisDocuments(IndexedDocuments):
 
     def decode(self, values: dict[str, JsonValue]) -> tuple[JsonObject, dict[str, JsonValue]]:
         extra: dict[str, JsonValue] = {}
-        if values.get(_INDEX) == self.index:
+        if values.get(_INDEX) == self.index and self._covers(_INDEX):
             del values[_INDEX]
         elif _INDEX not in values and self._covers(_INDEX):
             extra[_INDEX] = None
@@ -76,6 +76,8 @@ class LangchainRedisDocuments(IndexedDocuments):
             raise BadFieldError(f"{_METADATA} is no text")
         metadata = object_of(raw.encode(), _METADATA)
         hint = PYTHON.hint(raw, metadata)
+        if hint is None and not self._covers(_METADATA):
+            hint = list(metadata)
         if hint is not None:
             extra[_METADATA] = hint
         copies = self._copies(metadata)
@@ -88,13 +90,13 @@ class LangchainRedisDocuments(IndexedDocuments):
 
     def encode(self, document: Document, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
         own: dict[str, JsonValue] = {}
-        if self._covers(_INDEX) and (_INDEX not in extra or extra[_INDEX] is not None):
+        if extra.get(_INDEX) is not None or (_INDEX not in extra and self._covers(_INDEX)):
             own[_INDEX] = extra.get(_INDEX, self.index)
         others = {name: value for name, value in extra.items() if name not in {_INDEX, _METADATA} and value is not None}
         if not self.is_json:
             others = {name: value for name, value in others.items() if isinstance(value, str) or is_binary(value)}
         hint = extra.get(_METADATA)
-        if not self._covers(_METADATA) or (_METADATA in extra and hint is None):
+        if hint is None and (_METADATA in extra or not self._covers(_METADATA)):
             return {**own, **self._fields(document.metadata), **others}
         text = PYTHON.text(document.metadata, hint)
         copies = self._copies(document.metadata)

@@ -28,20 +28,18 @@ function layout.parts(_, held)
   return { digest_of_field(held.fields, TEXT), digest_of_field(held.fields, VECTOR) }
 end
 
--- Fields that hold JSON objects, one of whose members may say whose the document is.
+-- Fields that hold JSON objects, one of whose members may say whose the document is. A member that says no name is not
+-- one by its copy in a field, where a list is text, too.
 function layout.owner_in(fields, name)
   local named = field_of(fields, name)
   for _, object in ipairs(OBJECTS) do
-    if named and named ~= '' then
-      break
-    end
     local raw = field_of(fields, object.field)
     if raw then
       local value, reason = named_in_json(raw, object.path, name, object.escaped)
       if reason then
         return nil, object.field .. reason
       end
-      named = value
+      named = named and named ~= '' and named or value
     end
   end
   return named

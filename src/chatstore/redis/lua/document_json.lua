@@ -64,5 +64,15 @@ function layout.owner_in(fields, name)
   if reason then
     return nil, 'the document' .. reason
   end
+  -- A list there is a text in the member that is its copy.
+  for _, object in ipairs(OBJECTS) do
+    local inner = named_in_json(raw, {}, object.field)
+    if inner then
+      reason = select(2, named_in_json(inner, object.path, name, object.escaped))
+      if reason then
+        return nil, object.field .. reason
+      end
+    end
+  end
   return named
 end
