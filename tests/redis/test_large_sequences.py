@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 import redis
 
-from chatstore.models import to_micros, utc_now
+from chatstore.models import NewMessage, to_micros, utc_now
 from chatstore.redis import RedisChat, connect
-from tests.redis.sequences import SEQUENCES
+from tests.redis.sequences import SEQUENCES, SESSION, USER
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much a program needed at most")
 
@@ -138,3 +138,21 @@ async def test_a_long_session_that_the_other_side_cleared_is_emptied_without_hol
         await asyncio.sleep(0.1)  # so that a beat that waits for its answer counts
     assert (other.items(), pulse.longest < 1) == ([], True)
     await client.aclose()
+
+
+@pytest.mark.parametrize("other", ["langchain"], indirect=True)
+async def test_a_call_on_a_session_of_large_messages_does_not_read_them_all(other, redis_database):
+    other.push(*(other.item(f"{number}" + "x" * 1_000_000) for number in range(60)))
+    async with connect(redis_database) as client:
+        chat = RedisChat(client, other.layout)
+        [_ async for _ in chat.scan()]
+
+        async def reading():
+            return (await client.ask("INFO", "commandstats"))["cmdstat_lrange"]["usec"]
+
+        begun = await reading()
+        await chat.append(USER, SESSION, NewMessage("user", "more"))
+        by_append = await reading() - begun
+        await asyncio.to_thread(other.items)
+        by_all = await reading() - begun - by_append
+        assert by_append < by_all / 2

@@ -42,6 +42,8 @@
 local DIGEST = 16
 -- A list of more items than this is compared by its length and its ends.
 local EXACT = 200
+-- And of large items no more than this at either end: they would be read in every call.
+local END_BYTES = 1048576
 -- So many items are looked at at a time: each may have megabytes.
 local FEW = 40
 
@@ -88,14 +90,20 @@ end
 
 local function signature(storage, keys)
   local length, seen = storage.length(keys), ''
-  local function see(first, last)
-    for rank = first, last, FEW do
-      seen = redis.sha1hex(seen .. table.concat(storage.items(keys, rank, math.min(rank + FEW - 1, last)), '\n'))
+  -- Looks at items from one rank to another, in this order; returns the rank that it did not come to.
+  local function see(from, to)
+    local direction, bytes, width = from <= to and 1 or -1, 0, 1
+    while (to - from) * direction >= 0 and (bytes < END_BYTES or storage.at_hand) do
+      local reach = from + direction * math.min(width - 1, math.abs(to - from))
+      local part = table.concat(storage.items(keys, math.min(from, reach), math.max(from, reach)), '\n')
+      seen, bytes = redis.sha1hex(seen .. part), bytes + #part
+      from, width = reach + direction, math.min(2 * width, FEW)
     end
+    return from
   end
-  see(0, math.min(length, exact(storage)) - 1)
-  if length > exact(storage) then
-    see(math.max(EXACT, length - EXACT), length - 1)
+  local reached = length > 0 and see(0, math.min(length, exact(storage)) - 1) or 0
+  if reached < length then
+    see(length - 1, math.max(reached, length - EXACT))
   end
   return length .. ':' .. seen
 end
