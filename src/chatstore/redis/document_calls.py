@@ -109,18 +109,21 @@ class DocumentCalls:
         document_id = change.key.id.encode()
         return self._call("document_join", document_id, user_id, None, arguments)
 
-    def read(self, document_id: bytes, user_id: str | None, *, whole: bool = True) -> Call:
-        """Return the call that reads a document; of any user when None, and without its fields unless `whole`."""
-        return self._read(document_id, user_id, "all" if whole else "none")
+    def read(self, document_id: bytes, user_id: str | None, *, whole: bool = True, room: int = 0) -> Call:
+        """Return the call that reads a document; of any user when None, and without its fields unless `whole`.
 
-    def read_for_search(self, document_id: bytes, user_id: str) -> Call:
+        What has more than `room` bytes is replied as large, and not read; 0 is room for all.
+        """
+        return self._read(document_id, user_id, "all" if whole else "none", room=room)
+
+    def read_for_search(self, document_id: bytes, user_id: str, *, room: int = 0) -> Call:
         """Return the call that reads what a search needs of a user's document; `embedding` reads its reply."""
         names = self.layout.search_fields
-        return self._read(document_id, user_id, "some" if names else "all", names)
+        return self._read(document_id, user_id, "some" if names else "all", names, room=room)
 
-    def adopt(self, document_id: bytes) -> Call:
+    def adopt(self, document_id: bytes, *, room: int = 0) -> Call:
         """Return the call that reads a document of any user for the migrator: what others did is written down then."""
-        return self._read(document_id, None, "adopt")
+        return self._read(document_id, None, "adopt", room=room)
 
     def old_user(self, user_id: str) -> str:
         """Return a user's id in Redis.
@@ -211,9 +214,11 @@ class DocumentCalls:
     def _unreadable(self, document_id: bytes, parts: Reply, error: Exception) -> LayoutError:
         return LayoutError(self.layout.place(document_id), raw_of(parts[-1] or ()), str(error))
 
-    def _read(self, document_id: bytes, user_id: str | None, wanted: str, names: Sequence[str] = ()) -> Call:
+    def _read(
+        self, document_id: bytes, user_id: str | None, wanted: str, names: Sequence[str] = (), *, room: int = 0
+    ) -> Call:
         scope: list[Argument] = [0] if user_id is None else [1, self.old_user(user_id)]
-        return self._call("document_read", document_id, "", None, [*scope, wanted, len(names), *names])
+        return self._call("document_read", document_id, "", None, [*scope, wanted, len(names), *names, room])
 
     def _write(
         self, user_id: str, document_id: str, op: str, at: datetime, mark: Mark | None, *details: Argument

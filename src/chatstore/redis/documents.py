@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from chatstore.errors import ConflictError, LayoutError, NotFoundError
 from chatstore.interfaces import DocumentSide, Embedder
@@ -39,6 +40,8 @@ from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.search import search
 
 _BATCH = 200
+_ROOM = 131_072
+"""How many bytes a document may have that is read with others; a larger one is read alone, so memory is bounded."""
 _INDEXED = 500
 
 logger = logging.getLogger(__name__)
@@ -152,7 +155,7 @@ class RedisDocuments(DocumentSide):
 
     async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
         await self._ready()
-        page = await self._read([key.id.encode() for key in keys])
+        page = await self._read_all([key.id.encode() for key in keys])
         wanted = set(keys)
         return ScanPage(tuple(c for c in page.changes if c.key in wanted), page.quarantined, None)
 
@@ -175,14 +178,20 @@ class RedisDocuments(DocumentSide):
         """As `DocumentSide.scan`. In a layout without times it writes down in the ledger what other programs did."""
         await self._ready()
         async for step in self._layout.walk(self._client, cursor, _BATCH):
-            page = await self._read(step.ids)
-            alive = tuple(change for change in page.changes if change.document is not None)
-            yield ScanPage(alive, page.quarantined, step.cursor)
+            held: ScanPage[DocumentChange] = ScanPage((), (), None)
+            async for page in self._read(step.ids):
+                if held.changes or held.quarantined:
+                    # Not the last of this step: whoever goes on behind it begins with the step.
+                    yield replace(held, cursor=cursor)
+                alive = tuple(change for change in page.changes if change.document is not None)
+                held = ScanPage(alive, page.quarantined, None)
+            yield replace(held, cursor=step.cursor)
+            cursor = step.cursor
 
     async def preview(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
         """Return what `scan` would of some ids, and change nothing at all."""
         await self._layout.prepare(self._client)
-        return await self._read(ids, adopt=False)
+        return await self._read_all(ids, adopt=False)
 
     async def count(self) -> int:
         await self._ready()
@@ -233,12 +242,30 @@ class RedisDocuments(DocumentSide):
         async for step in self._layout.walk(self._client, None, _INDEXED):
             yield step.ids
 
-    async def _read(self, ids: Sequence[bytes], *, adopt: bool = True) -> ScanPage[DocumentChange]:
-        calls = [self._calls.adopt(name) if adopt else self._calls.read(name, None) for name in ids]
-        replies = await run_all(self._client, calls)
+    async def _read_all(self, ids: Sequence[bytes], *, adopt: bool = True) -> ScanPage[DocumentChange]:
+        pages = [page async for page in self._read(ids, adopt=adopt)]
+        return ScanPage(
+            tuple(change for page in pages for change in page.changes),
+            tuple(bad for page in pages for bad in page.quarantined),
+            None,
+        )
+
+    async def _read(self, ids: Sequence[bytes], *, adopt: bool = True) -> AsyncIterator[ScanPage[DocumentChange]]:
+        """Yield what is known of some documents: the large ones each in a page of its own, behind the others."""
+
+        def call(name: bytes, room: int) -> Call:
+            return self._calls.adopt(name, room=room) if adopt else self._calls.read(name, None, room=room)
+
+        replies = await run_all(self._client, [call(name, _ROOM) for name in ids])
+        read = list(zip(ids, replies, strict=True))
+        yield self._page([(name, reply) for name, reply in read if reply[0] != b"large"])
+        for name in [name for name, reply in read if reply[0] == b"large"]:
+            yield self._page([(name, await run(self._client, call(name, 0)))])
+
+    def _page(self, replies: Sequence[tuple[bytes, Reply]]) -> ScanPage[DocumentChange]:
         changes: list[DocumentChange] = []
         bad: list[Quarantined] = []
-        for name, reply in zip(ids, replies, strict=True):
+        for name, reply in replies:
             if reply[0] == b"other":
                 self._pass_over(reply)
                 continue

@@ -15,9 +15,11 @@ from chatstore.models.filters import Filter
 from chatstore.redis.client import Client
 from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.index import Place, UserIndex
-from chatstore.redis.scripts import run_all
+from chatstore.redis.scripts import run, run_all
 
 _BATCH = 256
+_ROOM = 131_072
+"""How many bytes a document may have that is read with others; a larger one is read alone."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +65,11 @@ async def search(
 async def _candidates(
     client: Client, calls: DocumentCalls, user_id: str, places: Sequence[Place], fits: Filter | None
 ) -> list[tuple[bytes, Embedding]]:
-    replies = await run_all(client, [calls.read_for_search(place.id, user_id) for place in places])
+    replies = await run_all(client, [calls.read_for_search(place.id, user_id, room=_ROOM) for place in places])
     found = []
     for place, reply in zip(places, replies, strict=True):
+        if reply[0] == b"large":
+            reply = await run(client, calls.read_for_search(place.id, user_id))  # noqa: PLW2901 - the same document's
         try:
             embedding = calls.embedding(reply, place.id, fits)
         except LayoutError as error:

@@ -1,5 +1,5 @@
 -- Reads one document, or some of its fields, or only what the ledger says of it. Replies {`found`, …the document},
--- {`missing`}, {`other`, …}, or {`problem`, …}. Changes nothing, but for the migrator: it writes down in the ledger what another
+-- {`missing`}, {`other`, …}, {`problem`, …}, or {`large`}: there is more than the `room` that the caller has. Changes nothing, but for the migrator: it writes down in the ledger what another
 -- program did, as nothing else would tell a next change of that from this one.
 
 -- Whose document it must be; the migrator reads them all.
@@ -7,9 +7,21 @@ local scope = take_list()
 -- `all` fields, `some` of them, which follow, or `none`; `adopt` is all, and writes down.
 local wanted = take()
 local names = take_list()
+-- How many bytes the reply may have, about; 0 for any number.
+local room = tonumber(take())
+
+local function is_large(parts)
+  local bytes = 0
+  for _, part in ipairs(parts) do
+    bytes = bytes + (type(part) == 'string' and #part or 0)
+  end
+  return room > 0 and bytes > room
+end
 
 local state, wrong = open()
-if wrong then
+if wrong and not scope[1] and is_large(wrong) then
+  return { 'large' }
+elseif wrong then
   if scope[1] and wrong[1] == 'other' then
     return { 'missing' }
   elseif scope[1] then
@@ -21,9 +33,7 @@ elseif scope[1] and (not state.held or state.user ~= scope[1]) then
 elseif not state.held and state.deleted == 0 then
   return { 'missing' }
 end
-if wanted == 'adopt' then
-  adopt(state)
-elseif state.held and wanted ~= 'all' then
+if state.held and (wanted == 'none' or wanted == 'some') then
   local some = {}
   for _, name in ipairs(names) do
     local value = field_of(state.held.fields, name)
@@ -33,5 +43,11 @@ elseif state.held and wanted ~= 'all' then
     end
   end
   state.held.fields = some
+end
+if state.held and (is_large(state.held.fields) or is_large({ state.rest })) then
+  return { 'large' }
+end
+if wanted == 'adopt' then
+  adopt(state)
 end
 return reply('found', state)
