@@ -23,6 +23,9 @@ from chatstore.redis.layouts.spelling import PYTHON, ordered, same_json
 
 _METADATA = "_metadata_json"
 _INDEX = "_index_name"
+_NULLS = "chatstore:null"
+"""The name in `extra` under which members of a JSON document that are null are listed."""
+
 _SEPARATOR = "|"
 
 
@@ -80,6 +83,9 @@ class LangchainRedisDocuments(IndexedDocuments):
             hint = list(metadata)
         if hint is not None:
             extra[_METADATA] = hint
+        nulls = sorted(name for name, value in values.items() if value is None)
+        if nulls:
+            extra[_NULLS] = list(nulls)
         copies = self._copies(metadata)
         for name, value in copies.items():
             if name in values and same_json(values[name], value):
@@ -95,6 +101,10 @@ class LangchainRedisDocuments(IndexedDocuments):
         others = {name: value for name, value in extra.items() if name not in {_INDEX, _METADATA} and value is not None}
         if not self.is_json:
             others = {name: value for name, value in others.items() if isinstance(value, str) or is_binary(value)}
+        nulls = extra.get(_NULLS)
+        if self.is_json and isinstance(nulls, list):
+            others = {**{str(name): None for name in nulls}, **others}
+            del others[_NULLS]
         hint = extra.get(_METADATA)
         if hint is None and (_METADATA in extra or not self._covers(_METADATA)):
             return {**own, **self._fields(document.metadata), **others}
