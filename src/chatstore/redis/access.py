@@ -175,7 +175,8 @@ def _asked_first(documents: DocumentLayout) -> frozenset[str]:
         return frozenset()
     if documents.kind == "vectorset":
         return frozenset({"eval", "vcard", "vrandmember"})
-    return frozenset({"eval", "ft.info"})
+    # What stands behind the prefix of an index, some of its keys tell.
+    return frozenset({"eval", "ft.info", "ft.search"})
 
 
 def _used(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozenset[str]:
