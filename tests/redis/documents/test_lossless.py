@@ -261,6 +261,12 @@ def test_a_text_that_is_null_comes_back_as_null_and_one_that_is_not_there_does_n
 @pytest.mark.parametrize("name", JSONS)
 def test_members_that_are_null_come_back(name):
     layout = JSONS[name][0]
-    raw = {"a": None, layout.content: "x", layout.vector: [0.5, 1.5], "_metadata_json": '{"b": null, "c": 1}', "c": None}
+    raw = {
+        "a": None,
+        layout.content: "x",
+        layout.vector: [0.5, 1.5],
+        "_metadata_json": '{"b": null, "c": 1}',
+        "c": None,
+    }
     document = through_chroma(layout.read_document({"": json.dumps(raw).encode()}, b""))
     assert list(json.loads(layout.write_document(document).fields[""]).items()) == list(raw.items())

@@ -98,13 +98,16 @@ class LangchainRedisDocuments(IndexedDocuments):
         own: dict[str, JsonValue] = {}
         if extra.get(_INDEX) is not None or (_INDEX not in extra and self._covers(_INDEX)):
             own[_INDEX] = extra.get(_INDEX, self.index)
-        others = {name: value for name, value in extra.items() if name not in {_INDEX, _METADATA} and value is not None}
+        taken = {_INDEX, _METADATA}
+        others: dict[str, JsonValue] = {
+            name: value for name, value in extra.items() if name not in taken and value is not None
+        }
         if not self.is_json:
             others = {name: value for name, value in others.items() if isinstance(value, str) or is_binary(value)}
         nulls = extra.get(_NULLS)
         if self.is_json and isinstance(nulls, list):
-            others = {**{str(name): None for name in nulls}, **others}
-            del others[_NULLS]
+            absent: dict[str, JsonValue] = dict.fromkeys(map(str, nulls))
+            others = {**absent, **{name: value for name, value in others.items() if name != _NULLS}}
         hint = extra.get(_METADATA)
         if hint is None and (_METADATA in extra or not self._covers(_METADATA)):
             return {**own, **self._fields(document.metadata), **others}
