@@ -44,7 +44,7 @@ class Kind:
             self.app.execute_command("JSON.SET", "tea:1", "$", json.dumps({"content": text, "v": numbers}))
         else:
             attributes = ("SETATTR", json.dumps({"text": text}, separators=(",", ":")))
-            self.app.execute_command("VADD", "set", "FP32", floats(*numbers), "1", "NOQUANT", *attributes)
+            self.app.execute_command("VADD", "set", "FP32", floats(*numbers), "1", *attributes)
 
 
 @pytest.fixture(params=CASES)

@@ -48,6 +48,7 @@ async def test_the_app_finds_what_chatstore_adds_to_its_set(app, world, how):
 
 
 async def test_what_the_app_adds_anew_is_no_longer_what_chatstore_added(app, world):
+    add(app, "other", embed("other"), "NOQUANT")
     opened = await world("vector-set", index=KEY)
     [first] = await opened.old.upsert(OWNER, NewDocument("ours", id="d", embedding=embedding("ours"), title="a title"))
     add(app, "d", embed("theirs"), "NOQUANT")
@@ -202,3 +203,12 @@ async def test_a_server_without_vector_sets_and_a_key_of_another_type_are_told(a
         await opened.old.count()
     with pytest.raises(ConfigurationError, match="CHATSTORE_DOCUMENT_INDEX"):
         await (await world("vector-set")).old.count()
+
+
+async def test_the_app_adds_as_ever_to_a_set_that_chatstore_made(app, world):
+    opened = await world("vector-set", index=KEY)
+    exact = Embedding.of([0.1 * n for n in range(1, DIMENSIONS + 1)])
+    await opened.old.upsert(OWNER, NewDocument("ours", id="ours", embedding=exact))
+    add(app, "theirs", embed("theirs"))
+    assert app.execute_command("VCARD", KEY) == 2
+    assert (await opened.old.get(OWNER, "ours")).embedding == exact

@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 _TEXT = "text"
 _ATTRIBUTES, _QUANTIZATION = "attributes", "quantization"
-_EXACT = "f32"
+_PLAIN = "int8"
+"""What a set has that was made by a plain `VADD`, as apps make theirs: another one would refuse it then."""
 _INEXACT = "The set keeps an embedding {}: so it comes out, but for those that chatstore added."
 _HOW = {
     "f32": "as a direction and a length, so that some of its numbers are one bit off",
@@ -155,10 +156,10 @@ class VectorSetDocuments(DocumentLayout):
         fields = {
             "vector": document.embedding.data,
             _ATTRIBUTES: text.encode(),
-            _QUANTIZATION: str(document.extra.get(_QUANTIZATION) or _EXACT).encode(),
+            _QUANTIZATION: str(document.extra.get(_QUANTIZATION) or _PLAIN).encode(),
         }
         # What the set is like may change until it is read: `extra` is kept in any case, and the embedding.
-        said = replace(_said(fields[_ATTRIBUTES], None, _EXACT), extra={"": None})
+        said = replace(_said(fields[_ATTRIBUTES], None, _PLAIN), extra={"": None})
         return Encoded(fields, to_keep(document, said))
 
     def read_document(self, fields: Fields, rest: bytes) -> DocumentValues:
@@ -180,7 +181,7 @@ class VectorSetDocuments(DocumentLayout):
 
 def _said(attributes: bytes, embedding: Embedding | None, quantization: str) -> DocumentValues:
     """Return what an element says; in `extra` how its attributes are written, and how the set keeps vectors."""
-    extra: dict[str, JsonValue] = {} if quantization == _EXACT else {_QUANTIZATION: quantization}
+    extra: dict[str, JsonValue] = {} if quantization == _PLAIN else {_QUANTIZATION: quantization}
     if not attributes:
         return DocumentValues("", embedding, "", "", {}, {_ATTRIBUTES: "", **extra})
     metadata = object_of(attributes, _ATTRIBUTES)

@@ -86,7 +86,7 @@ function layout.store(keys, fields)
   command[#command + 1] = 'FP32'
   command[#command + 1] = field_of(fields, 'vector') or ''
   command[#command + 1] = keys.id
-  command[#command + 1] = QUANTIZATIONS[quantization] or 'NOQUANT'
+  command[#command + 1] = QUANTIZATIONS[quantization] or 'Q8'
   local done = redis.pcall(unpack(command))
   if type(done) == 'table' and done.err then
     return problem(key, 'the vector set does not take it: ' .. done.err)
