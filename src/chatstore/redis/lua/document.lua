@@ -122,15 +122,21 @@ local function load(state)
   return held, wrong
 end
 
+-- Short, so that a ledger stays one that Redis keeps packed: no value of more than 64 bytes.
+local function parts_of(place, held)
+  local parts = layout.parts(place, held)
+  return parts[1]:sub(1, 16) .. ' ' .. parts[2]:sub(1, 16)
+end
+
 -- Whether another program put another record in the place of the one that is known: neither text nor embedding are its.
 local function is_another(state, held)
   local text_before, vector_before = state.parts:match('^(%x*) (%x*)$')
   if layout.lost_digits or held.digest == state.digest or (text_before or '') .. (vector_before or '') == '' then
     return false
   end
-  local found = layout.parts(keys, held)
-  local same_text = text_before ~= '' and text_before == found[1]
-  local same_vector = vector_before ~= '' and vector_before == found[2]
+  local text_now, vector_now = parts_of(keys, held):match('^(%x*) (%x*)$')
+  local same_text = text_before ~= '' and text_before == text_now
+  local same_vector = vector_before ~= '' and vector_before == vector_now
   return not same_text and not same_vector
 end
 
@@ -240,7 +246,7 @@ end
 local function adopt(state)
   if state.held and (state.unseen or state.changed) then
     state.mapped = owner_by_mapping(state.held.fields, state.held.owner) ~= '' and '1' or state.mapped
-    state.parts = table.concat(layout.parts(keys, state.held), ' ')
+    state.parts = parts_of(keys, state.held)
     write_down(state) -- the index is found by a walk
   end
 end
@@ -260,7 +266,7 @@ local function store(state, fields)
   state.written = '*' -- what is there is what we wrote
   state.held, wrong = load(state)
   state.written = state.held and state.held.digest or ''
-  state.parts = state.held and table.concat(layout.parts(keys, state.held), ' ') or ''
+  state.parts = state.held and parts_of(keys, state.held) or ''
   return wrong
 end
 
