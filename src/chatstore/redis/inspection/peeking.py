@@ -18,6 +18,7 @@ _ITEM = 256 * 1024
 _VALUE = 1024 * 1024
 _LARGEST = 32 * _VALUE
 _LARGE_ONES = 20
+_FIELDS_WEIGHED = 50
 _FIELDS = 256
 _HEAD = 512
 _LENGTHS = {
@@ -81,7 +82,10 @@ class Peeker:
                 raise our_error(answer, self._reader) from answer
         present = [(key, kind) for key, kind in zip(keys, map(_text, types), strict=True) if kind != "none"]
         ttls = await self._asked("how long keys live", [("PTTL", key) for key, _ in present])
-        sizes = await self._asked("how much memory keys take", [("MEMORY", "USAGE", key) for key, _ in present])
+        # By itself the server looks at five fields, and one large value may be the sixth.
+        sizes = await self._asked(
+            "how much memory keys take", [("MEMORY", "USAGE", key, "SAMPLES", _FIELDS_WEIGHED) for key, _ in present]
+        )
         lengths = await self._lengths(present)
         met = [
             Met(
