@@ -8,7 +8,6 @@ them.
 
 from __future__ import annotations
 
-import base64
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from chatstore.models.ownership import Owners
 from chatstore.redis.client import Client
 from chatstore.redis.layouts.fields import BadFieldError, json_of, object_of
 from chatstore.redis.layouts.fitting import fits_hash, unfit_members
+from chatstore.redis.layouts.hash_values import bytes_of, number_of, value_of
 from chatstore.redis.layouts.kept import to_keep, with_kept
 from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues, Encoded, Fields, Sample, space_named
 from chatstore.redis.layouts.redis_json import written_for_redis
@@ -48,9 +48,6 @@ _UNFIT = "chatstore:unindexed"
 
 _NULL: JsonObject = {"json": None}
 """What stands in `extra` for a JSON document's text that is null; None stands for one that is not there."""
-
-_BYTES = "base64"
-"""The only member of an object in `extra` that stands for a field of a hash which is no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +211,7 @@ class IndexedDocuments(DocumentLayout):
             values = _ordered(self._with_array(document, values, exact), extra.get(_ORDER))
             text, given_back = written_for_redis(values)
             return Encoded({"": text.encode()}, to_keep(document, self._read({"": json_of(given_back)})))
-        fields = {name: _bytes(value) for name, value in values.items()}
+        fields = {name: bytes_of(value) for name, value in values.items()}
         if document.embedding is not None:
             fields[self.vector] = bytes_of_embedding(document.embedding, self.numbers, exact)
         try:
@@ -301,12 +298,12 @@ class IndexedDocuments(DocumentLayout):
             found = {unfit_members(one, values) for one in indexed if one.name not in own}
             return sorted(name for name in found if name is not None)
         present = (one for one in indexed if one.name in values and one.name not in own)
-        return sorted(one.name for one in present if not fits_hash(one, _bytes(values[one.name])))
+        return sorted(one.name for one in present if not fits_hash(one, bytes_of(values[one.name])))
 
     def _of_hash(self, fields: Fields) -> tuple[dict[str, JsonValue], Embedding | None, JsonValue]:
         raw = fields.get(self.vector, b"")
         embedding, exact = embedding_of_bytes(raw, self.numbers, self.vector)
-        values = {name: _value(value) for name, value in fields.items() if name != self.vector}
+        values = {name: value_of(value) for name, value in fields.items() if name != self.vector}
         if isinstance(values.get(self.content), Mapping):
             raise BadFieldError(f"{self.content} is not UTF-8")
         return values, embedding, None if exact is None else list(exact)
@@ -341,55 +338,6 @@ def names_of(sample: Sample) -> frozenset[str]:
         return frozenset(object_of(sample.fields.get("", b""), "the document"))
     except BadFieldError:
         return frozenset()
-
-
-def is_binary(value: JsonValue) -> bool:
-    """Return whether a value of a hash stands for bytes that are no text."""
-    return isinstance(value, Mapping) and value.keys() == {_BYTES}
-
-
-def hash_text(value: JsonValue, separator: str = ",") -> str:
-    """Return how a framework writes a value into a hash's field."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return separator.join(str(item) for item in value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return repr(value)
-    return json_of(value).decode()
-
-
-def number_of(text: str) -> JsonValue:
-    """Return the number that a text says, if it is written in no other way; else the text."""
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        if repr(number) == text and text not in {"inf", "-inf", "nan"}:
-            return number
-    return text
-
-
-def _value(raw: bytes) -> JsonValue:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return {_BYTES: base64.b64encode(raw).decode()}
-
-
-def _bytes(value: JsonValue) -> bytes:
-    if isinstance(value, Mapping) and value.keys() == {_BYTES}:
-        try:
-            raw = base64.b64decode(str(value[_BYTES]), validate=True)
-            raw.decode()
-        except UnicodeDecodeError:
-            return raw
-        except ValueError:
-            pass
-    return hash_text(value).encode()
 
 
 def _quoted(name: str) -> str:

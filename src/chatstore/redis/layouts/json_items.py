@@ -54,7 +54,7 @@ def lua_of_list(*, newest_first: bool) -> str:
     Args:
         newest_first: Whether the framework pushes at the head.
     """
-    parts = [lua_part("sequence"), lua_part("items_in_list")]
+    parts = [lua_part(name) for name in ("sequence_names", "sequence", "items_in_list")]
     key = "function(keys) return keys.header end"
     return "\n".join([*parts, f"local layout = sequence(items_in_list({key}, {str(newest_first).lower()}))"])
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from chatstore.models import Document, JsonObject, JsonValue
-from chatstore.redis.layouts.indexed import IndexedDocuments, hash_text, is_binary
+from chatstore.redis.layouts.hash_values import hash_text, is_binary
+from chatstore.redis.layouts.indexed import IndexedDocuments
 from chatstore.redis.layouts.layout import Sample
 
 

@@ -14,7 +14,8 @@ from typing import ClassVar
 
 from chatstore.models import Document, JsonObject, JsonValue
 from chatstore.redis.layouts.fields import BadFieldError, object_of
-from chatstore.redis.layouts.indexed import IndexedDocuments, JsonField, is_binary
+from chatstore.redis.layouts.hash_values import is_binary
+from chatstore.redis.layouts.indexed import IndexedDocuments, JsonField
 from chatstore.redis.layouts.layout import Sample
 from chatstore.redis.layouts.spelling import JAVASCRIPT, Hint, same_json
 

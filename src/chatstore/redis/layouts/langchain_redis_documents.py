@@ -16,7 +16,8 @@ from chatstore.models import Document, JsonObject, JsonValue
 from chatstore.models.ownership import Owners
 from chatstore.redis.client import Client
 from chatstore.redis.layouts.fields import BadFieldError, object_of
-from chatstore.redis.layouts.indexed import IndexedDocuments, JsonField, hash_text, is_binary
+from chatstore.redis.layouts.hash_values import hash_text, is_binary
+from chatstore.redis.layouts.indexed import IndexedDocuments, JsonField
 from chatstore.redis.layouts.layout import Sample
 from chatstore.redis.layouts.redis_json import as_redis_reads
 from chatstore.redis.layouts.spelling import PYTHON, ordered, same_json

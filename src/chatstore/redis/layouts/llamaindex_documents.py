@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from chatstore.models import Document, JsonObject, JsonValue
 from chatstore.redis.layouts.fields import BadFieldError, object_of
-from chatstore.redis.layouts.indexed import IndexedDocuments, JsonField, hash_text, is_binary
+from chatstore.redis.layouts.hash_values import hash_text, is_binary
+from chatstore.redis.layouts.indexed import IndexedDocuments, JsonField
 from chatstore.redis.layouts.layout import Sample
 from chatstore.redis.layouts.spelling import PYTHON, PYTHON_UNICODE, ordered, same_json
 

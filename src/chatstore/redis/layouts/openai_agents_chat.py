@@ -53,6 +53,7 @@ class OpenaiAgentsChat(HeadedChat):
     notes: ClassVar[tuple[str, ...]] = ("The OpenAI Agents SDK stores no time of an item.",)
     lua: ClassVar[str] = "\n".join(
         [
+            lua_part("sequence_names"),
             lua_part("sequence"),
             lua_part("items_in_list"),
             lua_part("header_in_hash"),

@@ -13,7 +13,8 @@ from typing import ClassVar
 from chatstore.errors import ConfigurationError
 from chatstore.models import Document, JsonObject, JsonValue
 from chatstore.redis.client import Client
-from chatstore.redis.layouts.indexed import IndexedDocuments, hash_text, is_binary
+from chatstore.redis.layouts.hash_values import hash_text, is_binary
+from chatstore.redis.layouts.indexed import IndexedDocuments
 from chatstore.redis.layouts.layout import Sample
 from chatstore.redis.layouts.search_index import SearchIndex
 from chatstore.redis.layouts.spelling import ordered

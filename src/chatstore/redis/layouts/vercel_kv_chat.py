@@ -48,6 +48,7 @@ class VercelKvChat(HeadedChat):
     )
     lua: ClassVar[str] = "\n".join(
         [
+            lua_part("sequence_names"),
             lua_part("sequence"),
             lua_part("items_in_json"),
             lua_part("header_in_hash"),
