@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 
 from chatstore.errors import NotFoundError
@@ -20,6 +20,7 @@ from chatstore.models import (
     DeleteSession,
     EditMessage,
     JsonObject,
+    KeyPage,
     Mark,
     Message,
     MessageOrder,
@@ -284,6 +285,38 @@ class ChatSide(ChatHistoryStore):
             session_ids: Which sessions.
             message_ids: Only these messages and their tombstones (then of one session); all when None.
         """
+
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[str]]:
+        """Yield the ids of every session that exists, as `scan` does its content: cheap, and in bounded memory.
+
+        Args:
+            cursor: Where to go on: the cursor of a page that was yielded before.
+        """
+        async for page in self.scan(cursor):
+            ids = dict.fromkeys(change.session_id for change in page.changes)
+            yield KeyPage(tuple(ids), page.quarantined, page.cursor)
+
+    async def fingerprints(self, session_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return a fingerprint of each session: as long as it is the same, so is all that `fetch` yields of it.
+
+        The server makes it of what it holds, so no content travels. It means nothing on another side. A session is left
+        out when it is not there, or when no fingerprint of it can be told; and so are all, where the server makes none.
+        """
+        del session_ids
+        return {}
+
+    async def proved(self, fingerprints: Mapping[str, str], *, content: bool) -> Mapping[str, int]:
+        """Return which sessions hold here what was put with these fingerprints, each with its number of messages.
+
+        A side may remember, of each session that was put with its fingerprint, what it must then hold. For those that
+        are not returned nothing is said: they may hold it all the same.
+
+        Args:
+            fingerprints: By session id, as the other side tells them now.
+            content: Whether what is held now is looked at, record by record. Without, it is enough that it was put.
+        """
+        del fingerprints, content
+        return {}
 
     @abstractmethod
     def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:

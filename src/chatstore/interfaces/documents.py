@@ -18,6 +18,7 @@ from chatstore.models import (
     DocumentsWritten,
     Embedding,
     JsonObject,
+    KeyPage,
     Mark,
     Match,
     NewDocument,
@@ -195,6 +196,19 @@ class DocumentSide(DocumentStore):
                 joined. Halve the batch to find it.
             UnavailableError: The server did not answer; any number of them were joined.
         """
+
+    async def lacking(self, changes: Sequence[DocumentChange]) -> Sequence[DocumentChange]:
+        """Return those of some changes by which a `put` would change anything here; what it costs is no embedding."""
+        return changes
+
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
+        """Yield the keys of every document that exists, as `scan` does its content: cheap, and in bounded memory.
+
+        Args:
+            cursor: Where to go on: the cursor of a page that was yielded before.
+        """
+        async for page in self.scan(cursor):
+            yield KeyPage(tuple(change.key for change in page.changes), page.quarantined, page.cursor)
 
     @abstractmethod
     def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:

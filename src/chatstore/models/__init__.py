@@ -33,7 +33,7 @@ from chatstore.models.documents import (
 from chatstore.models.embedding import Embedding
 from chatstore.models.expiry import Swept, has_expired, same_expiry
 from chatstore.models.marks import Backlog, Mark, new_token
-from chatstore.models.migration import MigrationState, Page, Quarantined, ScanPage
+from chatstore.models.migration import KeyPage, MigrationState, Page, Quarantined, ScanPage
 from chatstore.models.sides import Kind, Side, Stage
 from chatstore.models.values import JsonObject, JsonValue, from_micros, new_id, to_micros, utc_now
 from chatstore.models.versions import next_version
@@ -59,6 +59,7 @@ __all__ = [
     "Embedding",
     "JsonObject",
     "JsonValue",
+    "KeyPage",
     "Kind",
     "Mark",
     "Match",

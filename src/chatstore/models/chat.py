@@ -223,6 +223,8 @@ class ChatChange:
         cleared: Messages with a version smaller than this are deleted; 0 for none.
         messages: Messages to add, or newer states of them.
         tombstones: Messages that were deleted one by one.
+        fingerprint: Of the state that was read, see `ChatSide.fingerprints`, where this change holds all of the session
+            and the side that it was read from can tell; both in one atomic step. None elsewhere.
     """
 
     session_id: str
@@ -232,6 +234,7 @@ class ChatChange:
     cleared: int = 0
     messages: tuple[Message, ...] = ()
     tombstones: tuple[MessageTombstone, ...] = ()
+    fingerprint: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,3 +84,18 @@ class ScanPage(Generic[T]):
     changes: tuple[T, ...]
     quarantined: tuple[Quarantined, ...]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage(Generic[T]):
+    """The keys of a part of a side: what a planner cuts into batches, without reading the records.
+
+    Attributes:
+        keys: Which records; each once in this part.
+        quarantined: What was found and can have no key.
+        cursor: Give it to `keys` to go on behind this part; None when it is the last.
+    """
+
+    keys: tuple[T, ...]
+    quarantined: tuple[Quarantined, ...]
+    cursor: str | None
