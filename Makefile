@@ -2,13 +2,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test soak model check lock clean
+.PHONY: demo test bench soak model check lock clean
 
 demo: $(READY)  ## move a live app from Redis to Supabase and Chroma, stage by stage, on this machine
 	$(BIN)/python -m demo
 
 test: $(READY)  ## every test, on real servers
 	$(BIN)/python -m pytest
+
+bench: $(READY)  ## how fast, beside the raw limits and the peers, on this machine
+	$(BIN)/python -m benchmarks
 
 soak: $(READY)  ## look longer for a loss: 100,000 schedules and 200 kills, or round after round for MINUTES=10
 	$(BIN)/python -m tests.chaos.soak $(MINUTES)
@@ -24,8 +27,8 @@ check: $(READY)  ## format, lint, types, floors of the source tree, the examples
 	$(BIN)/python -m pytest --quiet tests/e2e/test_examples.py
 
 lock: $(READY)  ## pin anew what our own runs install
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --group dev \
-		--output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras \
+		--group dev --group bench --output-file requirements.lock pyproject.toml
 	$(BIN)/python -m tests.frameworks lock
 
 $(READY): requirements.lock pyproject.toml
