@@ -103,9 +103,9 @@ BOTH_WAYS = pytest.mark.parametrize("way", [Side.OLD, Side.NEW], ids=["there", "
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize("moment", ["before", "page"], ids=["before", "during"])
+@pytest.mark.parametrize("moment", [("keys", "before"), ("fetch", "page")], ids=["before", "during"])
 async def test_what_expires_before_or_during_a_migration_is_not_on_the_other_side(
-    clock: Clock, way: Side, moment: str
+    clock: Clock, way: Side, moment: tuple[str, str]
 ) -> None:
     world = ChatWorld(old=MemoryChat(Side.OLD, now=clock), new=MemoryChat(Side.NEW, now=clock))
     source, target = (world.old, world.new) if way is Side.OLD else (world.new, world.old)
@@ -113,7 +113,7 @@ async def test_what_expires_before_or_during_a_migration_is_not_on_the_other_sid
     # What was there of it before, is there unseen.
     await target.put(chats(clock))
     assert await chats_of(source) == await chats_of(target) == WHOLE
-    watched: Any = Watched(source, Once("scan", moment, clock.pass_time).told)
+    watched: Any = Watched(source, Once(*moment, clock.pass_time).told)
     await backfill_chat(watched, target, world.progress, repair=world.repair, options=QUICK)
     assert await chats_of(source) == await chats_of(target) == LEFT
     assert await sweep_chat(source) == Swept(sessions=1, messages=4)
@@ -122,13 +122,13 @@ async def test_what_expires_before_or_during_a_migration_is_not_on_the_other_sid
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize("moment", ["before", "page"], ids=["before", "during"])
-async def test_documents_too(clock: Clock, way: Side, moment: str) -> None:
+@pytest.mark.parametrize("moment", [("keys", "before"), ("changes", "after")], ids=["before", "during"])
+async def test_documents_too(clock: Clock, way: Side, moment: tuple[str, str]) -> None:
     world = DocumentWorld(old=MemoryDocuments(Side.OLD, now=clock), new=MemoryDocuments(Side.NEW, now=clock))
     source, target = (world.old, world.new) if way is Side.OLD else (world.new, world.old)
     await source.put(documents(clock))
     assert "short" in await documents_of(source)
-    watched: Any = Watched(source, Once("scan", moment, clock.pass_time).told)
+    watched: Any = Watched(source, Once(*moment, clock.pass_time).told)
     await backfill_documents(watched, target, world.progress, repair=world.repair, options=QUICK)
     left = {f"d{number}" for number in range(6)}
     assert await documents_of(source) == await documents_of(target) == left

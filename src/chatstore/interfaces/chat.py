@@ -287,7 +287,9 @@ class ChatSide(ChatHistoryStore):
         """
 
     async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[str]]:
-        """Yield the ids of every session that exists, as `scan` does its content: cheap, and in bounded memory.
+        """Yield the ids of all sessions, in bounded memory; those that are deleted or have expired may be left out.
+
+        A session that is there from the beginning to the end comes at least once; one may come twice.
 
         Args:
             cursor: Where to go on: the cursor of a page that was yielded before.
@@ -318,15 +320,19 @@ class ChatSide(ChatHistoryStore):
         del fingerprints, content
         return {}
 
-    @abstractmethod
-    def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
+    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
         """Yield every session that exists, with its messages, in bounded memory; deleted and expired ones are left out.
 
-        A record that is there from the beginning to the end is yielded at least once; one may be yielded twice.
+        It is `keys` and `fetch` in one: what those say of what comes, and comes twice, holds here.
 
         Args:
             cursor: Where to go on: the cursor of a page that was yielded before.
         """
+        async for found in self.keys(cursor):
+            async for page in self.fetch(found.keys):
+                there = tuple(change for change in page.changes if change.session is not None)
+                yield ScanPage(there, page.quarantined, None)
+            yield ScanPage((), found.quarantined, found.cursor)
 
     @abstractmethod
     async def count(self) -> ChatCount:

@@ -202,7 +202,9 @@ class DocumentSide(DocumentStore):
         return changes
 
     async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
-        """Yield the keys of every document that exists, as `scan` does its content: cheap, and in bounded memory.
+        """Yield the keys of all documents, in bounded memory; those that are deleted or have expired may be left out.
+
+        A document that is there from the beginning to the end comes at least once; one may come twice.
 
         Args:
             cursor: Where to go on: the cursor of a page that was yielded before.
@@ -210,15 +212,18 @@ class DocumentSide(DocumentStore):
         async for page in self.scan(cursor):
             yield KeyPage(tuple(change.key for change in page.changes), page.quarantined, page.cursor)
 
-    @abstractmethod
-    def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
+    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
         """Yield every document that exists, in bounded memory; deleted and expired ones are left out.
 
-        A document that is there from the beginning to the end is yielded at least once; one may be yielded twice.
+        It is `keys` and `changes` in one: what those say of what comes, and comes twice, holds here.
 
         Args:
             cursor: Where to go on: the cursor of a page that was yielded before.
         """
+        async for found in self.keys(cursor):
+            page = await self.changes(found.keys)
+            there = tuple(change for change in page.changes if change.document is not None)
+            yield ScanPage(there, (*found.quarantined, *page.quarantined), found.cursor)
 
     @abstractmethod
     async def count(self) -> int:

@@ -18,25 +18,27 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
 from chatstore.errors import StaleSideError
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
+from chatstore.migration.batches import Batch, Done, Runner, Skip, Work, in_order
 from chatstore.migration.checkpoint import Checkpoint, reached, run_name
 from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
 from chatstore.migration.counting import counted_beside
 from chatstore.migration.events import OnProgress, Reporter, Step
 from chatstore.migration.lease import Lease
 from chatstore.migration.patience import Patience
-from chatstore.migration.reading import ahead, batched
+from chatstore.migration.reading import closing
 from chatstore.migration.reports import BackfillReport
-from chatstore.models import Kind, Quarantined, ScanPage, Side, new_token, utc_now
+from chatstore.models import DocumentKey, KeyPage, Kind, Quarantined, Side, new_token, utc_now
 
-C = TypeVar("C")
+K = TypeVar("K")
 
 Repair: TypeAlias = Callable[[], Awaitable[object]]
 """Merges every key that is marked in either journal."""
@@ -51,14 +53,17 @@ class BackfillOptions:
     """How a backfill goes about its work.
 
     Attributes:
-        batch: How many records are written at once, at least; also how many are held in memory, about twice.
+        batch: How many sessions, or documents, are copied as one, at most, and copied again after a kill; None: what
+            suits the kind.
+        at_once: How many batches are under way at once.
         lease_seconds: How long a killed run keeps others out.
         settle_seconds: Where the source is not atomic: how long a write may take that began before the journal was
             opened, and so leaves no mark. A run that begins anew reads the first page after that.
         patience: How long it waits for a server that is away.
     """
 
-    batch: int = 1000
+    batch: int | None = None
+    at_once: int = 4
     lease_seconds: float = 30.0
     settle_seconds: float = 60.0
     patience: Patience = field(default_factory=Patience)
@@ -72,6 +77,7 @@ async def backfill_chat(
     repair: Repair,
     on_progress: OnProgress | None = None,
     options: BackfillOptions | None = None,
+    runner: Runner[str] | None = None,
 ) -> BackfillReport:
     """Copy every session with its messages from `source` to `target`, and return what was done.
 
@@ -85,13 +91,15 @@ async def backfill_chat(
         repair: Merges every marked key.
         on_progress: Is called with each `ProgressEvent`.
         options: How to go about it.
+        runner: Does the batches; in this process when left out.
 
     Raises:
         LeaseLostError: Another runner is at work.
         StaleSideError: The source is the old side, and may be behind, because the way back was closed.
         UnavailableError: A server was away for longer than the patience lasts.
     """
-    return await _Backfill(ChatCopy(source, target), progress, repair, on_progress, options).run()
+    copy = ChatCopy(source, target)
+    return await _Backfill(copy, progress, repair=repair, on_progress=on_progress, options=options, runner=runner).run()
 
 
 async def backfill_documents(
@@ -102,29 +110,35 @@ async def backfill_documents(
     repair: Repair,
     on_progress: OnProgress | None = None,
     options: BackfillOptions | None = None,
+    runner: Runner[DocumentKey] | None = None,
 ) -> BackfillReport:
     """Copy every document with its embedding, as `backfill_chat` does with sessions."""
-    return await _Backfill(DocumentCopy(source, target), progress, repair, on_progress, options).run()
+    copy = DocumentCopy(source, target)
+    return await _Backfill(copy, progress, repair=repair, on_progress=on_progress, options=options, runner=runner).run()
 
 
-class _Backfill(Generic[C]):
+class _Backfill(Generic[K]):
     """One run."""
 
     def __init__(
         self,
-        copy: Copy[C],
+        copy: Copy[K],
         progress: Progress,
+        *,
         repair: Repair,
         on_progress: OnProgress | None,
         options: BackfillOptions | None,
+        runner: Runner[K] | None,
     ) -> None:
         self._copy = copy
+        self._runner = runner or copy.do
         self._progress = progress
         self._repair = repair
         self._options = options or BackfillOptions()
         self._reporter = Reporter(copy.kind, on_progress)
         self._patience = replace(self._options.patience, on_wait=self._reporter.waits)
         self._name = run_name(copy.source_side)
+        self._notes: dict[str, None] = {}
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
 
     async def run(self) -> BackfillReport:
@@ -139,10 +153,11 @@ class _Backfill(Generic[C]):
             source=self._copy.source_side,
             target=self._copy.target_side,
             copied=ended.copied,
+            unchanged=ended.unchanged,
             quarantined=ended.quarantined,
             resumed=begun.cursor is not None,
             seconds=self._reporter.seconds,
-            notes=self._copy.notes,
+            notes=tuple(dict.fromkeys((*self._copy.notes, *self._notes))),
         )
 
     async def _begin(self) -> Checkpoint:
@@ -169,44 +184,71 @@ class _Backfill(Generic[C]):
         return Checkpoint(started_at=utc_now())
 
     async def _copy_from(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
-        self._reporter.begin(Step.COPY, done=checkpoint.copied.records)
-        pages = self._patience.pages(self._copy.scan, checkpoint.cursor)
-        batches = ahead(batched(pages, self._options.batch, self._copy.counter.weigh))
-        async with counted_beside(self._reporter, self._copy.count), aclosing(batches):
-            async for batch in batches:
-                checkpoint = await self._take(batch, checkpoint, lease)
+        self._reporter.begin(Step.COPY, done=checkpoint.records)
+        skip = await self._skip()
+        pages = self._patience.pages(partial(self._copy.keys, Work.COPY), checkpoint.cursor)
+        async with counted_beside(self._reporter, self._copy.count):
+            async for planned, done in self._done(pages, Work.COPY, skip, lease):
+                checkpoint = await self._move(checkpoint, planned, done, lease)
         return checkpoint
 
     async def _delete_from_target(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
         """Bring deletions over. A run that is resumed does this from the beginning: the checkpoint is the copy's."""
         self._reporter.begin(Step.DELETE)
-        pages = batched(self._patience.pages(self._copy.deleted, None), self._options.batch, len)
-        async with aclosing(ahead(pages)) as batches:
-            async for batch in batches:
-                await self._patience.until_done(lease.confirm)
-                refused = await self._copy.put(batch.changes, self._patience)
-                if refused.records:
-                    await self._quarantine(refused.records, checkpoint.started_at)
-                checkpoint = replace(checkpoint, quarantined=checkpoint.quarantined + len(refused.records))
+        pages = self._patience.pages(partial(self._copy.keys, Work.DELETE), None)
+        async for _, done in self._done(pages, Work.DELETE, Skip.NONE, lease):
+            if done.quarantined:
+                await self._quarantine(done.quarantined, checkpoint.started_at)
+            checkpoint = replace(checkpoint, quarantined=checkpoint.quarantined + len(done.quarantined))
         return checkpoint
 
-    async def _take(self, batch: ScanPage[C], checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
-        """Write one batch, and then move the checkpoint behind it."""
-        await self._patience.until_done(lease.confirm)
-        refused = await self._copy.put(batch.changes, self._patience)
-        quarantined = (*batch.quarantined, *refused.records)
+    async def _skip(self) -> Skip:
+        """Return what need not be copied again: after a run that came to its end, what is on the target since."""
+        states = [await self._patience.until_done(journal.state) for journal in self._copy.journals]
+        if any(state.backfilled_at is None for state in states):
+            return Skip.NONE
+        # What a verify found to differ is mended, though it was put there once.
+        return Skip.PUT if all(state.verified or state.differed_at is None for state in states) else Skip.PROVED
+
+    async def _done(
+        self, pages: AsyncIterator[KeyPage[K]], work: Work, skip: Skip, lease: Lease
+    ) -> AsyncGenerator[tuple[_Planned[K], Done], None]:
+        """Yield the batches of some pages in their order, once they are done, several at once."""
+
+        async def plan() -> AsyncGenerator[_Planned[K], None]:
+            async with closing(pages):
+                async for page in pages:
+                    for planned in _cut(page, self._options.batch or self._copy.at_once):
+                        yield planned
+
+        async def do(planned: _Planned[K]) -> Done:
+            if not planned.keys:
+                return Done()
+            batch = Batch(kind=self._copy.kind, source=self._copy.source_side, work=work, keys=planned.keys, skip=skip)
+            await self._patience.until_done(lease.confirm)
+            return await self._patience.until_done(lambda: self._runner(batch))
+
+        async with aclosing(in_order(plan(), do, at_once=lambda: self._options.at_once)) as results:
+            async for planned, done in results:
+                self._notes.update(dict.fromkeys(done.notes))
+                yield planned, done
+
+    async def _move(self, checkpoint: Checkpoint, planned: _Planned[K], done: Done, lease: Lease) -> Checkpoint:
+        """Move the checkpoint behind a batch that is done."""
+        quarantined = (*planned.quarantined, *done.quarantined)
         if quarantined:
             await self._quarantine(quarantined, checkpoint.started_at)
         moved = replace(
             checkpoint,
-            cursor=batch.cursor or checkpoint.cursor,
-            copied=checkpoint.copied + self._copy.counter.tally(batch.changes) - refused.tally,
+            cursor=planned.cursor or checkpoint.cursor,
+            copied=checkpoint.copied + done.copied,
+            unchanged=checkpoint.unchanged + done.unchanged,
             quarantined=checkpoint.quarantined + len(quarantined),
         )
-        if batch.cursor is not None:
+        if planned.cursor is not None:
             text = moved.encode()
             await self._patience.until_done(lambda: self._progress.save_checkpoint(self._name, text, lease.holder))
-        self._reporter.moved(done=moved.copied.records, quarantined=moved.quarantined)
+        self._reporter.moved(done=moved.records, quarantined=moved.quarantined)
         return moved
 
     async def _quarantine(self, records: tuple[Quarantined, ...], not_before: datetime) -> None:
@@ -218,7 +260,7 @@ class _Backfill(Generic[C]):
 
     async def _end(self, ended: Checkpoint, lease: Lease) -> None:
         """Make the sides equal, say so, and forget the checkpoint; in this order, so a kill repeats the end only."""
-        self._reporter.begin(Step.REPAIR, done=ended.copied.records, total=ended.copied.records)
+        self._reporter.begin(Step.REPAIR, done=ended.records, total=ended.records)
         await self._patience.until_done(self._repair)
         await self._patience.until_done(lease.confirm)
         await self._patience.until_done(lambda: self._release_taken(ended.started_at))
@@ -240,6 +282,23 @@ class _Backfill(Generic[C]):
         stale = [record.key async for record in self._progress.quarantined() if record.at < started_at]
         for start in range(0, len(stale), _RELEASED_AT_ONCE):
             await self._progress.release_quarantined(stale[start : start + _RELEASED_AT_ONCE])
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned(Generic[K]):
+    """A batch that is to be done, and what is to be noted when it is."""
+
+    keys: tuple[K, ...]
+    quarantined: tuple[Quarantined, ...] = ()
+    cursor: str | None = None
+
+
+def _cut(page: KeyPage[K], size: int) -> Iterator[_Planned[K]]:
+    """Yield the batches of a page; the last one of them is noted with what the page says beside its keys."""
+    whole = max(0, len(page.keys) - 1) // size * size
+    for start in range(0, whole, size):
+        yield _Planned(page.keys[start : start + size])
+    yield _Planned(page.keys[whole:], page.quarantined, page.cursor)
 
 
 def _stale(kind: Kind) -> str:

@@ -22,13 +22,20 @@ class Checkpoint:
         cursor: Where the source's scan goes on; None at its beginning.
         started_at: When the first of the runs began that this checkpoint is the sum of.
         copied: What they copied.
+        unchanged: What they passed over, because it was there as it is.
         quarantined: How many records they could not take.
     """
 
     cursor: str | None = None
     started_at: datetime
     copied: Tally = field(default_factory=Tally)
+    unchanged: Tally = field(default_factory=Tally)
     quarantined: int = 0
+
+    @property
+    def records(self) -> int:
+        """How many records lie behind it, but for those in quarantine."""
+        return self.copied.records + self.unchanged.records
 
     def encode(self) -> str:
         """Return it as a text for `Progress`."""
@@ -47,6 +54,7 @@ class Checkpoint:
                 cursor=held["cursor"],
                 started_at=datetime.fromisoformat(held["started_at"]),
                 copied=Tally(**held["copied"]),
+                unchanged=Tally(**held.get("unchanged", {})),
                 quarantined=held["quarantined"],
             )
         except (KeyError, TypeError) as error:

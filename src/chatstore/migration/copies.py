@@ -2,54 +2,47 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
+from typing import ClassVar, Generic, TypeVar
 
 from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.migration.announced import put_announced
-from chatstore.migration.counting import ChatCounter, Counter, DocumentCounter
-from chatstore.migration.patience import Patience
-from chatstore.migration.reading import closing
+from chatstore.migration.batches import Batch, Done, Skip, Work
+from chatstore.migration.counting import weight_of_chat
+from chatstore.migration.reading import ahead, batched, closing
 from chatstore.migration.reports import Tally
-from chatstore.models import ChatChange, DocumentChange, Kind, Quarantined, ScanPage, Side
+from chatstore.models import DocumentChange, DocumentKey, KeyPage, Kind, Quarantined, Side
 from chatstore.routing import Sides, put_chat, put_documents
 
-C = TypeVar("C")
+K = TypeVar("K")
+T = TypeVar("T")
+
+_RECORDS_AT_ONCE = 5000
+"""In one put. A batch may be of any size, as a session may: it is read and written in parts like this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """What a target did not take of a batch.
-
-    Attributes:
-        records: An entry for each, for the quarantine.
-        tally: How many records they are: a session that is refused takes its messages with it.
-    """
-
-    records: tuple[Quarantined, ...] = ()
-    tally: Tally = field(default_factory=Tally)
-
-
-class Copy(ABC, Generic[C]):
+class Copy(ABC, Generic[K]):
     """One kind's way from a source to a target.
 
     Attributes:
         kind: What is copied.
+        at_once: How many keys make a batch, where nobody says otherwise.
         source_side: From where.
         target_side: To where.
         source_atomic: Whether the source sets a write's mark in the step that writes.
         journals: The source's and the target's.
-        counter: Counts what was read.
     """
 
-    kind: Kind
+    kind: ClassVar[Kind]
+    at_once: ClassVar[int]
     source_side: Side
     target_side: Side
     source_atomic: bool
     journals: tuple[Journal, Journal]
-    counter: Counter[C]
 
     @property
     @abstractmethod
@@ -57,31 +50,40 @@ class Copy(ABC, Generic[C]):
         """What one of the sides never stored or does not hold exactly; whole once the run is over."""
 
     @abstractmethod
-    def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[C]]:
-        """Yield the source's pages from a cursor on."""
-
-    @abstractmethod
-    def deleted(self, cursor: str | None) -> AsyncIterator[ScanPage[C]]:
-        """Yield, for the target's pages from a cursor on, which of their records the source knows to be deleted."""
-
-    @abstractmethod
-    async def put(self, changes: Sequence[C], patience: Patience) -> Refused:
-        """Join changes into the target and return what it refused."""
+    def keys(self, work: Work, cursor: str | None) -> AsyncIterator[KeyPage[K]]:
+        """Yield, from a cursor on, the keys of all records that some work is to be done with."""
 
     @abstractmethod
     async def count(self) -> int:
         """Return how many records the source holds."""
 
+    async def do(self, batch: Batch[K]) -> Done:
+        """Do a batch: the `Runner` of this process."""
+        clock = _Clock()
+        done = await (
+            self._copy(batch.keys, batch.skip, clock) if batch.work is Work.COPY else self._delete(batch.keys)
+        )
+        return replace(done, reading=clock.reading, writing=clock.writing, notes=self.notes)
 
-class ChatCopy(Copy[ChatChange]):
+    @abstractmethod
+    async def _copy(self, keys: Sequence[K], skip: Skip, clock: _Clock) -> Done:
+        """Join what the source holds of some records into the target."""
+
+    @abstractmethod
+    async def _delete(self, keys: Sequence[K]) -> Done:
+        """Join those deletions into the target that the source knows of some records."""
+
+
+class ChatCopy(Copy[str]):
     """The way of sessions and messages."""
 
+    kind: ClassVar[Kind] = Kind.CHAT
+    at_once: ClassVar[int] = 200
+
     def __init__(self, source: ChatSide, target: ChatSide) -> None:
-        self.kind = Kind.CHAT
         self.source_side, self.target_side = source.side, target.side
         self.source_atomic = True
         self.journals = (source.journal, target.journal)
-        self.counter = ChatCounter()
         self._source = source
         self._target = target
 
@@ -89,44 +91,61 @@ class ChatCopy(Copy[ChatChange]):
     def notes(self) -> tuple[str, ...]:
         return (*self._source.notes, *self._target.notes)
 
-    def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
-        return self._source.scan(cursor)
-
-    async def deleted(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
-        async with closing(self._target.scan(cursor)) as pages:
-            async for page in pages:
-                ids = tuple(dict.fromkeys(change.session_id for change in page.changes))
-                # Without their messages: deletions of messages come with the sessions that are still there.
-                known = [change async for part in self._source.fetch(ids, message_ids=()) for change in part.changes]
-                yield ScanPage(tuple(change for change in known if change.session is None), (), page.cursor)
-
-    async def put(self, changes: Sequence[ChatChange], patience: Patience) -> Refused:
-        async def put(part: Sequence[ChatChange]) -> None:
-            await patience.until_done(lambda: self._target.put(part))
-
-        refusals = await put_chat(put, changes)
-        return Refused(
-            tuple(refusal.entry for refusal in refusals),
-            Tally(
-                sessions=sum(refusal.header for refusal in refusals),
-                messages=sum(refusal.messages for refusal in refusals),
-            ),
-        )
+    def keys(self, work: Work, cursor: str | None) -> AsyncIterator[KeyPage[str]]:
+        return (self._source if work is Work.COPY else self._target).keys(cursor)
 
     async def count(self) -> int:
         count = await self._source.count()
         return count.sessions + count.messages
 
+    async def _copy(self, keys: Sequence[str], skip: Skip, clock: _Clock) -> Done:
+        unchanged = await self._unchanged(keys, skip)
+        pages = batched(
+            clock.read(self._source.fetch([key for key in keys if key not in unchanged])),
+            _RECORDS_AT_ONCE,
+            weight_of_chat,
+        )
+        seen: set[str] = set()
+        copied, quarantined = Tally(), list[Quarantined]()
+        async with aclosing(ahead(pages)) as parts:
+            async for part in parts:
+                with clock.writes():
+                    refusals = await put_chat(self._target.put, part.changes)
+                # A session may come in several parts.
+                new = {change.session_id for change in part.changes if change.session is not None} - seen
+                seen |= new
+                quarantined += [*part.quarantined, *(refusal.entry for refusal in refusals)]
+                copied += Tally(
+                    sessions=len(new) - sum(refusal.header for refusal in refusals),
+                    messages=sum(len(change.messages) for change in part.changes)
+                    - sum(refusal.messages for refusal in refusals),
+                )
+        passed_over = Tally(sessions=len(unchanged), messages=sum(unchanged.values()))
+        return Done(copied=copied, unchanged=passed_over, quarantined=tuple(quarantined))
 
-class DocumentCopy(Copy[DocumentChange]):
+    async def _unchanged(self, keys: Sequence[str], skip: Skip) -> Mapping[str, int]:
+        if skip is Skip.NONE:
+            return {}
+        fingerprints = await self._source.fingerprints(keys)
+        return await self._target.proved(fingerprints, content=skip is Skip.PROVED) if fingerprints else {}
+
+    async def _delete(self, keys: Sequence[str]) -> Done:
+        # Without their messages: deletions of messages come with the sessions that are still there.
+        known = [change async for page in self._source.fetch(keys, message_ids=()) for change in page.changes]
+        refusals = await put_chat(self._target.put, [change for change in known if change.session is None])
+        return Done(quarantined=tuple(refusal.entry for refusal in refusals))
+
+
+class DocumentCopy(Copy[DocumentKey]):
     """The way of documents."""
 
+    kind: ClassVar[Kind] = Kind.DOCUMENTS
+    at_once: ClassVar[int] = 1000
+
     def __init__(self, source: DocumentSide, target: DocumentSide) -> None:
-        self.kind = Kind.DOCUMENTS
         self.source_side, self.target_side = source.side, target.side
         self.source_atomic = source.atomic
         self.journals = (source.journal, target.journal)
-        self.counter = DocumentCounter()
         self._source = source
         self._target = target
         self._sides = Sides(source, target) if source.side is Side.OLD else Sides(target, source)
@@ -135,30 +154,71 @@ class DocumentCopy(Copy[DocumentChange]):
     def notes(self) -> tuple[str, ...]:
         return (*self._source.notes, *self._target.notes)
 
-    def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[DocumentChange]]:
-        return self._source.scan(cursor)
+    def keys(self, work: Work, cursor: str | None) -> AsyncIterator[KeyPage[DocumentKey]]:
+        return (self._source if work is Work.COPY else self._target).keys(cursor)
 
-    async def deleted(self, cursor: str | None) -> AsyncIterator[ScanPage[DocumentChange]]:
-        async with closing(self._target.scan(cursor)) as pages:
-            async for page in pages:
-                known = await self._source.changes(tuple(change.key for change in page.changes))
-                yield ScanPage(tuple(change for change in known.changes if change.document is None), (), page.cursor)
+    async def count(self) -> int:
+        return await self._source.count()
 
-    async def put(self, changes: Sequence[DocumentChange], patience: Patience) -> Refused:
+    async def _copy(self, keys: Sequence[DocumentKey], skip: Skip, clock: _Clock) -> Done:
+        with clock.reads():
+            page = await self._source.changes(keys)
+        changes = page.changes if skip is Skip.NONE else await self._target.lacking(page.changes)
+        with clock.writes():
+            refused = await self._put(changes)
+        return Done(
+            copied=Tally(documents=len(changes) - len(refused)),
+            unchanged=Tally(documents=len(page.changes) - len(changes)),
+            quarantined=(*page.quarantined, *refused),
+        )
+
+    async def _delete(self, keys: Sequence[DocumentKey]) -> Done:
+        known = await self._source.changes(keys)
+        return Done(quarantined=await self._put([change for change in known.changes if change.document is None]))
+
+    async def _put(self, changes: Sequence[DocumentChange]) -> tuple[Quarantined, ...]:
+        """Join changes into the target, and return what it refused."""
         unreadable: list[Quarantined] = []
 
         async def put(part: Sequence[DocumentChange]) -> None:
             if self._target.atomic:
-                await patience.until_done(lambda: self._target.put(part))
+                await self._target.put(part)
                 return
             keys = [change.key for change in part]
-            # Each attempt announces itself anew: the one before may still be under way in the server.
-            unreadable.extend(
-                await patience.until_done(lambda: put_announced(self._sides, self.source_side, keys, op="backfill"))
-            )
+            unreadable.extend(await put_announced(self._sides, self.source_side, keys, op="backfill"))
 
         entries = [refusal.entry for refusal in await put_documents(put, changes)]
-        return Refused((*entries, *unreadable), Tally(documents=len(entries) + len(unreadable)))
+        return (*entries, *unreadable)
 
-    async def count(self) -> int:
-        return await self._source.count()
+
+class _Clock:
+    """Measures how long a batch waits for each side."""
+
+    def __init__(self) -> None:
+        self.reading = 0.0
+        self.writing = 0.0
+
+    @contextmanager
+    def reads(self) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.reading += time.perf_counter() - begun
+
+    @contextmanager
+    def writes(self) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.writing += time.perf_counter() - begun
+
+    async def read(self, items: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+        async with closing(items):
+            while True:
+                with self.reads():
+                    item = await anext(items, None)
+                if item is None:
+                    return
+                yield item

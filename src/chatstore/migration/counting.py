@@ -22,6 +22,11 @@ _ORDINARY_SIZE = 8192
 _log = logging.getLogger(__name__)
 
 
+def weight_of_chat(changes: Sequence[ChatChange]) -> int:
+    """Return how many records of ordinary size some sessions and messages are, about: the measure of a put."""
+    return sum(1 + sum(1 + len(m.content) // _ORDINARY_SIZE for m in change.messages) for change in changes)
+
+
 class Counter(ABC, Generic[C]):
     """Counts the records of one scan."""
 
@@ -41,7 +46,7 @@ class ChatCounter(Counter[ChatChange]):
         self._last: str | None = None
 
     def weigh(self, changes: Sequence[ChatChange]) -> int:
-        return sum(1 + sum(1 + len(m.content) // _ORDINARY_SIZE for m in change.messages) for change in changes)
+        return weight_of_chat(changes)
 
     def tally(self, changes: Sequence[ChatChange]) -> Tally:
         sessions = 0

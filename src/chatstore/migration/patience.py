@@ -6,16 +6,23 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from chatstore.errors import UnavailableError
 from chatstore.migration.reading import closing
-from chatstore.models import ScanPage
 
 T = TypeVar("T")
-C = TypeVar("C")
+P = TypeVar("P", bound="HasCursor")
 
 _log = logging.getLogger(__name__)
+
+
+class HasCursor(Protocol):
+    """A part of a walk."""
+
+    @property
+    def cursor(self) -> str | None:
+        """Where to go on behind it; None when that is not known, or it is the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +55,9 @@ class Patience:
                 await self._wait(waits, error)
 
     async def pages(
-        self, scan: Callable[[str | None], AsyncIterator[ScanPage[C]]], cursor: str | None
-    ) -> AsyncGenerator[ScanPage[C], None]:
-        """Yield the pages of a scan, which is taken up again behind the last known cursor when its server was away.
+        self, scan: Callable[[str | None], AsyncIterator[P]], cursor: str | None
+    ) -> AsyncGenerator[P, None]:
+        """Yield the pages of a walk, which is taken up again behind the last known cursor when its server was away.
 
         Raises:
             UnavailableError: The server was away for longer than `limit`.

@@ -38,6 +38,7 @@ class BackfillReport:
         target: The side that was written.
         copied: What was put into the target, whether it was there already or not, by this run and those that it was
             resumed from. A record that a scan yielded twice, or that was read again after a kill, counts twice.
+        unchanged: What a run before this one had put there, and was the same still; it was not put again.
         quarantined: How many records could not be taken.
         resumed: Whether it went on where an earlier run was ended.
         seconds: How long this run took.
@@ -48,6 +49,7 @@ class BackfillReport:
     source: Side
     target: Side
     copied: Tally
+    unchanged: Tally
     quarantined: int
     resumed: bool
     seconds: float

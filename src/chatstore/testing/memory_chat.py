@@ -19,6 +19,7 @@ from chatstore.models import (
     DeleteMessages,
     DeleteSession,
     EditMessage,
+    KeyPage,
     Mark,
     Message,
     MessageOrder,
@@ -38,6 +39,9 @@ from chatstore.models import (
 from chatstore.models.paging import parse_place, place_behind
 from chatstore.testing.memory_journal import MemoryJournal
 from chatstore.testing.memory_session import SessionState
+
+_KEYS_A_PAGE = 2
+"""Few, so that a test of a few sessions meets more than one page."""
 
 
 class MemoryChat(ChatSide):
@@ -262,18 +266,11 @@ class MemoryChat(ChatSide):
                 for change in state.parts(wanted, self._now()):
                     yield ScanPage((change,), (), None)
 
-    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
-        ids = sorted(self._states)
-        for session_id in (name for name in ids if cursor is None or name > cursor):
-            state = self._states[session_id]
-            now = self._now()
-            if state.visible(now) is None:
-                continue
-            *early, last = state.parts(None, now)
-            for change in early:
-                yield ScanPage((change,), (), cursor)
-            cursor = session_id
-            yield ScanPage((last,), (), None if session_id == ids[-1] else cursor)
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[str]]:
+        ids = [name for name in sorted(self._states) if cursor is None or name > cursor]
+        for start in range(0, len(ids), _KEYS_A_PAGE):
+            part = ids[start : start + _KEYS_A_PAGE]
+            yield KeyPage(tuple(part), (), part[-1] if start + _KEYS_A_PAGE < len(ids) else None)
 
     async def count(self) -> ChatCount:
         alive = [state for state in self._states.values() if state.session is not None]

@@ -17,6 +17,7 @@ from chatstore.models import (
     DocumentsWritten,
     Embedding,
     JsonObject,
+    KeyPage,
     Mark,
     Match,
     NewDocument,
@@ -139,13 +140,12 @@ class MemoryDocuments(DocumentSide):
     async def count_documents(self, user_id: str) -> int:
         return len(self._of(user_id))
 
-    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
         ids = [name for name in sorted(self._states) if cursor is None or name > cursor]
         for start in range(0, len(ids), _PART):
             part = ids[start : start + _PART]
-            changes = [self._states[name] for name in part if name in self._states]
-            alive = tuple(change for change in changes if self._find(change.key.user_id, change.key.id) is not None)
-            yield ScanPage(alive, (), part[-1] if start + _PART < len(ids) else None)
+            keys = tuple(self._states[name].key for name in part if name in self._states)
+            yield KeyPage(keys, (), part[-1] if start + _PART < len(ids) else None)
 
     async def count(self) -> int:
         return sum(change.document is not None for change in self._states.values())

@@ -1,0 +1,116 @@
+"""A batch of a migration: what a planner cuts, a worker does, and a report adds up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeAlias, TypeVar
+
+from chatstore.migration.reading import closing
+from chatstore.migration.reports import Tally
+from chatstore.models import Kind, Quarantined, Side
+
+K = TypeVar("K")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Work(StrEnum):
+    """What is done with the records of a batch."""
+
+    COPY = "copy"
+    DELETE = "delete what the source knows to be deleted"
+
+
+class Skip(StrEnum):
+    """Which records of a batch need not be copied again."""
+
+    NONE = "none"
+    PUT = "those that were put as they are"
+    PROVED = "those that were put as they are, and are still held so"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Generic[K]):
+    """Some records to bring to the other side. It can be pickled, so any process can do it; and done twice.
+
+    Attributes:
+        kind: What they are.
+        source: The side that they come from.
+        work: What to do with them.
+        keys: Which they are: session ids, or `DocumentKey`s.
+        skip: Which of them may be passed over.
+    """
+
+    kind: Kind
+    source: Side
+    work: Work
+    keys: tuple[K, ...]
+    skip: Skip = Skip.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What became of a batch.
+
+    Attributes:
+        copied: What was put into the target.
+        unchanged: What was passed over.
+        quarantined: What could not be read, or was refused.
+        reading: Seconds that were spent waiting for the source.
+        writing: Seconds that were spent waiting for the target.
+        notes: What a side never stored or does not hold exactly.
+    """
+
+    copied: Tally = field(default_factory=Tally)
+    unchanged: Tally = field(default_factory=Tally)
+    quarantined: tuple[Quarantined, ...] = ()
+    reading: float = 0.0
+    writing: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+Runner: TypeAlias = Callable[[Batch[K]], Awaitable[Done]]
+"""Does a batch, here or in another process.
+
+Raises:
+    UnavailableError: A server did not answer; any part of the batch was done.
+"""
+
+
+async def in_order(
+    items: AsyncIterator[T], work: Callable[[T], Awaitable[R]], *, at_once: Callable[[], int]
+) -> AsyncGenerator[tuple[T, R], None]:
+    """Yield each item with what `work` makes of it, in the order of the items, though several are worked on at once.
+
+    Args:
+        items: Read as far ahead as there is work under way.
+        work: Is called with each item; an error ends all.
+        at_once: How many at once; asked each time, so that it may change.
+    """
+    pending: deque[tuple[T, asyncio.Task[R]]] = deque()
+    async with closing(items):
+        try:
+            async for item in items:
+                pending.append((item, asyncio.create_task(_as_coroutine(work, item))))
+                while len(pending) >= at_once():
+                    first, task = pending[0]
+                    result = await task
+                    pending.popleft()
+                    yield first, result
+            while pending:
+                first, task = pending[0]
+                result = await task
+                pending.popleft()
+                yield first, result
+        finally:
+            for _, task in pending:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in pending), return_exceptions=True)
+
+
+async def _as_coroutine(work: Callable[[T], Awaitable[R]], item: T) -> R:
+    return await work(item)
