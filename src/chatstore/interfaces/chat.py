@@ -28,6 +28,7 @@ from chatstore.models import (
     Page,
     PopMessage,
     ScanPage,
+    ServerLoad,
     Session,
     Side,
     Swept,
@@ -350,6 +351,16 @@ class ChatSide(ChatHistoryStore):
         """
         del limit
         return Swept()
+
+    async def load(self) -> ServerLoad | None:
+        """Return how busy the server is now; None where that cannot be told.
+
+        It costs the server next to nothing, so that it may be asked twice a second beside anything else.
+
+        Raises:
+            UnavailableError: The server did not answer.
+        """
+        return None
 
 
 def _session_of(written: ChatWritten, session_id: str) -> Session:

@@ -1,8 +1,7 @@
-"""What a run tells while it is under way, for a progress bar or a log. Nothing here prints."""
+"""What a run tells while it is under way, for a progress bar, a log or a page. Nothing here prints."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,15 +25,32 @@ class Step(StrEnum):
 class ProgressEvent:
     """How far a run has come.
 
+    The source of a verify is the old side, its target the new one.
+
     Attributes:
         kind: What it moves or compares.
         step: What it is doing.
         done: How many records this step is through with, in all the runs that it was resumed from, too.
         total: How many there are to do, about; None while that is not known.
-        rate: Records a second, since this process took the step up.
+        rate: Records a second, in the last ten seconds of the step.
+        average: Records a second, since this process took the step up.
+        left: How many seconds the step takes yet, about; None while that is not known.
         quarantined: How many records could not be taken so far.
         differences: How many differences a verify has found so far.
+        unchanged: How many records were there already, as they are, and were not put again.
+        retries: How often something was tried again, because a server was away.
+        reading: How many seconds of waiting for the source a record took lately; None while that is not known.
+        writing: The same of the target.
+        source_latency: How many seconds the source took lately to answer a question of no weight; None while that is
+            not known.
+        target_latency: The same of the target.
+        source_cpu: How much of one processor the source used lately, by all that it does: 0.25 is a quarter.
+        source_operations: How many commands a second the source did lately, all of its clients' together.
+        at_once: How many batches are under way.
         waiting_for: What the run waits for; empty when it moves.
+        paused: Why it stands still because an operator wants it so; empty when it may move.
+        limited: What an operator's limits are, so that it may not move as fast as it could; empty without any.
+        seconds: How long the run is under way.
     """
 
     kind: Kind
@@ -42,67 +58,23 @@ class ProgressEvent:
     done: int
     total: int | None
     rate: float
+    average: float = 0.0
+    left: float | None = None
     quarantined: int
     differences: int = 0
+    unchanged: int = 0
+    retries: int = 0
+    reading: float | None = None
+    writing: float | None = None
+    source_latency: float | None = None
+    target_latency: float | None = None
+    source_cpu: float | None = None
+    source_operations: float | None = None
+    at_once: int = 0
     waiting_for: str = ""
+    paused: str = ""
+    limited: str = ""
+    seconds: float = 0.0
 
 
 OnProgress: TypeAlias = Callable[[ProgressEvent], None]
-
-
-class Reporter:
-    """Makes the events of one run and hands them to its listener, if it has one."""
-
-    def __init__(self, kind: Kind, listener: OnProgress | None) -> None:
-        self.seconds_from = time.monotonic()
-        self._kind = kind
-        self._listener = listener
-        self._step = Step.COPY
-        self._step_from = self.seconds_from
-        self._before = 0
-        self._done = 0
-        self._total: int | None = None
-        self._quarantined = 0
-        self._differences = 0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self.seconds_from
-
-    def begin(self, step: Step, *, done: int = 0, total: int | None = None) -> None:
-        """Tell that a step begins, with `done` records behind it already."""
-        self._step, self._step_from = step, time.monotonic()
-        self._before = self._done = done
-        self._total = total
-        self._tell()
-
-    def expect(self, total: int) -> None:
-        """Note how many records the step has in all; the next event says so."""
-        self._total = total
-
-    def moved(self, *, done: int, quarantined: int = 0, differences: int = 0) -> None:
-        """Tell how far the step has come."""
-        self._done, self._quarantined, self._differences = done, quarantined, differences
-        self._tell()
-
-    def waits(self, reason: str) -> None:
-        """Tell that the run waits."""
-        self._tell(waiting_for=reason)
-
-    def _tell(self, *, waiting_for: str = "") -> None:
-        if self._listener is None:
-            return
-        elapsed = time.monotonic() - self._step_from
-        self._listener(
-            ProgressEvent(
-                kind=self._kind,
-                step=Step.WAIT if waiting_for else self._step,
-                done=self._done,
-                total=self._total,
-                rate=(self._done - self._before) / elapsed if elapsed > 0 else 0.0,
-                quarantined=self._quarantined,
-                differences=self._differences,
-                waiting_for=waiting_for,
-            )
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chatstore.migration.compare import Difference
-from chatstore.models import Kind, Side
+from chatstore.models import Kind, LoadSeen, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class BackfillReport:
         resumed: Whether it went on where an earlier run was ended.
         seconds: How long this run took.
         notes: What a layout never stored or does not hold exactly, a sentence each.
+        source_load: How busy the source's server was meanwhile, on average; None where that is not told.
+        target_load: The same of the target's.
     """
 
     kind: Kind
@@ -54,6 +56,8 @@ class BackfillReport:
     resumed: bool
     seconds: float
     notes: tuple[str, ...] = ()
+    source_load: LoadSeen | None = None
+    target_load: LoadSeen | None = None
 
     @property
     def complete(self) -> bool:

@@ -32,6 +32,7 @@ from chatstore.models.documents import (
 )
 from chatstore.models.embedding import Embedding
 from chatstore.models.expiry import Swept, has_expired, same_expiry
+from chatstore.models.load import LoadSeen, ServerLoad
 from chatstore.models.marks import Backlog, Mark, new_token
 from chatstore.models.migration import KeyPage, MigrationState, Page, Quarantined, ScanPage
 from chatstore.models.sides import Kind, Side, Stage
@@ -61,6 +62,7 @@ __all__ = [
     "JsonValue",
     "KeyPage",
     "Kind",
+    "LoadSeen",
     "Mark",
     "Match",
     "Message",
@@ -73,6 +75,7 @@ __all__ = [
     "PopMessage",
     "Quarantined",
     "ScanPage",
+    "ServerLoad",
     "Session",
     "Side",
     "Stage",
