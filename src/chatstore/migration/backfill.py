@@ -31,10 +31,11 @@ from chatstore.migration.batches import Batch, Done, Runner, Skip, Work, in_orde
 from chatstore.migration.checkpoint import Checkpoint, reached, run_name
 from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
 from chatstore.migration.counting import counted_beside
-from chatstore.migration.events import OnProgress, Reporter, Step
+from chatstore.migration.events import OnProgress, Step
 from chatstore.migration.lease import Lease
 from chatstore.migration.patience import Patience
 from chatstore.migration.reading import closing
+from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import BackfillReport
 from chatstore.models import DocumentKey, KeyPage, Kind, Quarantined, Side, new_token, utc_now
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from chatstore.errors import ChatStoreError
-from chatstore.migration.events import Reporter
+from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import Tally
 from chatstore.models import ChatChange, DocumentChange
 

@@ -16,10 +16,11 @@ from chatstore.interfaces import ChatSide, DocumentSide, Progress
 from chatstore.migration.backfill import Repair
 from chatstore.migration.compare import Difference
 from chatstore.migration.counting import counted_beside
-from chatstore.migration.events import OnProgress, Reporter, Step
+from chatstore.migration.events import OnProgress, Step
 from chatstore.migration.pairs import ChatPair, DocumentPair, Pair
 from chatstore.migration.patience import Patience
 from chatstore.migration.reading import ahead, batched
+from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import Tally, VerifyReport
 from chatstore.migration.second_look import SecondLook, States
 from chatstore.models import MigrationState, Quarantined, Side, utc_now
