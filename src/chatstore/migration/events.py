@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from chatstore.models import Kind
+from chatstore.models import Kind, LoadSeen
 
 
 class Step(StrEnum):
@@ -41,11 +41,8 @@ class ProgressEvent:
         retries: How often something was tried again, because a server was away.
         reading: How many seconds of waiting for the source a record took lately; None while that is not known.
         writing: The same of the target.
-        source_latency: How many seconds the source took lately to answer a question of no weight; None while that is
-            not known.
-        target_latency: The same of the target.
-        source_cpu: How much of one processor the source used lately, by all that it does: 0.25 is a quarter.
-        source_operations: How many commands a second the source did lately, all of its clients' together.
+        source_load: How busy the source's server is; None while that is not known.
+        target_load: The same of the target's.
         at_once: How many batches are under way.
         waiting_for: What the run waits for; empty when it moves.
         paused: Why it stands still because an operator wants it so; empty when it may move.
@@ -66,10 +63,8 @@ class ProgressEvent:
     retries: int = 0
     reading: float | None = None
     writing: float | None = None
-    source_latency: float | None = None
-    target_latency: float | None = None
-    source_cpu: float | None = None
-    source_operations: float | None = None
+    source_load: LoadSeen | None = None
+    target_load: LoadSeen | None = None
     at_once: int = 0
     waiting_for: str = ""
     paused: str = ""

@@ -121,8 +121,8 @@ def _between(last: ProgressEvent, event: ProgressEvent, *, records: int) -> Samp
         at_once=event.at_once,
         reading=event.reading,
         writing=event.writing,
-        source_latency=event.source_latency,
-        target_latency=event.target_latency,
+        source_latency=event.source_load.latency if event.source_load is not None else None,
+        target_latency=event.target_load.latency if event.target_load is not None else None,
     )
 
 

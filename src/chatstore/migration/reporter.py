@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from chatstore.migration.events import OnProgress, ProgressEvent, Step
 from chatstore.migration.history import History
-from chatstore.models import Kind
+from chatstore.models import Kind, LoadSeen
 
 _LATELY = 10.0
 """Seconds: long enough that batches that end together do not make it jump, short enough to see a change."""
@@ -110,22 +110,9 @@ class Reporter:
             self._event = replace(self._event, paused=paused, limited=limited)
             self.tell()
 
-    def measured(
-        self,
-        *,
-        source_latency: float | None = None,
-        target_latency: float | None = None,
-        source_cpu: float | None = None,
-        source_operations: float | None = None,
-    ) -> None:
-        """Note what was measured of the servers; the next event says so. See `ProgressEvent` for what it is."""
-        self._event = replace(
-            self._event,
-            source_latency=source_latency,
-            target_latency=target_latency,
-            source_cpu=source_cpu,
-            source_operations=source_operations,
-        )
+    def measured(self, *, source: LoadSeen | None = None, target: LoadSeen | None = None) -> None:
+        """Note how busy the servers are; the next event says so."""
+        self._event = replace(self._event, source_load=source, target_load=target)
 
     def event(self) -> ProgressEvent:
         """Return how far the run has come by now."""
