@@ -78,8 +78,13 @@ class JournalKeys:
         self.bodies = self._root + b"marks:bodies"
         self.migration = self._root + b"migration"
         self.lease = self._root + b"lease"
+        self.limits = self._root + b"limits"
         self.checkpoints = self._root + b"checkpoints"
         self.quarantine = self._root + b"quarantine"
+
+    def report(self, run: str) -> bytes:
+        """Return the key of what a run tells of itself; it has a key to itself because it runs out."""
+        return b"%sreport:%s" % (self._root, run.encode())
 
     def of_user(self, user_id: str) -> bytes:
         """Return the key of a user's marks: a sorted set of the marked keys, each with its mark's token."""

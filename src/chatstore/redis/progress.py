@@ -42,6 +42,20 @@ class RedisProgress(Progress):
     async def release(self, holder: str) -> None:
         await scripts.run(self._client, Call(script("values", "lease_release"), [self._keys.lease], [holder]))
 
+    async def holder(self) -> str | None:
+        held = await self._client.ask("GET", self._keys.lease)
+        return None if held is None else str(held.decode())
+
+    async def limits(self) -> str | None:
+        held = await self._client.ask("GET", self._keys.limits)
+        return None if held is None else str(held.decode())
+
+    async def set_limits(self, limits: str | None) -> None:
+        if limits is None:
+            await self._client.ask("DEL", self._keys.limits)
+        else:
+            await self._client.ask("SET", self._keys.limits, limits)
+
     async def checkpoint(self, run: str) -> str | None:
         held = await self._client.ask("HGET", self._keys.checkpoints, run)
         return None if held is None else str(held.decode())
@@ -49,6 +63,17 @@ class RedisProgress(Progress):
     async def save_checkpoint(self, run: str, checkpoint: str | None, holder: str) -> None:
         arguments: list[Argument] = [holder, run, *([] if checkpoint is None else [checkpoint])]
         call = Call(script("values", "checkpoint_save"), [self._keys.lease, self._keys.checkpoints], arguments)
+        if not await scripts.run(self._client, call):
+            raise LeaseLostError(f"{holder} does not hold the lease on this migration any more")
+
+    async def report(self, run: str) -> str | None:
+        held = await self._client.ask("GET", self._keys.report(run))
+        return None if held is None else str(held.decode())
+
+    async def save_report(self, run: str, report: str | None, *, holder: str | None, seconds: float) -> None:
+        fence: list[Argument] = [int(holder is not None), holder or ""]
+        kept: list[Argument] = [] if report is None else [max(1, int(seconds * 1000)), report]
+        call = Call(script("values", "report_save"), [self._keys.lease, self._keys.report(run)], [*fence, *kept])
         if not await scripts.run(self._client, call):
             raise LeaseLostError(f"{holder} does not hold the lease on this migration any more")
 

@@ -84,7 +84,9 @@ class MemoryProgress(Progress):
 
     def __init__(self) -> None:
         self._lease: tuple[str, float] | None = None
+        self._limits: str | None = None
         self._checkpoints: dict[str, str] = {}
+        self._reports: dict[str, tuple[str, float]] = {}
         self._quarantine: dict[str, Quarantined] = {}
 
     def _holder(self) -> str | None:
@@ -102,6 +104,15 @@ class MemoryProgress(Progress):
         if self._holder() == holder:
             self._lease = None
 
+    async def holder(self) -> str | None:
+        return self._holder()
+
+    async def limits(self) -> str | None:
+        return self._limits
+
+    async def set_limits(self, limits: str | None) -> None:
+        self._limits = limits
+
     async def checkpoint(self, run: str) -> str | None:
         return self._checkpoints.get(run)
 
@@ -112,6 +123,18 @@ class MemoryProgress(Progress):
             self._checkpoints.pop(run, None)
         else:
             self._checkpoints[run] = checkpoint
+
+    async def report(self, run: str) -> str | None:
+        report, until = self._reports.get(run, ("", 0.0))
+        return report if time.monotonic() < until else None
+
+    async def save_report(self, run: str, report: str | None, *, holder: str | None, seconds: float) -> None:
+        if holder is not None and self._holder() != holder:
+            raise LeaseLostError(f"{holder} does not hold the lease on this migration any more")
+        if report is None:
+            self._reports.pop(run, None)
+        else:
+            self._reports[run] = (report, time.monotonic() + seconds)
 
     async def quarantine(self, records: Sequence[Quarantined]) -> None:
         self._quarantine.update({record.key: record for record in records})
