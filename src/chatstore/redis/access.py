@@ -87,7 +87,12 @@ _JOURNAL = (
     ("values", "marks", "journal_clear_alone"),
     ("values", "marks", "journal_of_user"),
 )
-_RUNS = (("values", "checkpoint_save"), ("values", "lease_acquire"), ("values", "lease_release"))
+_RUNS = (
+    ("values", "checkpoint_save"),
+    ("values", "lease_acquire"),
+    ("values", "lease_release"),
+    ("values", "report_save"),
+)
 
 
 class Purpose(StrEnum):
