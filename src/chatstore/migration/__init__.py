@@ -3,6 +3,7 @@
 from chatstore.migration.backfill import BackfillOptions, Repair, backfill_chat, backfill_documents
 from chatstore.migration.compare import Difference
 from chatstore.migration.events import OnProgress, ProgressEvent, Step
+from chatstore.migration.history import History, Sample, StepTime
 from chatstore.migration.patience import Patience
 from chatstore.migration.reports import BackfillReport, Tally, VerifyReport
 from chatstore.migration.sweep import DocumentsSwept, sweep_chat, sweep_documents
@@ -13,11 +14,14 @@ __all__ = [
     "BackfillReport",
     "Difference",
     "DocumentsSwept",
+    "History",
     "OnProgress",
     "Patience",
     "ProgressEvent",
     "Repair",
+    "Sample",
     "Step",
+    "StepTime",
     "Tally",
     "VerifyOptions",
     "VerifyReport",

@@ -37,6 +37,7 @@ from chatstore.migration.patience import Patience
 from chatstore.migration.reading import closing
 from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import BackfillReport
+from chatstore.migration.watch import watched
 from chatstore.models import DocumentKey, KeyPage, Kind, Quarantined, Side, new_token, utc_now
 
 K = TypeVar("K")
@@ -137,18 +138,22 @@ class _Backfill(Generic[K]):
         self._repair = repair
         self._options = options or BackfillOptions()
         self._reporter = Reporter(copy.kind, on_progress)
-        self._patience = replace(self._options.patience, on_wait=self._reporter.waits)
+        self._patience = replace(self._options.patience, on_wait=self._reporter.tries_again)
         self._name = run_name(copy.source_side)
         self._notes: dict[str, None] = {}
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
 
     async def run(self) -> BackfillReport:
-        async with Lease(self._progress, self._holder, self._options.lease_seconds) as lease:
+        async with (
+            Lease(self._progress, self._holder, self._options.lease_seconds) as lease,
+            watched(self._reporter, self._progress, self._name, holder=self._holder),
+        ):
             begun = await self._begin()
             ended = await self._copy_from(begun, lease)
             if self._copy.target_side is Side.OLD:
                 ended = await self._delete_from_target(ended, lease)
             await self._end(ended, lease)
+        self._reporter.tell()
         return BackfillReport(
             kind=self._copy.kind,
             source=self._copy.source_side,
@@ -159,6 +164,9 @@ class _Backfill(Generic[K]):
             resumed=begun.cursor is not None,
             seconds=self._reporter.seconds,
             notes=tuple(dict.fromkeys((*self._copy.notes, *self._notes))),
+            retries=self._reporter.retries,
+            steps=self._reporter.history.steps,
+            samples=self._reporter.history.samples,
         )
 
     async def _begin(self) -> Checkpoint:
@@ -185,6 +193,8 @@ class _Backfill(Generic[K]):
         return Checkpoint(started_at=utc_now())
 
     async def _copy_from(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
+        if checkpoint.cursor is not None:
+            self._reporter.resumes()
         self._reporter.begin(Step.COPY, done=checkpoint.records)
         skip = await self._skip()
         pages = self._patience.pages(partial(self._copy.keys, Work.COPY), checkpoint.cursor)
@@ -226,8 +236,9 @@ class _Backfill(Generic[K]):
             if not planned.keys:
                 return Done()
             batch = Batch(kind=self._copy.kind, source=self._copy.source_side, work=work, keys=planned.keys, skip=skip)
-            await self._patience.until_done(lease.confirm)
-            return await self._patience.until_done(lambda: self._runner(batch))
+            with self._reporter.batch():
+                await self._patience.until_done(lease.confirm)
+                return await self._patience.until_done(lambda: self._runner(batch))
 
         async with aclosing(in_order(plan(), do, at_once=lambda: self._options.at_once)) as results:
             async for planned, done in results:
@@ -249,7 +260,13 @@ class _Backfill(Generic[K]):
         if planned.cursor is not None:
             text = moved.encode()
             await self._patience.until_done(lambda: self._progress.save_checkpoint(self._name, text, lease.holder))
-        self._reporter.moved(done=moved.records, quarantined=moved.quarantined)
+        self._reporter.moved(
+            done=moved.records,
+            quarantined=moved.quarantined,
+            unchanged=moved.unchanged.records,
+            reading=done.reading,
+            writing=done.writing,
+        )
         return moved
 
     async def _quarantine(self, records: tuple[Quarantined, ...], not_before: datetime) -> None:

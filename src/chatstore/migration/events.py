@@ -48,6 +48,7 @@ class ProgressEvent:
         paused: Why it stands still because an operator wants it so; empty when it may move.
         limited: What an operator's limits are, so that it may not move as fast as it could; empty without any.
         seconds: How long the run is under way.
+        resumed: Whether it goes on where an earlier one was ended.
     """
 
     kind: Kind
@@ -70,6 +71,7 @@ class ProgressEvent:
     paused: str = ""
     limited: str = ""
     seconds: float = 0.0
+    resumed: bool = False
 
 
 OnProgress: TypeAlias = Callable[[ProgressEvent], None]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from chatstore.migration.events import OnProgress, ProgressEvent, Step
@@ -52,6 +54,10 @@ class Reporter:
         self._event = replace(self._event, step=step, done=done, total=total, waiting_for="")
         self.tell()
 
+    def resumes(self) -> None:
+        """Note that the run goes on where an earlier one was ended."""
+        self._event = replace(self._event, resumed=True)
+
     def expect(self, total: int) -> None:
         """Note how many records the step has in all; the next event says so."""
         self._event = replace(self._event, total=total)
@@ -99,10 +105,14 @@ class Reporter:
         self._event = replace(self._event, retries=self._event.retries + 1)
         self.waits(reason)
 
-    def works(self, at_once: int) -> None:
-        """Note how many batches are under way; the next event says so."""
-        if at_once != self._event.at_once:
-            self._event = replace(self._event, at_once=at_once)
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Count a batch as under way for the length of the block; the next event says so."""
+        self._event = replace(self._event, at_once=self._event.at_once + 1)
+        try:
+            yield
+        finally:
+            self._event = replace(self._event, at_once=self._event.at_once - 1)
 
     def paced(self, *, paused: str = "", limited: str = "") -> None:
         """Tell why the run stands still, or may not move as fast as it could, if an operator wants it so."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chatstore.migration.compare import Difference
+from chatstore.migration.history import Sample, StepTime
 from chatstore.models import Kind, LoadSeen, Side
 
 
@@ -45,19 +46,25 @@ class BackfillReport:
         notes: What a layout never stored or does not hold exactly, a sentence each.
         source_load: How busy the source's server was meanwhile, on average; None where that is not told.
         target_load: The same of the target's.
+        retries: How often something was tried again, because a server was away.
+        steps: How long each step took.
+        samples: What it did over time, in a few hundred parts at most.
     """
 
     kind: Kind
     source: Side
     target: Side
     copied: Tally
-    unchanged: Tally
+    unchanged: Tally = field(default_factory=Tally)
     quarantined: int
     resumed: bool
     seconds: float
     notes: tuple[str, ...] = ()
     source_load: LoadSeen | None = None
     target_load: LoadSeen | None = None
+    retries: int = 0
+    steps: tuple[StepTime, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -81,6 +88,9 @@ class VerifyReport:
         way_back_closed: Whether the way back is closed, so that the old side need not be equal.
         reopened: Whether this run opened the way back, which had been closed.
         seconds: How long it took.
+        retries: How often something was tried again, because a server was away.
+        steps: How long each step took.
+        samples: What it did over time, in a few hundred parts at most.
     """
 
     kind: Kind
@@ -94,6 +104,9 @@ class VerifyReport:
     way_back_closed: bool
     reopened: bool
     seconds: float
+    retries: int = 0
+    steps: tuple[StepTime, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
     @property
     def equal(self) -> bool:

@@ -23,6 +23,8 @@ from chatstore.migration.reading import ahead, batched
 from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import Tally, VerifyReport
 from chatstore.migration.second_look import SecondLook, States
+from chatstore.migration.snapshot import VERIFY
+from chatstore.migration.watch import watched
 from chatstore.models import MigrationState, Quarantined, Side, utc_now
 
 C = TypeVar("C")
@@ -116,7 +118,7 @@ class _Verify(Generic[C, K, R]):
         self._progress = progress
         self._options = options or VerifyOptions()
         self._reporter = Reporter(pair.kind, on_progress)
-        self._patience = replace(self._options.patience, on_wait=self._reporter.waits)
+        self._patience = replace(self._options.patience, on_wait=self._reporter.tries_again)
         self._look = SecondLook(pair, repair, self._patience, self._options.looks, self._options.wait)
         self._compared = {Side.OLD: Tally(), Side.NEW: Tally()}
         self._listed: list[Difference] = []
@@ -127,6 +129,10 @@ class _Verify(Generic[C, K, R]):
         self._in_quarantine: set[str] = set()
 
     async def run(self) -> VerifyReport:
+        async with watched(self._reporter, self._progress, VERIFY, holder=None):
+            return await self._verify()
+
+    async def _verify(self) -> VerifyReport:
         states = await self._states()
         # Their names only: this grows with what is wrong, not with what there is.
         self._in_quarantine = {record.key async for record in self._progress.quarantined()}
@@ -137,6 +143,7 @@ class _Verify(Generic[C, K, R]):
             await self._patience.until_done(self._remember)
         closed = any(state.way_back_closed for state in states)
         reopened = closed and backfilled and not self._difference_count and await self._reopen(states)
+        self._reporter.tell()
         return VerifyReport(
             kind=self._pair.kind,
             old=self._compared[Side.OLD],
@@ -149,6 +156,9 @@ class _Verify(Generic[C, K, R]):
             way_back_closed=closed and not reopened,
             reopened=reopened,
             seconds=self._reporter.seconds,
+            retries=self._reporter.retries,
+            steps=self._reporter.history.steps,
+            samples=self._reporter.history.samples,
         )
 
     async def _states(self) -> list[MigrationState]:
