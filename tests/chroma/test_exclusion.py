@@ -1,14 +1,16 @@
 """Who waits for whom where one writes a document and another joins a state into it, and for how long."""
 
 import asyncio
+import math
 from datetime import timedelta
 
 import pytest
 
 from chatstore.chroma import exclusion
-from chatstore.chroma.exclusion import CHUNK, LEASE, PATIENCE, Exclusion
+from chatstore.chroma.exclusion import AT_ONCE, LEASE, PATIENCE, Exclusion
 from chatstore.chroma.journal import NAME
-from chatstore.chroma.work import ChromaWork
+from chatstore.chroma.portions import LEAST, MOST, Portions
+from chatstore.chroma.work import NAMED, ChromaWork, _digits
 from chatstore.errors import BusyError, UnavailableError
 from chatstore.models import DocumentChange, DocumentKey, Mark, NewDocument, Side, UpsertDocuments, utc_now
 from chatstore.routing import documents as router
@@ -100,22 +102,84 @@ async def test_a_writers_lease_lasts_longer_than_all_that_he_may_wait_for():
     assert calls + PATIENCE + calls + calls < router.LEASE
 
 
-async def test_many_documents_are_joined_in_parts_each_announced_in_less_than_4_kb(side, announced):
-    changes = [deletion(f"{'long' * 20} {at}") for at in range(2 * CHUNK + 1)]
+async def test_many_documents_are_joined_in_portions_that_records_of_less_than_4_kb_announce(side, announced):
+    changes = [deletion(f"{'long' * 20} {at}") for at in range(5 * NAMED + 1)]
     seen = []
 
     async def join(part):
-        [record] = await announced()
-        seen.append((len(part), sum(len(str(item)) for pair in record.metadata.items() for item in pair)))
+        records = [record.metadata for record in await announced()]
+        sizes = [sum(len(str(item)) for pair in metadata.items() for item in pair) for metadata in records]
+        named = {name for metadata in records for name in str(metadata["documents"]).split()}
+        seen.append((len(part), max(sizes), {_digits(change.key.id) for change in part} == named))
 
     await side._exclusion.join(changes, join)
-    assert [length for length, _ in seen] == [CHUNK, CHUNK, 1]
-    assert max(size for _, size in seen) < 4000
+    assert sum(length for length, _, _ in seen) == len(changes)
+    assert max(length for length, _, _ in seen) <= MOST
+    assert max(size for _, size, _ in seen) < 4000
+    assert all(exact for _, _, exact in seen)
     assert await announced() == []
 
 
+async def test_a_portion_is_halved_when_one_took_long_or_was_given_up_and_grows_again(side):
+    portions = Portions()
+    first = portions.size
+    portions.took(first, 4.0)
+    assert portions.size == first // 2
+    portions.took(10, 0.1)
+    assert portions.size == first // 2, "a small one says nothing about large ones"
+    for _ in range(20):
+        portions.took(portions.size, math.inf)
+    assert portions.size == LEAST
+    for _ in range(20):
+        portions.took(portions.size, 0.1)
+    assert portions.size == MOST
+
+
+async def test_a_portion_that_is_given_up_is_followed_by_smaller_ones(side):
+    changes = [deletion(str(at)) for at in range(600)]
+    sizes = []
+
+    async def join(part):
+        sizes.append(len(part))
+        if len(sizes) == 1:
+            raise UnavailableError("too slow")
+
+    with pytest.raises(UnavailableError):
+        await side._exclusion.join(changes, join)
+    await side._exclusion.join(changes, join)
+    assert sizes[1] == sizes[0] // 2
+
+
+async def test_few_large_joins_are_at_work_at_once_and_small_ones_wait_for_none(side):
+    at_work, most, free = 0, 0, asyncio.Event()
+
+    async def hold(part):
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await free.wait()
+        at_work -= 1
+
+    joins = [
+        asyncio.create_task(side._exclusion.join([deletion(f"{join} {at}") for at in range(100)], hold))
+        for join in range(2 * AT_ONCE)
+    ]
+    while at_work < AT_ONCE:
+        await asyncio.sleep(0.01)
+    done = []
+
+    async def join(part):
+        done.extend(part)
+
+    await side._exclusion.join([deletion("small")], join)
+    assert len(done) == 1
+    free.set()
+    await asyncio.gather(*joins)
+    assert most == AT_ONCE
+
+
 async def test_what_is_busy_keeps_no_other_part_from_being_joined(side, clock):
-    changes = [deletion(str(at)) for at in range(CHUNK + 1)]
+    changes = [deletion(str(at)) for at in range(NAMED + 1)]
     await side.journal.add([mark("3", clock)])
     joined = []
 
@@ -124,7 +188,7 @@ async def test_what_is_busy_keeps_no_other_part_from_being_joined(side, clock):
 
     with pytest.raises(BusyError):
         await side._exclusion.join(changes, join)
-    assert sorted(joined) == sorted(str(at) for at in range(CHUNK + 1) if at != 3)
+    assert sorted(joined) == sorted(str(at) for at in range(NAMED + 1) if at != 3)
 
 
 async def test_what_the_dead_announced_is_removed_long_after_by_who_meets_it(side, work, clock, announced):

@@ -26,6 +26,7 @@ _TIMEOUT_SECONDS = 10.0
 _ATTEMPT = 3
 """After how many times its timeout an attempt to connect is given up: chromadb makes some requests in it."""
 _CLOUD = "https://api.trychroma.com"
+_CLOUD_RECORDS, _RECORDS = 250, 1000
 
 _engine_user: int | None = None
 """The process that first used an embedded database here: this one, or the one that this one was forked from."""
@@ -42,10 +43,24 @@ class ChromaClient:
 
     A call that is cancelled, or given up, leaves its thread at work until Chroma answers or the connection has been
     silent for as long again; what it does then still happens.
+
+    Attributes:
+        address: What names it in errors.
+        records: How many records one call reads or writes at the most. Chroma Cloud allows 300, of which a walk takes
+            a few; where it is not known whether this is one, that counts, too.
     """
 
-    def __init__(self, connect: Callable[[], Any], *, address: str, owned: bool, timeout: float | None) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        *,
+        address: str,
+        owned: bool,
+        timeout: float | None,
+        records: int = _CLOUD_RECORDS,
+    ) -> None:
         self.address = address
+        self.records = records
         self._connect = connect
         self._owned = owned
         self._timeout = timeout
@@ -88,7 +103,9 @@ class ChromaClient:
             client = chromadb.HttpClient(host=url, tenant=tenant, database=database, settings=settings)
             return _with_timeout(client, timeout)
 
-        return cls(connect, address=address, owned=True, timeout=timeout)
+        is_cloud = (urlsplit(url).hostname or "").endswith(_CLOUD.removeprefix("https://api"))
+        records = _CLOUD_RECORDS if is_cloud else _RECORDS
+        return cls(connect, address=address, owned=True, timeout=timeout, records=records)
 
     @classmethod
     def embedded(cls, path: str | Path) -> ChromaClient:
@@ -103,7 +120,7 @@ class ChromaClient:
             _engine_is_ours()
             return chromadb.PersistentClient(str(path), settings=_settings())
 
-        return cls(connect, address=str(path), owned=True, timeout=None)
+        return cls(connect, address=str(path), owned=True, timeout=None, records=_RECORDS)
 
     @classmethod
     def cloud(

@@ -16,7 +16,7 @@ from chatstore.errors import ConfigurationError, NotFoundError, UnavailableError
 T = TypeVar("T")
 
 BATCH = 250
-"""How many records one call reads or writes: with what a walk adds, below the 300 that Chroma Cloud allows."""
+"""How many records a page of a walk has: with what a walk adds, below the 300 that Chroma Cloud allows."""
 
 IDS: tuple[str, ...] = ()
 METADATA = ("metadatas",)
@@ -69,7 +69,8 @@ class Collection:
         """Return records, by ids in batches, or by a filter; those without either in the order of their first write."""
         if ids is None:
             return await self._get(ids=None, where=where, parts=parts, limit=limit, offset=offset)
-        batches = [list(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)]
+        size = self._client.records
+        batches = [list(ids[start : start + size]) for start in range(0, len(ids), size)]
         found = [await self._get(ids=batch, where=where, parts=parts, limit=None, offset=None) for batch in batches]
         return [record for batch in found for record in batch]
 
@@ -116,7 +117,7 @@ class Collection:
             await self._remove(list(ids[start : start + size]), where)
 
     async def _batch(self, items: Sequence[object]) -> int:
-        return min(BATCH, await self._client.batch_limit()) if items else BATCH
+        return min(self._client.records, await self._client.batch_limit()) if items else BATCH
 
     async def _get(self, *, parts: tuple[str, ...], **arguments: Any) -> list[Record]:
         async def ask(handle: Any) -> list[Record]:

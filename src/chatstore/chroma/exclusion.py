@@ -14,12 +14,16 @@ of them undoes is still on the side that it came from, and marked there.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
+from chatstore.chroma.portions import LEAST, Portions
 from chatstore.chroma.turns import Turns
 from chatstore.errors import BusyError, ChatStoreError, ConflictError, InvalidRecordError
 from chatstore.models import DeleteDocuments, DocumentChange, DocumentKey, Mark, UpsertDocuments, utc_now
@@ -32,8 +36,8 @@ LEASE = timedelta(seconds=20)
 PATIENCE = timedelta(seconds=5)
 """How long a writer waits for the joins of his documents."""
 
-CHUNK = 500
-"""How many documents are joined under one announcement, which names each of them."""
+AT_ONCE = 3
+"""How many large joins are under way at once. Chroma writes one at a time: the others look, or wait for it there."""
 
 _PAUSE_SECONDS = 0.05
 _TAKE_BACK_SECONDS = 1.0
@@ -91,6 +95,8 @@ class Exclusion:
         pause: Callable[[], Awaitable[None]] = _pause,
     ) -> None:
         self._turns = Turns()
+        self._large = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]()
+        self._portions = Portions()
         self._work = work
         self._now = now
         self._pause = pause
@@ -136,13 +142,26 @@ class Exclusion:
             if attempts:
                 await self._pause()
             attempts += 1
-            chunks = [rest[start : start + CHUNK] for start in range(0, len(rest), CHUNK)]
-            rest = [change for chunk in chunks for change in await self._in_turn(chunk, join)]
+            rest = await self._join_once(rest, join)
 
-    async def _in_turn(self, changes: Sequence[DocumentChange], join: Join) -> list[DocumentChange]:
-        # The turn comes first: a writer of this process, who has it, may be waiting for what is announced.
-        async with self._turns.of(change.key for change in changes):
-            return await self._join_idle(changes, join)
+    async def _join_once(self, changes: Sequence[DocumentChange], join: Join) -> list[DocumentChange]:
+        """Join what nobody writes now, a portion at a time; return the rest."""
+        rest: list[DocumentChange] = []
+        start = 0
+        while start < len(changes):
+            portion = changes[start : start + self._portions.size]
+            start += len(portion)
+            # The turn comes first: a writer of this process, who has it, may be waiting for what is announced.
+            async with self._turns.of(change.key for change in portion), self._room_for(portion):
+                rest += await self._join_idle(portion, join)
+        return rest
+
+    def _room_for(self, portion: Sequence[DocumentChange]) -> AbstractAsyncContextManager[None]:
+        """Return what keeps few large joins at work at once; small ones wait for nobody."""
+        if len(portion) <= LEAST:
+            return nullcontext()
+        # A loop each: a store may be used after a fork, in a loop of the child's.
+        return self._large.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
 
     async def _join_idle(self, changes: Sequence[DocumentChange], join: Join) -> list[DocumentChange]:
         """Join what nobody writes now; return the rest."""
@@ -153,12 +172,17 @@ class Exclusion:
             await self._work.take_back(names)
             raise
         if idle := [change for change in changes if change.key not in busy]:
+            begun = time.monotonic()
             try:
                 await join(idle)
             except (ConflictError, InvalidRecordError):
                 await self._work.withdraw(names)
                 raise
+            except ChatStoreError:
+                self._portions.took(len(idle), math.inf)
+                raise
             # Any other failure leaves the announcement, because the join may still happen: a request is on its way.
+            self._portions.took(len(idle), time.monotonic() - begun)
         await self._work.withdraw(names)
         return [change for change in changes if change.key in busy]
 

@@ -49,7 +49,9 @@ class ChromaJournal(Journal):
         standing = await self.standing({mark.user_id for mark in marks}, {mark.key for mark in marks})
         contested = {(mark.user_id, mark.key) for mark in standing if mark.token not in known}
         left = [mark for mark in marks if (mark.user_id, mark.key) in contested]
-        await self.clear([mark for mark in marks if (mark.user_id, mark.key) not in contested])
+        # Only what stands: a removal of nothing is a write all the same, and waits for all others of this server.
+        here = {mark.token for mark in standing}
+        await self.clear([mark for mark in marks if (mark.user_id, mark.key) not in contested and mark.token in here])
         return left
 
     async def marks(self, *, limit: int, after: Mark | None = None) -> Sequence[Mark]:

@@ -22,9 +22,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from chatstore.chroma.records import Native, Record
+import numpy as np
+
+from chatstore.chroma.records import Native, Record, vector_of
 from chatstore.errors import InvalidRecordError
-from chatstore.models import Document, JsonObject, from_micros, to_micros
+from chatstore.models import Document, Embedding, JsonObject, from_micros, to_micros
 
 USER = "user_id"
 UPDATED = "updated_at"
@@ -79,7 +81,7 @@ def encode(document: Document, *, record_id: str, stale: Iterable[str] = ()) -> 
         "created_at": to_micros(document.created_at),
         UPDATED: to_micros(document.updated_at),
         EXPIRES: to_micros(document.expires_at) if document.expires_at else None,
-        LENGTH: math.hypot(*document.embedding) or None,
+        LENGTH: _length(document.embedding) or None,
         _REST: _json(rest, document.id),
     }
     return Record(id=record_id, metadata=held, text=document.text, embedding=document.embedding)
@@ -132,6 +134,11 @@ def is_expired(record: Record, now: datetime) -> bool:
     """Return whether a record, known with its metadata, has expired."""
     expires = record.metadata.get(EXPIRES)
     return isinstance(expires, int) and expires <= to_micros(now)
+
+
+def _length(embedding: Embedding) -> float:
+    # The squares of what float32 can hold are well within float64.
+    return math.sqrt(np.square(vector_of(embedding), dtype=np.float64).sum())
 
 
 def _app_metadata(record: Record) -> tuple[JsonObject, JsonObject]:

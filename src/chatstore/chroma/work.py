@@ -14,16 +14,19 @@ from chatstore.chroma.records import Record
 from chatstore.chroma.tombstones import NO_VECTOR
 from chatstore.models import DocumentKey, Mark, from_micros, new_token, to_micros, utc_now
 
+NAMED = 500
+"""How many documents one record names: their digits stay below the 4 KB that Chroma Cloud allows metadata."""
+
 _JOIN = "join"
 _LONG_OVER = timedelta(hours=1)
 
 
 class ChromaWork(WorkUnderWay):
-    """One record for each join and user: few, because a batch has few users, and gone when the join has ended.
+    """A record or two for each join and user: few, because a batch has few users, and gone when the join has ended.
 
-    It names the documents by four hexadecimal digits each, so that 500 stay below the 4 KB that Chroma Cloud allows
-    metadata; who writes another document with the same digits waits for nothing, which is rare. A join that died leaves
-    its record, until somebody who writes the user's documents meets it an hour later.
+    It names the documents by four hexadecimal digits each; who writes another document with the same digits waits for
+    nothing, which is rare. A join that died leaves its record, until somebody who writes the user's documents meets it
+    an hour later.
     """
 
     def __init__(
@@ -40,15 +43,11 @@ class ChromaWork(WorkUnderWay):
         records = [
             Record(
                 id=f"{_JOIN}:{new_token()}",
-                metadata={
-                    "kind": _JOIN,
-                    "user_id": user_id,
-                    "documents": " ".join(sorted({_digits(document_id) for document_id in ids})),
-                    "until": to_micros(until),
-                },
+                metadata={"kind": _JOIN, "user_id": user_id, "documents": " ".join(named), "until": to_micros(until)},
                 embedding=NO_VECTOR,
             )
             for user_id, ids in documents.items()
+            for named in _parts(sorted({_digits(document_id) for document_id in ids}))
         ]
         names = [record.id for record in records]
         try:
@@ -82,6 +81,10 @@ def _concerns(record: Record, digits: Collection[str]) -> bool:
     named = record.metadata.get("documents")
     # A chatstore that is older than this file announces a user's documents without naming them.
     return not digits or not isinstance(named, str) or any(name in digits for name in named.split())
+
+
+def _parts(digits: Sequence[str]) -> list[Sequence[str]]:
+    return [digits[start : start + NAMED] for start in range(0, len(digits), NAMED)]
 
 
 def _digits(document_id: str) -> str:

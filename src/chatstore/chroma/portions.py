@@ -1,0 +1,29 @@
+"""How many documents are joined at once, found out by how long that takes."""
+
+from __future__ import annotations
+
+LEAST, MOST = 50, 1000
+_FIRST = 500
+_SECONDS = 3.0
+"""How long a portion should take at the most: well below the time after which a join is given up."""
+
+
+class Portions:
+    """A size that suits the server: Chroma takes from some fifty to some thousand documents a second.
+
+    A portion is announced, and whoever writes one of its documents waits for it; so it must not take long. On the other
+    hand each costs some round trips.
+
+    Attributes:
+        size: How many documents the next portion has.
+    """
+
+    def __init__(self) -> None:
+        self.size = _FIRST
+
+    def took(self, count: int, seconds: float) -> None:
+        """Learn from a portion of so many documents; an infinite time is that of one which was given up."""
+        if seconds > _SECONDS:
+            self.size = max(LEAST, self.size // 2)
+        elif count >= self.size and 2 * seconds < _SECONDS:
+            self.size = min(MOST, 2 * self.size)
