@@ -43,6 +43,9 @@ class Backends:
         document_owners: Whose a document is.
         users: What the users' ids in Redis have become.
 
+    Attributes:
+        given: What was passed beside the settings, by name, and decides where records lie or whose they are.
+
     Raises:
         ConfigurationError: One of the last three cannot be that.
     """
@@ -61,6 +64,15 @@ class Backends:
         users: UsersGiven | None = None,
     ) -> None:
         self.settings = settings
+        passed = {
+            "redis": redis,
+            "supabase": supabase,
+            "chroma": chroma,
+            "owners": owners,
+            "document_owners": document_owners,
+            "users": users,
+        }
+        self.given = tuple(name for name, value in passed.items() if value is not None)
         self.layouts = OldLayouts(settings, owners=owners, document_owners=document_owners, users=users)
         self._embedder = embedder
         self._redis = redis

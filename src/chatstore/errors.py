@@ -53,6 +53,10 @@ class LayoutError(ChatStoreError):
         self.raw = raw
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[LayoutError], tuple[bytes, bytes, str]]:
+        # An exception is pickled by what `Exception` was given, which is the message here.
+        return type(self), (self.key, self.raw, self.reason)
+
 
 class StaleSideError(ChatStoreError):
     """The call would use a side that is not known to be whole."""

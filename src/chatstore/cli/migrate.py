@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chatstore.cli.hands import Dask, Workers, hands
 from chatstore.cli.kinds import Chat, Documents, named, open_kinds
 from chatstore.cli.output import AsJson, Status, answer, duration, end, number, say, show
 from chatstore.cli.running import run
@@ -23,7 +25,15 @@ def register(app: typer.Typer) -> None:
     app.command()(migrate)
 
 
-def migrate(*, chat: Chat = False, documents: Documents = False, back: _Back = False, as_json: AsJson = False) -> None:
+def migrate(
+    *,
+    chat: Chat = False,
+    documents: Documents = False,
+    back: _Back = False,
+    workers: Workers = None,
+    dask: Dask = None,
+    as_json: AsJson = False,
+) -> None:
     """Copy what Redis holds to Supabase and Chroma, or back.
 
     The app may go on writing meanwhile. The command may be stopped at any moment and called again: it goes on where it
@@ -34,12 +44,16 @@ def migrate(*, chat: Chat = False, documents: Documents = False, back: _Back = F
     opens it again; until then there is no copy from Redis, which may be behind, and the exit status is 2. As long as
     the way back is kept, the marks say what Redis lacks, and `chatstore repair` is enough.
 
-    Example:  chatstore migrate --chat
+    Batches are copied by this process; by several of them with --workers, or by a Dask cluster's with --dask. Who
+    copies may change from run to run.
+
+    Example:  chatstore migrate --chat --workers 4
     """
     kinds = named(chat=chat, documents=documents)
-    command = " ".join(["chatstore migrate", *(["--back"] if back else []), *(f"--{kind}" for kind in kinds)])
+    by = [*([f"--workers {workers}"] if workers else []), *([f"--dask {dask}"] if dask else [])]
+    command = " ".join(["chatstore migrate", *(["--back"] if back else []), *(f"--{kind}" for kind in kinds), *by])
     reports = run(
-        _migrate(kinds, back=back, as_json=as_json),
+        _migrate(kinds, back=back, workers=workers, dask=dask, as_json=as_json),
         afterwards=f"what was copied is kept, and the next run goes on there: {command}",
     )
     if as_json:
@@ -48,17 +62,24 @@ def migrate(*, chat: Chat = False, documents: Documents = False, back: _Back = F
     end(Status.DONE if all(report.complete for report in reports) else Status.WRONG_DATA)
 
 
-async def _migrate(kinds: Sequence[Kind], *, back: bool, as_json: bool) -> list[BackfillReport]:
+async def _migrate(
+    kinds: Sequence[Kind], *, back: bool, workers: int | None, dask: str | None, as_json: bool
+) -> list[BackfillReport]:
     from chatstore.backends import Backends
     from chatstore.cli.bars import progress_shown
+    from chatstore.migration import BackfillOptions
     from chatstore.settings import load_settings
 
     reports = []
-    async with Backends(load_settings()) as backends:
-        for opened in await open_kinds(backends, kinds, "migrate --back" if back else "migrate"):
-            copy = opened.bring_back if back else opened.backfill
+    async with AsyncExitStack() as opening:
+        backends = await opening.enter_async_context(Backends(load_settings()))
+        kinds_opened = await open_kinds(backends, kinds, "migrate --back" if back else "migrate")
+        copying = await opening.enter_async_context(hands(backends, workers=workers, dask=dask))
+        for opened in kinds_opened:
+            copy, runner = opened.bring_back if back else opened.backfill, copying.of(opened.kind)
+            options = BackfillOptions() if runner is None else BackfillOptions(at_once=runner.at_once)
             with progress_shown() as on_progress:
-                report = await copy(on_progress=on_progress)
+                report = await copy(on_progress=on_progress, options=options, runner=runner)
             reports.append(report)
             if not as_json:
                 show(_lines(report))
