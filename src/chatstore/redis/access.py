@@ -16,7 +16,7 @@ from chatstore.redis.scanning import escaped
 from chatstore.redis.scripts import script
 from chatstore.redis.session_calls import SessionCalls
 
-_CALLS = re.compile(r"\b(?:p?call|call_in_pieces)\(([^(),]*)")
+_CALLS = re.compile(r"\b(?:p?call|call_in_pieces|call_of_type)\(([^(),]*)")
 _NAMES = re.compile(r"'([A-Z]+(?:\.[A-Z]+)?)'")
 _OF_MODULES = re.compile(r"'((?:FT|JSON)\.[A-Z]+|V(?:ADD|CARD|EMB|GETATTR|INFO|RANDMEMBER|REM|SETATTR|SIM))'")
 
@@ -71,11 +71,12 @@ _LOOKS_AT_MODULES = frozenset(
 )
 
 _SESSIONS = (
-    ("values", "session", "session_read"),
-    ("values", "session", "session_adopt"),
-    ("values", "session", "session_join"),
+    ("values", "session_keys", "fingerprint", "session", "session_read"),
+    ("values", "session_keys", "session", "session_adopt"),
+    ("values", "session_keys", "session", "session_join"),
+    ("values", "session_keys", "fingerprint", "session_fingerprint"),
 )
-_SESSION_WRITES = (("values", "marks", "session", "session_write"),)
+_SESSION_WRITES = (("values", "session_keys", "marks", "session", "session_write"),)
 _DOCUMENTS = (("values", "document", "document_read"), ("values", "document", "document_join"))
 _DOCUMENT_WRITES = (("values", "marks", "document", "document_write"),)
 _JOURNAL = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 
 from chatstore.errors import ConflictError, LayoutError, UnsupportedError
@@ -168,6 +168,9 @@ class RedisChat(ChatSide):
         async for page in self._scan.fetch([name.encode() for name in session_ids], message_ids):
             if page.changes or page.quarantined:
                 yield page
+
+    async def fingerprints(self, session_ids: Sequence[str]) -> Mapping[str, str]:
+        return await self._scan.fingerprints(session_ids)
 
     async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
         async for page in self._scan.scan(cursor):

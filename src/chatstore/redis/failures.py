@@ -42,6 +42,6 @@ def fields_of(flat: Sequence[bytes]) -> Fields:
         BadFieldError: A field's name is not UTF-8.
     """
     try:
-        return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+        return dict(zip(map(bytes.decode, flat[::2]), flat[1::2], strict=True))
     except UnicodeDecodeError as error:
         raise BadFieldError("a field's name is not UTF-8") from error

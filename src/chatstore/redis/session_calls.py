@@ -106,7 +106,16 @@ class SessionCalls:
         self, session_id: bytes, user_id: str | None, after: MessageOrder | None, limit: int, *, room: int = 0
     ) -> Call:
         """Return the call that reads messages behind a place, or from the first on; `room` bytes of them, 0 for any."""
-        return self._read(session_id, user_id, "forward", *_place(after), limit, room)
+        return self._read(session_id, user_id, "forward", *_place(after), limit, room, 0)
+
+    def read_whole(self, session_id: bytes, limit: int, *, room: int) -> Call:
+        """Return the call that reads a session from its first message on, with its fingerprint if that is all of it."""
+        return self._read(session_id, None, "forward", *_place(None), limit, room, 1)
+
+    def fingerprint(self, session_id: bytes) -> Call:
+        """Return the call that makes a session's fingerprint."""
+        made = script("values", "session_keys", "fingerprint", "session_fingerprint", layout=self.layout.lua)
+        return Call(made, self._keys(session_id), self._names(session_id))
 
     def read_backward(self, session_id: bytes, user_id: str, before: MessageOrder | None, limit: int) -> Call:
         """Return the call that reads the last messages before a place, or of all."""
@@ -129,10 +138,10 @@ class SessionCalls:
     def _read(self, session_id: bytes, user_id: str | None, mode: str, *arguments: Argument) -> Call:
         scope: list[Argument] = [0] if user_id is None else [1, old_user(self.users, user_id)]
         every = [*self._names(session_id), *scope, mode, *arguments]
-        return Call(self._script("session", "session_read"), self._keys(session_id), every)
+        return Call(self._script("fingerprint", "session", "session_read"), self._keys(session_id), every)
 
     def _script(self, *parts: str) -> Script:
-        return script("values", *parts, layout=self.layout.lua)
+        return script("values", "session_keys", *parts, layout=self.layout.lua)
 
     def _keys(self, session_id: bytes, user_id: str = "", mark: Mark | None = None) -> list[bytes]:
         parts = [self.ledger.of(part, session_id) for part in _PARTS]

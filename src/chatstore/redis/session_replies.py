@@ -150,6 +150,7 @@ class SessionReader:
         session: Session | None,
         messages: Iterable[Message],
         tombstones: Iterable[Reply],
+        fingerprint: str | None = None,
     ) -> ChatChange:
         """Return a part of the session's state."""
         ledger = self.ledger(part)
@@ -161,4 +162,5 @@ class SessionReader:
             cleared=ledger.cleared,
             messages=tuple(messages),
             tombstones=tuple(MessageTombstone(name.decode(), int(version)) for name, version in tombstones),
+            fingerprint=fingerprint,
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import orjson
@@ -12,6 +14,7 @@ from chatstore.errors import LayoutError
 from chatstore.models import ChatChange, MessageOrder, Quarantined, ScanPage, Session
 from chatstore.redis.client import Client
 from chatstore.redis.failures import problem_of, quarantined, raw_of
+from chatstore.redis.fingerprints import fingerprint_of
 from chatstore.redis.layouts.layout import Orphans
 from chatstore.redis.scanning import scan_keys
 from chatstore.redis.scripts import Call, Reply, run, run_all
@@ -20,7 +23,7 @@ from chatstore.redis.session_ids import SessionIds
 from chatstore.redis.session_replies import SessionReader
 
 _PART = 1000
-_GROUP = 64
+_GROUP = 32
 _FIRST_BYTES = 262_144
 """Of each session of a group that is asked for at once; what is larger is asked for alone."""
 _PAGE = 5000
@@ -63,14 +66,30 @@ class SessionScan:
         self, session_ids: Sequence[bytes], message_ids: Sequence[str] | None = None
     ) -> AsyncIterator[ScanPage[ChatChange]]:
         """Yield what is known of some sessions; none of the pages has a cursor."""
+        groups = [session_ids[start : start + _GROUP] for start in range(0, len(session_ids), _GROUP)]
+        async with aclosing(_read_ahead(groups, lambda group: self._first_parts(group, message_ids))) as read:
+            async for group, replies in read:
+                parts = []
+                for session_id, reply in zip(group, replies, strict=True):
+                    parts.append(self._page(session_id, reply))
+                    # What is under way, the next group among it, goes on meanwhile.
+                    await asyncio.sleep(0)
+                yield _joined(parts)
+                for session_id, reply in zip(group, replies, strict=True):
+                    async for page in self._rest(session_id, reply):
+                        yield page
+
+    async def fingerprints(self, session_ids: Sequence[str]) -> dict[str, str]:
+        """Return fingerprints of those sessions of which one can be told, without their content."""
+        found: dict[str, str] = {}
         for start in range(0, len(session_ids), _GROUP):
             group = session_ids[start : start + _GROUP]
-            replies = await self._first_parts(group, message_ids)
-            parts = [self._page(session_id, reply) for session_id, reply in zip(group, replies, strict=True)]
-            yield _joined(parts)
-            for session_id, reply in zip(group, replies, strict=True):
-                async for page in self._rest(session_id, reply):
-                    yield page
+            told = await run_all(self._client, [self._calls.fingerprint(name.encode()) for name in group])
+            for name, one in zip(group, told, strict=True):
+                made = fingerprint_of(self._calls, name.encode(), one)
+                if made is not None:
+                    found[name] = made
+        return found
 
     async def preview(self, session_ids: Sequence[bytes], messages: int) -> AsyncIterator[Preview]:
         """Yield what `scan` would of some sessions, about so many messages of each at most, and change nothing."""
@@ -139,7 +158,7 @@ class SessionScan:
 
     def _first_part(self, session_id: bytes, message_ids: Sequence[str] | None) -> Call:
         if message_ids is None:
-            return self._calls.read_forward(session_id, None, None, _PART, room=_FIRST_BYTES)
+            return self._calls.read_whole(session_id, _PART, room=_FIRST_BYTES)
         return self._calls.read_some(session_id, tuple(message_ids))
 
     async def _rest(self, session_id: bytes, reply: Reply) -> AsyncIterator[ScanPage[ChatChange]]:
@@ -175,8 +194,11 @@ class SessionScan:
             raise LayoutError(self._calls.layout.prefix + session_id, b"", "the session's id is not UTF-8") from error
         session: Session | None = reader.session(header)
         messages, bad = reader.messages(raw_messages, session.user_id if session else "")
-        change = reader.change(header, session, messages, tombstones)
         errors = [*map(problem_of, problems), *bad]
+        # What must be told again, as it cannot be read, may not be taken for known.
+        is_proof = not errors and (_standing(reply) == b"adopted" or not self._calls.layout.derived)
+        fingerprint = fingerprint_of(self._calls, session_id, reply[8]) if is_proof else None
+        change = reader.change(header, session, messages, tombstones, fingerprint)
         return ScanPage((change,), tuple(map(quarantined, errors)), None)
 
     def _messages_seen(self, page: ScanPage[ChatChange]) -> int:
@@ -222,6 +244,22 @@ class SessionScan:
 
     async def _fields(self, wanted: Sequence[tuple[bytes, str]]) -> list[bytes | RedisError | None]:
         return await self._client.ask_all(("HGET", key, name) for key, name in wanted)
+
+
+async def _read_ahead(
+    groups: Sequence[Sequence[bytes]], read: Callable[[Sequence[bytes]], Coroutine[None, None, list[Reply]]]
+) -> AsyncGenerator[tuple[Sequence[bytes], list[Reply]], None]:
+    """Yield groups of sessions with what `read` returns of each; the next one is being read meanwhile."""
+    following: asyncio.Task[list[Reply]] | None = None
+    try:
+        for place, group in enumerate(groups, 1):
+            replies = await (following or read(group))
+            following = asyncio.create_task(read(groups[place])) if place < len(groups) else None
+            yield group, replies
+    finally:
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
 
 async def adopt(client: Client, calls: SessionCalls, session_id: bytes, *, edited: bool = False) -> None:

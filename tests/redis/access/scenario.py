@@ -98,6 +98,7 @@ async def read_all(chat, documents, user):
     await chat.count()
     await documents.count()
     sessions = (await chat.list_sessions(user)).items
+    await chat.fingerprints([session.id for session in sessions])
     for session in sessions:
         await chat.get_session(user, session.id)
         await chat.messages(user, session.id)

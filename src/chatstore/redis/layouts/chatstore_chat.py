@@ -60,6 +60,11 @@ function layout.header(keys)
   return { owner = owner, fields = fields, expires = expiry_of(keys.header) }
 end
 
+function layout.inputs(keys, see)
+  see.key(keys.header)
+  return call_of_type('HGET', keys.header, 'user')
+end
+
 function layout.save(keys, fields)
   rewrite_hash(keys.header, fields)
 end

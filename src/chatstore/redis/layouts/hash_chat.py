@@ -105,11 +105,8 @@ local function message_key(id)
 end
 
 local function is_ours(keys, id)
-  local owner = redis.pcall('HGET', message_key(id), 'sessionId')
-  if type(owner) == 'table' and not is_about_its_type(owner) then
-    redis.call('HGET', message_key(id), 'sessionId')
-  end
-  return not owner or owner == keys.session_id
+  local owner = call_of_type('HGET', message_key(id), 'sessionId')
+  return owner == false or owner == keys.session_id
 end
 
 function layout.header(keys)
@@ -172,6 +169,24 @@ function layout.ids(listing)
   return ids, reason
 end
 
+function layout.inputs(keys, see, known)
+  local held = call_of_type('HMGET', keys.header, 'userId', 'messageIds')
+  local listed = held and layout.ids(held[2] or '')
+  if not listed or not see.key(keys.header) then
+    return nil
+  end
+  local seen = {}
+  for _, ids in ipairs({ listed, known }) do
+    for _, id in ipairs(ids) do
+      if not seen[id] and not see.key(message_key(id)) then
+        return nil
+      end
+      seen[id] = true
+    end
+  end
+  return held[1]
+end
+
 function layout.save(keys, fields)
   rewrite_hash(keys.header, fields, { messageIds = true })
   redis.call('HSETNX', keys.header, 'messageIds', '[]')
@@ -223,7 +238,9 @@ function layout.load(keys, message, body)
     return nil, wrong
   elseif #fields == 0 then
     return nil, problem(key, 'the session ' .. keys.session_id .. ' lists it, but it is not there')
-  elseif not is_ours(keys, id) then
+  end
+  local owner = field_of(fields, 'sessionId')
+  if owner and owner ~= keys.session_id then
     return nil, problem(key, 'the session ' .. keys.session_id .. ' lists it, but it is another session\'s')
   end
   return fields, body, micros_of_millis(field_of(fields, 'createdAt') or ''), key, expiry_of(key)

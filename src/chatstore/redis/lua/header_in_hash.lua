@@ -65,6 +65,19 @@ local function header_in_hash(names)
     return header
   end
 
+  function own.see(keys, see)
+    see.key(keys.header)
+    for _, key in ipairs(names.beside(keys)) do
+      see.expiry(key)
+      see.value(redis.call('EXISTS', key))
+    end
+    return redis.call('EXISTS', keys.header) == 1
+  end
+
+  function own.owner(keys)
+    return names.owner and call_of_type('HGET', keys.header, names.owner)
+  end
+
   -- What another program reads there it must find.
   local function complete(keys)
     local needed = names.needed(keys)

@@ -32,6 +32,8 @@
 --   touch(keys, updated)            writes when the session was last written
 --   drop(keys)                      removes it
 --   expires(keys)                   when the session expires
+--   see(keys, see)                  tells a fingerprint what all of these depend on; returns whether it is there
+--   owner(keys)                     the owner, as of `read`
 --   expire(keys, expires)           lets it expire
 
 -- Returns the fields of a header that are the framework's, and those of the companion.
@@ -102,6 +104,30 @@ local function sequence(storage, own)
     end
     header.expires = nowhere and state.expires or own and own.expires(keys) or expiry_of(keys.header)
     return header
+  end
+
+  function layout.inputs(keys, see)
+    local kind, held = redis.call('TYPE', storage.key(keys)).ok, own and own.see(keys, see)
+    local companion = redis.call('HGETALL', keys.companion)
+    local nothing = kind == 'none' and not held and #companion == 0
+    if nothing or (kind ~= storage.expected and kind ~= 'none') then
+      return nil
+    end
+    see.value(kind)
+    see.value(companion)
+    if not own then
+      see.expiry(keys.header)
+    end
+    -- Items that are at hand are in the header.
+    local last = storage.at_hand and -1 or storage.length(keys) - 1
+    for first = 0, last, FEW do
+      for _, item in ipairs(storage.items(keys, first, math.min(first + FEW - 1, last))) do
+        if not see.value(item) then
+          return nil
+        end
+      end
+    end
+    return own and own.owner(keys) or keys.owner ~= '' and keys.owner or field_of(companion, 'user')
   end
 
   function layout.save(keys, fields)

@@ -26,6 +26,10 @@
 --   expire(keys, id, expires)      lets a message expire with its session
 --   expires(keys, id)              when a message expires by its own key; absent where messages have no keys
 --
+--   inputs(keys, see, known)       tells a fingerprint what the others depend on, beside the ledger: values by `see.value`,
+--                                  keys with what is in them by `see.key`, when keys expire by `see.expiry`; each returns
+--                                  whether there may be more. `known` are the ids of the ledger's order. Returns the owner; nil
+--                                  where there is no session, or no fingerprint. Absent where none can be told
 --   listing(keys)                  what stands for the listing once all of it is written down, where that is another than before
 --
 -- Where other programs may order the messages, one of these two says how:
@@ -52,25 +56,6 @@
 --   flush(keys)                    writes what was kept back
 --
 -- `rest` is what the layout's fields cannot carry; a `body` is what the ledger keeps of a message for the layout.
-
--- On a cluster the header and the ledger lie in one slot. The index and the journal lie in others: there their keys are
--- not given, and both are written before this script is run.
-local keys = {
-  header = KEYS[1],
-  state = KEYS[2],
-  order = KEYS[3],
-  entries = KEYS[4],
-  tombstones = KEYS[5],
-  companion = KEYS[6],
-  index = KEYS[7],
-  marks = KEYS[8],
-  bodies = KEYS[9],
-  user_marks = KEYS[10],
-  migration = KEYS[11],
-  session_id = take(),
-  -- Whose it is by the mapping of owners; empty where that does not say.
-  owner = take(),
-}
 
 local NAMES = {
   'user', 'version', 'born', 'deleted', 'cleared', 'last', 'created', 'updated', 'expires', 'listing', 'rest',
@@ -179,15 +164,18 @@ local function listed_view(state)
     end
     seen[id] = true
   end
-  local before, next_known = { position = -1 }, 1
+  local before, next_known, in_order = { position = -1 }, 1, true
   for i, item in ipairs(items) do
     while items[next_known] and (next_known <= i or not items[next_known].known) do
       next_known = next_known + 1
     end
     item.position = item.position or position_between(before, item.id, items[next_known])
+    in_order = in_order and (before.position < item.position or i == 1 or precedes(before, item))
     before = item
   end
-  table.sort(items, precedes)
+  if not in_order then
+    table.sort(items, precedes)
+  end
   local view = { size = #items, listing = listing }
   function view.slice(first, last)
     local found = {}
@@ -407,7 +395,11 @@ end
 -- Returns a message {id, position} for a reply: {id, position, version, created, expires, rest, fields}; nil when it has
 -- expired; nil and a problem when it cannot be read.
 local function load_message(state, message, raw)
-  local entry = read_entry(state.cleared, raw)
+  if not raw then
+    -- One for all of them: there are sessions of which the ledger knows no message.
+    state.unknown = state.unknown or read_entry(state.cleared)
+  end
+  local entry = raw and read_entry(state.cleared, raw) or state.unknown
   if has_passed(entry.expires) then
     return nil
   end
@@ -424,7 +416,7 @@ local function load_message(state, message, raw)
   -- What expires with its session has no expiry of its own.
   local of_session = state.expires ~= '' and coarse(state.expires, 3) or ''
   expires = expires and expires ~= of_session and precise(entry.expires, expires, 3) or entry.expires
-  return { message.id, text(message.position), text(entry.version), created, expires, rest, fields }
+  return { message.id, message.position, text(entry.version), created, expires, rest, fields }
 end
 
 local function find(state, id)

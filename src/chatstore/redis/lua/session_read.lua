@@ -1,5 +1,5 @@
--- Reads a session, whole or in part. Replies {`found`, session, messages, tombstones, problems, more, count, standing}; or
--- {`missing`}, {`problem`, …}. Changes nothing, so it may run on a replica. The standing is `adopted` when the ledger has
+-- Reads a session, whole or in part. Replies {`found`, session, messages, tombstones, problems, more, count, standing,
+-- fingerprint}; or {`missing`}, {`problem`, …}. Changes nothing, so it may run on a replica. The standing is `adopted` when the ledger has
 -- the order of the messages; else it should be written down first: `foreign`, or `edited` where only a look at all
 -- messages tells what another program did.
 
@@ -67,17 +67,17 @@ local function rank_of(mark)
 end
 
 local function bytes_of(message)
-  local bytes = 0
-  for _, value in ipairs(message[7]) do
-    bytes = bytes + #value
+  local bytes, fields = 0, message[7]
+  for i = 1, #fields do
+    bytes = bytes + #fields[i]
   end
   return bytes
 end
 
 local messages, edited = {}, false
 
-local function read(item)
-  local raw = redis.call('HGET', keys.entries, item.id)
+-- Reads a message, of which the ledger has this entry; returns how many bytes it has.
+local function read_one(item, raw)
   edited = edited or (layout.edited and not view and item.item and layout.edited(keys, item, raw))
   local message, bad = load_message(state, item, raw)
   if message then
@@ -88,6 +88,24 @@ local function read(item)
   end
   problems[#problems + 1] = bad
   return #bad[4] + 64
+end
+
+local function read(item)
+  return read_one(item, redis.call('HGET', keys.entries, item.id))
+end
+
+local has_entries = redis.call('HLEN', keys.entries) > 0
+
+-- The ledger's entries of some messages, of a few at a time.
+local function entries_of(items)
+  if not has_entries then
+    return {}
+  end
+  local ids = {}
+  for i, item in ipairs(items) do
+    ids[i] = item.id
+  end
+  return #ids > 0 and redis.call('HMGET', keys.entries, unpack(ids)) or {}
 end
 
 local function take_place()
@@ -101,10 +119,12 @@ local function read_forward(rank, limit, room)
   local bytes, last, step, full = 0, size(), 4, false
   while not full and rank < last and #messages < limit do
     -- Few at first: they may be large.
-    step = math.min(2 * step, 100, limit - #messages)
-    for _, item in ipairs(slice(rank, rank + step - 1)) do
+    step = math.min(2 * step, 40, limit - #messages)
+    local items = slice(rank, rank + step - 1)
+    local entries = entries_of(items)
+    for i, item in ipairs(items) do
       local before, bad_before = #messages, #problems
-      bytes = bytes + read(item)
+      bytes = bytes + read_one(item, entries[i])
       if room > 0 and bytes > room then
         messages[before + 1], problems[bad_before + 1] = nil, nil
         full = true
@@ -198,7 +218,7 @@ local function count()
   return there
 end
 
-local more, counted = false, 0
+local more, counted, print = false, 0, false
 if mode == 'forward' then
   local after, limit, room = take_place(), tonumber(take()), tonumber(take())
   local rank = after and rank_of(after) or 0
@@ -209,6 +229,10 @@ if mode == 'forward' then
   more = read_forward(rank, limit, room)
   if not after and not scope[1] then
     read_tombstones()
+  end
+  -- Whether the fingerprint of what is read here is wanted, if that is all there is of the session.
+  if take() == '1' and state.header and not after and not more and #problems == 0 and not edited then
+    print = fingerprint()
   end
 elseif mode == 'backward' then
   local before, limit = take_place(), tonumber(take())
@@ -221,4 +245,4 @@ elseif mode == 'count' then
   counted = count()
 end
 local standing = edited and 'edited' or view and 'foreign' or 'adopted'
-return { 'found', session_reply(state), messages, tombstones, problems, more, counted, standing }
+return { 'found', session_reply(state), messages, tombstones, problems, more, counted, standing, print }

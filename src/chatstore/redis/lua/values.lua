@@ -138,6 +138,10 @@ end
 -- Returns a time as text in microseconds, or nil when it says no time that could not be another. Layouts promise
 -- milliseconds; programs also wrote seconds and microseconds, which a program of this age cannot have meant otherwise.
 local function micros_of_millis(value)
+  -- As nearly all are.
+  if #value == 13 and value:find('^[1-9]%d*$') then
+    return value .. '000'
+  end
   local before_1970 = value:match('^-[1-9]%d*$')
   if before_1970 then
     return before_1970 .. '000'
@@ -186,13 +190,21 @@ local function is_about_its_type(failed)
   return failed.err:find('WRONGTYPE', 1, true) ~= nil
 end
 
+-- Calls a command on a key, and returns nil where that holds another type.
+local function call_of_type(command, key, ...)
+  local found = redis.pcall(command, key, ...)
+  if type(found) ~= 'table' or not found.err then
+    return found
+  elseif not is_about_its_type(found) then
+    redis.call(command, key, ...)
+  end
+  return nil
+end
+
 -- Returns a hash's fields and values in one flat list (empty when there is none), or nil and the problem.
 local function hash_at(key)
-  local fields = redis.pcall('HGETALL', key)
-  if fields.err then
-    if not is_about_its_type(fields) then
-      redis.call('HGETALL', key)
-    end
+  local fields = call_of_type('HGETALL', key)
+  if not fields then
     return nil, wrong_type(key)
   end
   return fields
