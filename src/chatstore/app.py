@@ -160,6 +160,7 @@ async def open_stores(
                 supabase=supabase,
                 chroma=chroma,
                 token_of=token_of,
+                bulk=False,
                 owners=owners,
                 document_owners=document_owners,
                 users=users,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from chatstore.chroma import ChromaClient
     from chatstore.redis import Client as RedisClient
     from chatstore.redis import ForeignWrites
-    from chatstore.supabase import SupabaseClient, TokenOf
+    from chatstore.supabase import SupabaseClient, SupabaseDatabase, TokenOf
 
 _CHROMAS = ("chroma_url", "chroma_path", "chroma_api_key")
 
@@ -39,6 +39,8 @@ class Backends:
         chroma: A client, embedded or of a server.
         token_of: Gives a user's own Supabase token. With it, what is asked for a user goes out with that user's token,
             under row-level security; without it, with the secret key, scoped by the user id alone.
+        bulk: Whether chats that are moved in bulk go past Supabase's API where SUPABASE_DB_URL is set: as a migration
+            wants it. What an app asks for never does.
         owners: Whose a session is, where its layout does not say; wins over the settings. So do the next two.
         document_owners: Whose a document is.
         users: What the users' ids in Redis have become.
@@ -59,6 +61,7 @@ class Backends:
         supabase: AsyncClient | None = None,
         chroma: ClientAPI | None = None,
         token_of: TokenOf | None = None,
+        bulk: bool = True,
         owners: OwnersGiven | None = None,
         document_owners: OwnersGiven | None = None,
         users: UsersGiven | None = None,
@@ -79,6 +82,7 @@ class Backends:
         self._supabase = supabase
         self._chroma = chroma
         self._token_of = token_of
+        self._bulk = bulk
         self._closing = AsyncExitStack()
         self._redis_connected: RedisClient | None = None
         self._old_chat: ChatSide | None = None
@@ -155,7 +159,8 @@ class Backends:
         if self._new_chat is None:
             from chatstore.supabase import SupabaseChat  # noqa: PLC0415
 
-            self._new_chat = SupabaseChat(self._supabase_client(), token_of=self._token_of)
+            client = self._supabase_client()
+            self._new_chat = SupabaseChat(client, token_of=self._token_of, bulk=self._supabase_bulk(client))
         return self._new_chat
 
     async def new_documents(self) -> DocumentSide:
@@ -208,6 +213,15 @@ class Backends:
         client = SupabaseClient.connect(self.settings.supabase_url or "", _secret(self.settings.supabase_secret_key))
         self._closing.push_async_callback(client.close)
         return client
+
+    def _supabase_bulk(self, client: SupabaseClient) -> SupabaseDatabase | None:
+        from chatstore.supabase import SupabaseDatabase  # noqa: PLC0415
+
+        if not self._bulk or self.settings.supabase_db_url is None:
+            return None
+        database = SupabaseDatabase(self.settings.supabase_db_url.get_secret_value(), client)
+        self._closing.push_async_callback(database.close)
+        return database
 
     def _chroma_client(self) -> ChromaClient:
         from chatstore.chroma import ChromaClient  # noqa: PLC0415

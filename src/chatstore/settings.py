@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     supabase_db_url: SecretStr | None = Field(
         None,
         validation_alias="SUPABASE_DB_URL",
-        description="the Supabase project's Postgres database, to apply the schema",
+        description="the Supabase project's Postgres database, to apply the schema and to migrate chats faster",
     )
     chroma_url: SecretStr | None = Field(
         None, validation_alias="CHROMA_URL", description="the Chroma server that takes documents"

@@ -163,7 +163,7 @@ async def test_a_raw_insert_for_another_user_is_refused(rest, owned):
         assert refused.json()["code"] == "42501"
 
 
-@pytest.mark.parametrize("name", ["session_states", "tombstones", "marks", "migration"])
+@pytest.mark.parametrize("name", ["session_states", "tombstones", "copied", "marks", "migration"])
 async def test_what_is_chatstores_own_is_not_exposed(settings, token_for, name):
     for token in (token_for(new_id()), settings.supabase_secret_key):
         headers = {

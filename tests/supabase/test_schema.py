@@ -35,7 +35,7 @@ def test_every_table_has_row_level_security(database):
         "select relnamespace::regnamespace::text || '.' || relname, relrowsecurity from pg_class where relkind = 'r'"
         " and (relnamespace = 'chatstore'::regnamespace or oid in ('public.sessions'::regclass, 'public.messages'::regclass))"
     ).fetchall()
-    assert len(tables) == 6
+    assert len(tables) == 7
     assert all(secured for _, secured in tables)
 
 
@@ -66,6 +66,29 @@ def test_users_may_call_what_an_app_needs_and_nothing_else(database):
         "chatstore_version",
         "chatstore_write",
     ]
+
+
+def test_the_schema_is_applied_over_the_version_before(database_url, database):
+    database.execute("create database before")
+    try:
+        url = database_url.rpartition("/")[0] + "/before"
+        with psycopg.connect(url, autocommit=True) as before:
+            before.execute(
+                "create schema auth; create function auth.jwt() returns jsonb language sql stable return '{}'::jsonb"
+            )
+            apply_schema(url)
+            before.execute(
+                "drop table chatstore.copied;"
+                "drop function public.chatstore_proved, public.chatstore_is_locked, public.chatstore_session_ids;"
+                "create or replace function public.chatstore_version() returns integer language sql return 2;"
+                "insert into public.sessions (id, user_id) values ('s', 'u')"
+            )
+            apply_schema(url)
+            assert before.execute("select public.chatstore_version()").fetchone() == (SCHEMA_VERSION,)
+            assert before.execute("select public.chatstore_session_ids('{\"limit\": 2}')").fetchone() == ('["s"]',)
+            assert before.execute("select count(*) from chatstore.copied").fetchone() == (0,)
+    finally:
+        database.execute("drop database before with (force)")
 
 
 def test_a_project_that_has_other_tables_of_these_names_is_left_as_it_is(database_url, database):

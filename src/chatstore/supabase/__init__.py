@@ -2,6 +2,7 @@
 
 from chatstore.supabase.chat import SupabaseChat, TokenOf
 from chatstore.supabase.client import SupabaseClient
+from chatstore.supabase.database import SupabaseDatabase
 from chatstore.supabase.journal import SupabaseJournal
 from chatstore.supabase.schema import SCHEMA_VERSION, apply_schema, schema_sql
 
@@ -9,6 +10,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SupabaseChat",
     "SupabaseClient",
+    "SupabaseDatabase",
     "SupabaseJournal",
     "TokenOf",
     "apply_schema",

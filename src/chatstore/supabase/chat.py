@@ -13,6 +13,7 @@ from chatstore.models import (
     ChatCommand,
     ChatCount,
     ChatWritten,
+    KeyPage,
     Mark,
     Message,
     MessageOrder,
@@ -24,11 +25,13 @@ from chatstore.models import (
     from_micros,
 )
 from chatstore.models.paging import parse_place, place_behind
+from chatstore.supabase import text
 from chatstore.supabase.client import SupabaseClient
+from chatstore.supabase.columns import changes_from_text
+from chatstore.supabase.functions import Functions
 from chatstore.supabase.journal import SupabaseJournal
 from chatstore.supabase.states import put_requests
 from chatstore.supabase.wire import (
-    change_from_row,
     command_to_row,
     message_from_row,
     session_from_row,
@@ -39,6 +42,7 @@ TokenOf: TypeAlias = Callable[[str], Awaitable[str]]
 """Gives the token of the user with this id, on whose behalf the app makes the call."""
 
 _PAGE: Final = 1000
+_KEYS: Final = 1000
 _SESSIONS_A_FETCH: Final = 500
 
 
@@ -51,7 +55,9 @@ class SupabaseChat(ChatSide):
 
     side = Side.NEW
 
-    def __init__(self, client: SupabaseClient, *, token_of: TokenOf | None = None) -> None:
+    def __init__(
+        self, client: SupabaseClient, *, token_of: TokenOf | None = None, bulk: Functions | None = None
+    ) -> None:
         """Use a client; it stays open when the store is closed.
 
         Args:
@@ -60,8 +66,11 @@ class SupabaseChat(ChatSide):
             token_of: If given, what an app asks for is asked with that user's own token, so that row-level security
                 holds whatever the app does wrong. The id of a session that another user had and deleted is then
                 taken. `put`, `fetch`, `scan`, `count` and the journal still use the client's key.
+            bulk: If given, the way that what a migration moves goes past the API: `put`, `fetch`, `keys`, `proved` and
+                `count`. It stays open, too.
         """
         self._client = client
+        self._bulk = bulk or client
         self._token_of = token_of
         self.journal = SupabaseJournal(client)
 
@@ -116,24 +125,35 @@ class SupabaseChat(ChatSide):
 
     async def put(self, changes: Sequence[ChatChange]) -> None:
         for request in put_requests(changes):
-            await self._client.do("chatstore_put", request)
+            await self._bulk.do_text("chatstore_put", request)
 
     async def fetch(
         self, session_ids: Sequence[str], *, message_ids: Sequence[str] | None = None
     ) -> AsyncIterator[ScanPage[ChatChange]]:
         only = {} if message_ids is None else {"message_ids": list(message_ids)}
         for start in range(0, len(session_ids), _SESSIONS_A_FETCH):
-            named = {"session_ids": list(session_ids[start : start + _SESSIONS_A_FETCH]), **only}
-            async for page in self._states(named, None):
-                yield page
+            wanted = {"limit": _PAGE, "session_ids": list(session_ids[start : start + _SESSIONS_A_FETCH]), **only}
+            following: Mapping[str, object] | None = {}
+            while following is not None:
+                changes, following = await self._states({**wanted, **following})
+                yield ScanPage(tuple(changes), (), None)
 
-    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
-        start = None if cursor is None else _cursor_from_text(cursor, "after_session", "after", "after_id")
-        async for page in self._states({}, start):
-            yield page
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[str]]:
+        last = None if cursor is None else _last_from_cursor(cursor)
+        while True:
+            ids = await self._bulk.call("chatstore_session_ids", {"limit": _KEYS, "after": last})
+            last = ids[-1] if len(ids) == _KEYS else None
+            yield KeyPage(tuple(ids), (), None if last is None else json.dumps({"after_session": last}))
+            if last is None:
+                return
+
+    async def proved(self, fingerprints: Mapping[str, str], *, content: bool) -> Mapping[str, int]:
+        request = {"ids": list(fingerprints), "fingerprints": list(fingerprints.values()), "content": content}
+        answer = await self._bulk.call("chatstore_proved", request)
+        return dict(zip(answer["ids"], answer["messages"], strict=True))
 
     async def count(self) -> ChatCount:
-        row = await self._client.call("chatstore_count")
+        row = await self._bulk.call("chatstore_count")
         return ChatCount(row["sessions"], row["messages"])
 
     async def sweep(self, *, limit: int = 10_000) -> Swept:
@@ -142,15 +162,12 @@ class SupabaseChat(ChatSide):
     async def close(self) -> None:
         """Nothing is under way: the client is its maker's to close."""
 
-    async def _states(
-        self, wanted: Mapping[str, object], start: Mapping[str, object] | None
-    ) -> AsyncIterator[ScanPage[ChatChange]]:
-        following = start or {}
-        while following is not None:
-            answer = await self._client.call("chatstore_states", {"limit": _PAGE, **wanted, **following})
-            following = answer["next"]
-            cursor = None if following is None else json.dumps(following)
-            yield ScanPage(tuple(change_from_row(part) for part in answer["parts"]), (), cursor)
+    async def _states(self, request: Mapping[str, object]) -> tuple[list[ChatChange], Mapping[str, object] | None]:
+        answer = await self._bulk.ask("chatstore_states", text.dump(request))
+        try:
+            return changes_from_text(answer)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise self._bulk.not_ours() from error
 
     async def _ask(self, function: str, user_id: str, session_id: str, **wanted: object) -> Any:
         """Read something of a session; null is the answer for one that the user does not have."""
@@ -164,9 +181,8 @@ class SupabaseChat(ChatSide):
         return self._client if self._token_of is None else self._client.as_user(await self._token_of(user_id))
 
 
-def _cursor_from_text(cursor: str, *fields: str) -> dict[str, object]:
+def _last_from_cursor(cursor: str) -> str:
     try:
-        value = json.loads(cursor)
-        return {field: value[field] for field in fields if field in value}
-    except (ValueError, TypeError) as error:
+        return str(json.loads(cursor)["after_session"])
+    except (ValueError, TypeError, KeyError) as error:
         raise InvalidRecordError("the cursor is none that this store gave") from error

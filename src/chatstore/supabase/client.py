@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -12,16 +11,16 @@ import httpx
 from postgrest import APIError, AsyncPostgrestClient
 from supabase import AsyncClient, AsyncClientOptions
 
-from chatstore.errors import ConfigurationError, InvalidRecordError, SchemaError, UnavailableError
-from chatstore.supabase import text
-from chatstore.supabase.schema import SCHEMA_VERSION
+from chatstore.errors import ConfigurationError, InvalidRecordError, UnavailableError
+from chatstore.supabase.functions import Functions
+from chatstore.supabase.schema import check_version
 from chatstore.supabase.translation import lost_a_race, translated
 
 _ATTEMPTS: Final = 5
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class SupabaseClient:
+class SupabaseClient(Functions):
     """Calls chatstore's functions in a Supabase project, always with the same key or token.
 
     Its requests' headers are made once. So a client that passes row-level security never turns into a user's, nor a
@@ -90,33 +89,6 @@ class SupabaseClient:
         client._schema = self._schema
         return client
 
-    async def call(self, function: str, request: Mapping[str, object] | None = None) -> Any:
-        """Call one of chatstore's functions in the database and return what it answers.
-
-        A request that Postgres undid because it met another one (a deadlock) is made again.
-
-        Args:
-            function: Its name; one of ours, never a caller's text.
-            request: What it takes, as JSON.
-
-        Raises:
-            ChatStoreError: The request failed; see `translation`.
-        """
-        answer = await self._asked(function, request)
-        try:
-            return None if answer is None else text.load(answer)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise self._not_ours() from error
-
-    async def do(self, function: str, request: Mapping[str, object] | None = None) -> None:
-        """Call one of chatstore's functions that have nothing to tell, as `call` does.
-
-        Raises:
-            ChatStoreError: The request failed, or it was not our function that ran.
-        """
-        if await self._asked(function, request) != "done":
-            raise self._not_ours()
-
     async def schema_version(self) -> int:
         """Return which version of chatstore's schema the database has.
 
@@ -134,11 +106,11 @@ class SupabaseClient:
         if self._owned is not None:
             await self._owned.aclose()
 
-    async def _asked(self, function: str, request: Mapping[str, object] | None) -> Any:
+    async def ask(self, function: str, request: str) -> Any:
         await self._schema.passed(self)
-        return await self._send(function, {"request": text.dump(request or {})})
+        return await self._send(function, {"request": request})
 
-    def _not_ours(self) -> UnavailableError:
+    def not_ours(self) -> UnavailableError:
         return UnavailableError(
             f"what answers at {self._url} is not chatstore's part of Supabase: is SUPABASE_URL right, and does a proxy "
             f"answer in its place?"
@@ -165,7 +137,7 @@ class SupabaseClient:
             except httpx.HTTPError as error:
                 raise translated(error, self._url) from error
             except (ValueError, RecursionError) as error:  # the client library makes records of what is no JSON for it
-                raise self._not_ours() from error
+                raise self.not_ours() from error
         raise AssertionError("unreachable")
 
 
@@ -178,10 +150,5 @@ class _SchemaCheck:
     async def passed(self, client: SupabaseClient) -> None:
         if self._passed:
             return
-        version = await client.schema_version()
-        if version != SCHEMA_VERSION:
-            newer = "upgrade chatstore" if version > SCHEMA_VERSION else "run `chatstore schema --apply`"
-            raise SchemaError(
-                f"chatstore's schema in the database is version {version}; this release needs {SCHEMA_VERSION}: {newer}"
-            )
+        check_version(await client.schema_version())
         self._passed = True

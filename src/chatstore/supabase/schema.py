@@ -8,8 +8,21 @@ import psycopg
 
 from chatstore.errors import ConfigurationError, SchemaError, UnavailableError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """What `chatstore_version()` answers in a database whose schema this release works with."""
+
+
+def check_version(version: int) -> None:
+    """Check that a database has the schema that this release works with.
+
+    Raises:
+        SchemaError: It has another version of it; the message says what to do.
+    """
+    if version != SCHEMA_VERSION:
+        newer = "upgrade chatstore" if version > SCHEMA_VERSION else "run `chatstore schema --apply`"
+        raise SchemaError(
+            f"chatstore's schema in the database is version {version}; this release needs {SCHEMA_VERSION}: {newer}"
+        )
 
 
 def schema_sql() -> str:

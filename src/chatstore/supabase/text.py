@@ -17,9 +17,10 @@ from typing import Any
 
 from chatstore.errors import InvalidRecordError
 
-_ESCAPE = "\ufdd0"
+ESCAPE = "\ufdd0"
+"""Begins what is written of a code point that Postgres cannot store."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff\ufdd0]")
-_WRITTEN = re.compile(_ESCAPE + "(0000|d[89a-f][0-9a-f]{2}|fdd0)")
+_WRITTEN = re.compile(ESCAPE + "(0000|d[89a-f][0-9a-f]{2}|fdd0)")
 # What in a JSON text may need more than to be sent as it is. Matches too much, in strings, which costs time only.
 _SUSPECT = re.compile(r"\\u0000|[0-9]e\+[0-9]|[\ud800-\udfff\ufdd0]")
 # From here on Python writes a float with an exponent. All of them are whole.
@@ -28,12 +29,12 @@ _GREAT = 1e16
 
 def encode(text: str) -> str:
     """Return `text` as Postgres can hold it; the same object when nothing needs it."""
-    return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", text)
+    return _UNSTORABLE.sub(lambda found: f"{ESCAPE}{ord(found[0]):04x}", text)
 
 
 def decode(text: str) -> str:
     """Return the text that was encoded. What `encode` never writes is left as it is."""
-    if _ESCAPE not in text:
+    if ESCAPE not in text:
         return text
     return _WRITTEN.sub(lambda found: chr(int(found[1], 16)), text)
 
@@ -54,7 +55,7 @@ def dump(value: object) -> str:
 def load(text: str) -> Any:
     """Return what a JSON text from Postgres holds, as it was given to `dump`."""
     value = json.loads(text)
-    return _restored(value) if _ESCAPE in text else value
+    return _restored(value) if ESCAPE in text else value
 
 
 def _json(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import httpx
+import psycopg
 from postgrest import APIError
 
 from chatstore.errors import (
@@ -24,6 +25,9 @@ _NO_SCHEMA: Final = frozenset({"PGRST106", "PGRST202", "PGRST203", "PGRST205", "
 _BAD_TOKEN: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", "403"})
 _BAD_RECORD_CLASSES: Final = ("22", "54")
 _BAD_RECORD: Final = frozenset({"23502", "23514", "413"})
+_NO_ENTRY: Final = frozenset({"28000", "28P01", "3D000"})
+# Of a connection that is not made, psycopg tells no SQLSTATE. The last is what Supabase's pooler says.
+_NO_ENTRY_SIGNS: Final = ("password authentication failed", "does not exist", "Tenant or user not found")
 _NO_API: Final = frozenset({"301", "302", "303", "307", "308", "400", "404", "405", "PGRST117", "PGRST125"})
 
 # Supabase's lightweight server names no SQLSTATE for these.
@@ -47,9 +51,9 @@ _WHY_UNAVAILABLE: Final = {
 }
 
 
-def lost_a_race(error: APIError) -> bool:
+def lost_a_race(error: APIError | psycopg.Error) -> bool:
     """Return whether Postgres undid the request because of another one, so that it may simply be made again."""
-    return _code(error) in _LOST_RACES
+    return (_code(error) if isinstance(error, APIError) else error.sqlstate) in _LOST_RACES
 
 
 def translated(error: Exception, url: str) -> ChatStoreError:
@@ -68,18 +72,26 @@ def translated(error: Exception, url: str) -> ChatStoreError:
     )
 
 
+def translated_database_error(error: psycopg.Error) -> ChatStoreError:
+    """Return the error to raise for one of psycopg. It holds no part of the URL and no text of a record."""
+    where = "the database of SUPABASE_DB_URL"
+    code = error.sqlstate
+    if code in _NO_ENTRY or (code is None and any(sign in str(error) for sign in _NO_ENTRY_SIGNS)):
+        return ConfigurationError(f"{where} lets nobody in with what the URL says: are user, password and name right?")
+    if code == "42501":
+        return ConfigurationError(f"{where} does not allow this to the URL's role: migrating needs `postgres`")
+    if code is not None:
+        told = _by_postgres(code, error.diag.message_primary, error.diag.message_detail, where)
+        return told or UnavailableError(f"{where} answered with an error ({code}): its log tells more")
+    if isinstance(error, psycopg.ProgrammingError):
+        return ConfigurationError("SUPABASE_DB_URL is not a Postgres URL: postgresql://user:password@host/db")
+    if isinstance(error, psycopg.DataError):
+        return InvalidRecordError("Postgres cannot hold the record: a text has a character that it cannot store")
+    return UnavailableError(f"{where} cannot be reached, or gave no answer: is it running, is the URL right?")
+
+
 def _refused(error: APIError, url: str) -> ChatStoreError:
     code = _code(error)
-    if code == "PT404":
-        return NotFoundError(_ours(error))
-    if code == "PT409":
-        return ConflictError(_ours(error))
-    if code == "23505":
-        return ConflictError("the id is taken")
-    if code in _NO_SCHEMA:
-        return SchemaError(
-            f"the Supabase project at {url} lacks a part of chatstore's schema ({code}): run `chatstore schema --apply`"
-        )
     if code == "42501":
         return ConfigurationError(
             f"Supabase at {url} does not allow this to the key or token used ({code}): migrating needs "
@@ -89,13 +101,27 @@ def _refused(error: APIError, url: str) -> ChatStoreError:
         return ConfigurationError(
             f"Supabase at {url} does not accept the key or token used ({code}): is it expired, or another project's?"
         )
-    if code.startswith(_BAD_RECORD_CLASSES) or code in _BAD_RECORD:
-        return InvalidRecordError(f"Postgres cannot hold the record ({code}): an id, a number or a time is too great")
     if code in _NO_API:
         return ConfigurationError(f"no Supabase API answers at {url} ({code}): is SUPABASE_URL right?")
+    told = _by_postgres(code, error.message, error.details, f"the Supabase project at {url}")
+    return told or UnavailableError(f"Supabase at {url} answered with an error ({code}): its log tells more")
+
+
+def _by_postgres(code: str, message: str | None, detail: str | None, where: str) -> ChatStoreError | None:
+    """What Postgres means, whichever way its answer came."""
+    if code == "PT404":
+        return NotFoundError(_ours(message, detail))
+    if code == "PT409":
+        return ConflictError(_ours(message, detail))
+    if code == "23505":
+        return ConflictError("the id is taken")
+    if code in _NO_SCHEMA:
+        return SchemaError(f"{where} lacks a part of chatstore's schema ({code}): run `chatstore schema --apply`")
+    if code.startswith(_BAD_RECORD_CLASSES) or code in _BAD_RECORD:
+        return InvalidRecordError(f"Postgres cannot hold the record ({code}): an id, a number or a time is too great")
     if code in _WHY_UNAVAILABLE:
-        return UnavailableError(f"the database of Supabase at {url} {_WHY_UNAVAILABLE[code]} ({code})")
-    return UnavailableError(f"Supabase at {url} answered with an error ({code}): its log tells more")
+        return UnavailableError(f"{where} {_WHY_UNAVAILABLE[code]} ({code})")
+    return None
 
 
 def _code(error: APIError) -> str:
@@ -105,6 +131,6 @@ def _code(error: APIError) -> str:
     return next((code for part, code in _BY_MESSAGE.items() if part in message), error.code or "no code")
 
 
-def _ours(error: APIError) -> str:
+def _ours(message: str | None, detail: str | None) -> str:
     """The message of a condition that our own functions raised, with the id that they name."""
-    return f"{error.message}: {decode(str(error.details))!r}"
+    return f"{message}: {decode(str(detail))!r}"

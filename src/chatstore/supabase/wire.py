@@ -76,35 +76,6 @@ def written_from_row(command: ChatCommand, row: Mapping[str, Any]) -> ChatWritte
     return ChatWritten(change=change, session=session, messages=concerned)
 
 
-def change_from_row(row: Mapping[str, Any]) -> ChatChange:
-    """Return a part of a session's state, as `chatstore_states` tells it."""
-    return ChatChange(
-        session_id=row["session_id"],
-        user_id=row["user_id"],
-        session=None if row["session"] is None else session_from_row(row["session"]),
-        deleted=row["deleted"],
-        cleared=row["cleared"],
-        messages=tuple(message_from_row(message) for message in row["messages"]),
-        tombstones=tuple(MessageTombstone(stone["id"], stone["version"]) for stone in row["tombstones"]),
-    )
-
-
-def session_to_row(session: Session) -> dict[str, object]:
-    """Return a row of `public.sessions`."""
-    return {
-        "id": session.id,
-        "user_id": session.user_id,
-        "title": session.title,
-        "metadata": session.metadata,
-        "created_at": session.created_at.isoformat(),
-        "updated_at": session.updated_at.isoformat(),
-        "expires_at": _to_text(session.expires_at),
-        "version": session.version,
-        "born": session.born,
-        "extra": session.extra,
-    }
-
-
 def session_from_row(row: Mapping[str, Any]) -> Session:
     """Return the session of a row of `public.sessions`."""
     return Session(
@@ -119,22 +90,6 @@ def session_from_row(row: Mapping[str, Any]) -> Session:
         born=row["born"],
         extra=row["extra"],
     )
-
-
-def message_to_row(message: Message) -> dict[str, object]:
-    """Return a row of `public.messages`."""
-    return {
-        "session_id": message.session_id,
-        "id": message.id,
-        "position": message.position,
-        "role": message.role,
-        "content": message.content,
-        "metadata": message.metadata,
-        "created_at": message.created_at.isoformat(),
-        "expires_at": _to_text(message.expires_at),
-        "version": message.version,
-        "extra": message.extra,
-    }
 
 
 def message_from_row(row: Mapping[str, Any]) -> Message:

@@ -4,13 +4,21 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
-from chatstore.supabase import SupabaseChat, SupabaseClient
+from chatstore.supabase import SupabaseChat, SupabaseClient, SupabaseDatabase
 
 
 @asynccontextmanager
 async def _with_the_secret_key(request):
     async with _empty(request) as client:
         yield SupabaseChat(client)
+
+
+@asynccontextmanager
+async def _with_the_database(request):
+    async with _empty(request) as client:
+        database = SupabaseDatabase(request.getfixturevalue("settings").supabase_db_url, client)
+        yield SupabaseChat(client, bulk=database)
+        await database.close()
 
 
 @asynccontextmanager
@@ -41,4 +49,4 @@ async def _empty(request):
     await client.close()
 
 
-CHAT = {"supabase": _with_the_secret_key, "supabase-rls": _with_users_tokens}
+CHAT = {"supabase": _with_the_secret_key, "supabase-database": _with_the_database, "supabase-rls": _with_users_tokens}

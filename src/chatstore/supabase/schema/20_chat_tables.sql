@@ -64,3 +64,12 @@ create table if not exists chatstore.tombstones (
   version bigint not null,
   primary key (session_id, id)
 );
+
+-- What was put of a session that the other side has a fingerprint of: the digest of what is then held, unless something
+-- newer was here already or came since. It goes with the session.
+create table if not exists chatstore.copied (
+  session_id text collate "C" primary key references public.sessions (id) on delete cascade,
+  fingerprint text not null,
+  digest bytea not null,
+  messages integer not null
+);

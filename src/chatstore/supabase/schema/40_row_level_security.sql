@@ -5,6 +5,7 @@ alter table public.sessions enable row level security;
 alter table public.messages enable row level security;
 alter table chatstore.session_states enable row level security;
 alter table chatstore.tombstones enable row level security;
+alter table chatstore.copied enable row level security;
 alter table chatstore.marks enable row level security;
 alter table chatstore.migration enable row level security;
 
