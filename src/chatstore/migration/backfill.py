@@ -33,7 +33,9 @@ from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
 from chatstore.migration.counting import counted_beside
 from chatstore.migration.events import OnProgress, Step
 from chatstore.migration.lease import Lease
+from chatstore.migration.pace import Pace
 from chatstore.migration.patience import Patience
+from chatstore.migration.probe import Ask
 from chatstore.migration.reading import closing
 from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import BackfillReport
@@ -57,7 +59,7 @@ class BackfillOptions:
     Attributes:
         batch: How many sessions, or documents, are copied as one, at most, and copied again after a kill; None: what
             suits the kind.
-        at_once: How many batches are under way at once.
+        at_once: How many batches are under way at once, unless an operator sets another limit.
         lease_seconds: How long a killed run keeps others out.
         settle_seconds: Where the source is not atomic: how long a write may take that began before the journal was
             opened, and so leaves no mark. A run that begins anew reads the first page after that.
@@ -101,7 +103,15 @@ async def backfill_chat(
         UnavailableError: A server was away for longer than the patience lasts.
     """
     copy = ChatCopy(source, target)
-    return await _Backfill(copy, progress, repair=repair, on_progress=on_progress, options=options, runner=runner).run()
+    return await _Backfill(
+        copy,
+        progress,
+        loads=(source.load, target.load),
+        repair=repair,
+        on_progress=on_progress,
+        options=options,
+        runner=runner,
+    ).run()
 
 
 async def backfill_documents(
@@ -116,7 +126,15 @@ async def backfill_documents(
 ) -> BackfillReport:
     """Copy every document with its embedding, as `backfill_chat` does with sessions."""
     copy = DocumentCopy(source, target)
-    return await _Backfill(copy, progress, repair=repair, on_progress=on_progress, options=options, runner=runner).run()
+    return await _Backfill(
+        copy,
+        progress,
+        loads=(source.load, target.load),
+        repair=repair,
+        on_progress=on_progress,
+        options=options,
+        runner=runner,
+    ).run()
 
 
 class _Backfill(Generic[K]):
@@ -127,6 +145,7 @@ class _Backfill(Generic[K]):
         copy: Copy[K],
         progress: Progress,
         *,
+        loads: tuple[Ask, Ask],
         repair: Repair,
         on_progress: OnProgress | None,
         options: BackfillOptions | None,
@@ -139,6 +158,9 @@ class _Backfill(Generic[K]):
         self._options = options or BackfillOptions()
         self._reporter = Reporter(copy.kind, on_progress)
         self._patience = replace(self._options.patience, on_wait=self._reporter.tries_again)
+        self._pace = Pace(
+            progress, copy.kind, self._reporter, source=loads[0], target=loads[1], most=self._options.at_once
+        )
         self._name = run_name(copy.source_side)
         self._notes: dict[str, None] = {}
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
@@ -147,8 +169,11 @@ class _Backfill(Generic[K]):
         async with (
             Lease(self._progress, self._holder, self._options.lease_seconds) as lease,
             watched(self._reporter, self._progress, self._name, holder=self._holder),
+            self._pace,
         ):
             begun = await self._begin()
+            async with self._pace.turn(0):
+                pass  # A run that is held from its beginning reads nothing.
             ended = await self._copy_from(begun, lease)
             if self._copy.target_side is Side.OLD:
                 ended = await self._delete_from_target(ended, lease)
@@ -164,6 +189,8 @@ class _Backfill(Generic[K]):
             resumed=begun.cursor is not None,
             seconds=self._reporter.seconds,
             notes=tuple(dict.fromkeys((*self._copy.notes, *self._notes))),
+            source_load=self._pace.source_load,
+            target_load=self._pace.target_load,
             retries=self._reporter.retries,
             steps=self._reporter.history.steps,
             samples=self._reporter.history.samples,
@@ -229,21 +256,33 @@ class _Backfill(Generic[K]):
         async def plan() -> AsyncGenerator[_Planned[K], None]:
             async with closing(pages):
                 async for page in pages:
-                    for planned in _cut(page, self._options.batch or self._copy.at_once):
+                    for planned in self._cut(page):
                         yield planned
 
         async def do(planned: _Planned[K]) -> Done:
-            if not planned.keys:
-                return Done()
             batch = Batch(kind=self._copy.kind, source=self._copy.source_side, work=work, keys=planned.keys, skip=skip)
-            with self._reporter.batch():
-                await self._patience.until_done(lease.confirm)
-                return await self._patience.until_done(lambda: self._runner(batch))
+            # Without any keys, too: a run that is held must not walk on.
+            async with self._pace.turn(len(planned.keys)) as turn:
+                if not planned.keys:
+                    return Done()
+                with self._reporter.batch():
+                    await self._patience.until_done(lease.confirm)
+                    done = await self._patience.until_done(lambda: self._runner(batch))
+                turn.records = done.records
+                return done
 
-        async with aclosing(in_order(plan(), do, at_once=lambda: self._options.at_once)) as results:
+        async with aclosing(in_order(plan(), do, at_once=lambda: self._pace.at_once)) as results:
             async for planned, done in results:
                 self._notes.update(dict.fromkeys(done.notes))
                 yield planned, done
+
+    def _cut(self, page: KeyPage[K]) -> Iterator[_Planned[K]]:
+        """Yield the batches of a page; the last one of them is noted with what the page says beside its keys."""
+        start = 0
+        while len(page.keys) - start > (size := self._pace.size(self._options.batch or self._copy.at_once)):
+            yield _Planned(page.keys[start : start + size])
+            start += size
+        yield _Planned(page.keys[start:], page.quarantined, page.cursor)
 
     async def _move(self, checkpoint: Checkpoint, planned: _Planned[K], done: Done, lease: Lease) -> Checkpoint:
         """Move the checkpoint behind a batch that is done."""
@@ -309,14 +348,6 @@ class _Planned(Generic[K]):
     keys: tuple[K, ...]
     quarantined: tuple[Quarantined, ...] = ()
     cursor: str | None = None
-
-
-def _cut(page: KeyPage[K], size: int) -> Iterator[_Planned[K]]:
-    """Yield the batches of a page; the last one of them is noted with what the page says beside its keys."""
-    whole = max(0, len(page.keys) - 1) // size * size
-    for start in range(0, whole, size):
-        yield _Planned(page.keys[start : start + size])
-    yield _Planned(page.keys[whole:], page.quarantined, page.cursor)
 
 
 def _stale(kind: Kind) -> str:

@@ -72,6 +72,11 @@ class Done:
     writing: float = 0.0
     notes: tuple[str, ...] = ()
 
+    @property
+    def records(self) -> int:
+        """How many records it had."""
+        return self.copied.records + self.unchanged.records + len(self.quarantined)
+
 
 Runner: TypeAlias = Callable[[Batch[K]], Awaitable[Done]]
 """Does a batch, here or in another process.
