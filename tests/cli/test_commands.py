@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from rich.console import Console
 from chatstore.cli import bars
 from chatstore.errors import InvalidRecordError
 from chatstore.migration import ProgressEvent, Step
-from chatstore.models import CreateSession, DeleteSession, Kind, Mark, Quarantined, Side, utc_now
+from chatstore.models import CreateSession, DeleteSession, Kind, LoadSeen, Mark, Quarantined, Side, utc_now
 from chatstore.testing import MemoryChat, MemoryDocuments
 from tests.migration.doubles import legacy_document, legacy_session
 
@@ -49,7 +50,9 @@ def test_migrate_reports_in_json(program, filled):
         "source": "old",
         "target": "new",
         "copied": {"sessions": 2, "messages": 3, "documents": 0},
+        "unchanged": {"sessions": 0, "messages": 0, "documents": 0},
         "quarantined": 0,
+        "retries": 0,
         "resumed": False,
         "notes": [],
     }
@@ -259,18 +262,49 @@ def test_log_lines_of_one_kind_are_bounded(program, memory, monkeypatch):
     assert "further lines of this kind are left out" in done.err
 
 
-EVENT = ProgressEvent(kind=Kind.CHAT, step=Step.COPY, done=1200, total=4000, rate=50.0, quarantined=2)
+EVENT = ProgressEvent(
+    kind=Kind.CHAT, step=Step.COPY, done=1200, total=4000, rate=50.0, average=40.0, left=56.0, quarantined=2
+)
+BUSY = replace(
+    EVENT,
+    retries=3,
+    unchanged=100,
+    at_once=4,
+    writing=2e-5,
+    source_load=LoadSeen(latency=0.0003, latency_before=0.0002, latency_worst=0.001, cpu_share=0.25),
+    limited="500 records a second",
+)
 
 
-def test_a_terminal_gets_a_bar(monkeypatch):
+def shown(monkeypatch, width, *events):
+    """Return what a terminal of some width shows at last."""
     screen = io.StringIO()
     monkeypatch.setattr(
-        bars, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=120, legacy_windows=False)
+        bars, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=width, legacy_windows=False)
     )
     with bars.progress_shown() as on_progress:
-        on_progress(EVENT)
-    assert "chat: copy" in screen.getvalue()
-    assert "1200/4000" in screen.getvalue()
+        for event in events:
+            on_progress(event)
+    last = screen.getvalue().rpartition("\x1b[2K")[2]
+    return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in last.splitlines()]
+
+
+def test_a_terminal_gets_a_bar_and_below_it_what_was_met_and_how_fast_the_servers_are(monkeypatch):
+    bar, met, servers, *_ = shown(monkeypatch, 120, BUSY)
+    assert bar.strip().startswith("chat: copy ━")
+    assert bar.strip().endswith("━ 30%, 50/s, about 56.0 s left")
+    assert met.strip() == "1,200 of about 4,000, 2 in quarantine, 3 retries, 100 there already"
+    assert servers.strip() == (
+        "source 300 µs (25% of a CPU), target 20 µs a record, 4 batches at once, limited: 500 records a second"
+    )
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_narrow_terminal_gets_lines_that_are_cut_rather_than_wrapped(monkeypatch, width):
+    for event in (BUSY, replace(BUSY, step=Step.WAIT, waiting_for="x" * 500), replace(BUSY, paused="p" * 500)):
+        lines = shown(monkeypatch, width, event)
+        assert len([line for line in lines if line.strip()]) == 3
+        assert max(map(len, lines)) <= width
 
 
 def test_elsewhere_lines_come_when_something_begins(capsys):
@@ -278,9 +312,11 @@ def test_elsewhere_lines_come_when_something_begins(capsys):
         on_progress(EVENT)
         on_progress(replace(EVENT, done=1300))
         on_progress(replace(EVENT, step=Step.WAIT, waiting_for="Redis\x1b[2J"))
-        on_progress(replace(EVENT, step=Step.REPAIR, total=None, quarantined=0, rate=0.0))
+        on_progress(replace(EVENT, paused="paused"))
+        on_progress(replace(EVENT, step=Step.REPAIR, total=None, quarantined=0, rate=0.0, average=0.0, left=None))
     assert capsys.readouterr().err.splitlines() == [
-        "chat: copy 1,200 of about 4,000 50/s, 2 in quarantine",
-        "chat: waits for Redis\\x1b[2J 1,200 of about 4,000 50/s, 2 in quarantine",
-        "chat: repair 1,200",
+        "chat: copy: 1,200 of about 4,000, 50/s, about 56.0 s left, 2 in quarantine",
+        "chat: waits for Redis\\x1b[2J: 1,200 of about 4,000, 50/s, 2 in quarantine",
+        "chat: paused: 1,200 of about 4,000, 50/s, 2 in quarantine",
+        "chat: repair: 1,200",
     ]

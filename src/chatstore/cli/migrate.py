@@ -87,14 +87,13 @@ async def _migrate(
 
 
 def _lines(report: BackfillReport) -> list[str]:
-    copied = report.copied
-    if report.kind is Kind.CHAT:
-        what = f"{number(copied.sessions, 'session')} and {number(copied.messages, 'message')}"
-    else:
-        what = number(copied.documents, "document")
+    from chatstore.cli.telling import records
+
     again = ", with the runs that were stopped before" if report.resumed else ""
     copied_to = "copied back" if report.target is Side.OLD else "copied"
-    lines = [f"{report.kind}: {copied_to} {what} in {duration(report.seconds)}{again}"]
+    already = f"; {records(report.kind, report.unchanged)} were there already" if report.unchanged.records else ""
+    copied = records(report.kind, report.copied)
+    lines = [f"{report.kind}: {copied_to} {copied} in {duration(report.seconds)}{again}{already}"]
     lines += [f"{report.kind}: note: {note}" for note in report.notes]
     if not report.complete:
         held = number(report.quarantined, "record")
@@ -107,7 +106,9 @@ def _document(report: BackfillReport) -> dict[str, object]:
         "source": report.source,
         "target": report.target,
         "copied": report.copied,
+        "unchanged": report.unchanged,
         "quarantined": report.quarantined,
+        "retries": report.retries,
         "resumed": report.resumed,
         "seconds": round(report.seconds, 3),
         "notes": report.notes,

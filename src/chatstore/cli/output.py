@@ -14,6 +14,7 @@ import typer
 _Name = TypeVar("_Name", bound=str)
 
 _JSON = "chatstore.json"
+_MOMENTS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 
 
 class Status(IntEnum):
@@ -82,6 +83,12 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def moment(seconds: float) -> str:
+    """Return a short time with three digits: `12 µs`, `1.5 ms`, `2.25 s`."""
+    unit, length = next(((unit, length) for unit, length in _MOMENTS if seconds >= length), _MOMENTS[-1])
+    return f"{seconds / length:.3g} {unit}"
 
 
 def _plain(value: object) -> object:
