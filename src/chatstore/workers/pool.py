@@ -39,11 +39,9 @@ async def process_pool(recipe: Recipe, workers: int) -> AsyncGenerator[ExecutorR
     try:
         yield ExecutorRunner(make, recipe, workers=workers)
     finally:
-        for pool in pools:
-            pool.shutdown(wait=False, cancel_futures=True)
         ours.close()
         for pool in pools:
-            await asyncio.to_thread(pool.shutdown)
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
         theirs.close()
 
 
