@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from chatstore.routing.eager import Eager
+
 logger = logging.getLogger("chatstore.routing")
 
 T = TypeVar("T")
@@ -21,13 +23,16 @@ class WritesUnderWay:
 
     async def run(self, write: Coroutine[Any, Any, T]) -> T:
         """Await `write`, protected."""
-        task = asyncio.ensure_future(write)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        begun = Eager(write)
+        if begun.outcome.done():
+            return begun.outcome.result()
+        self._tasks.add(begun.task)
+        begun.task.add_done_callback(self._tasks.discard)
         try:
-            return await asyncio.shield(task)
+            return await begun.outcome
         except asyncio.CancelledError:
-            task.add_done_callback(_report)
+            begun.outcome.add_done_callback(_report)
+            begun.task.add_done_callback(_report)
             raise
 
     def follow_up(self, work: Coroutine[Any, Any, None]) -> None:
@@ -43,6 +48,6 @@ class WritesUnderWay:
             await asyncio.wait(self._tasks, timeout=patience)
 
 
-def _report(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
+def _report(write: asyncio.Future[Any]) -> None:
+    if not write.cancelled() and (error := write.exception()) is not None:
         logger.warning("a write for which no caller waits failed: %s", error)

@@ -229,7 +229,13 @@ MUTANTS = [
     Mutant(
         "the-caller-takes-the-write-along",
         "a cancelled call cancels the waiting, and no part of the write",
-        (Edit("routing.protect:WritesUnderWay.run", "await asyncio.shield(task)", "await task"),),
+        (
+            Edit(
+                "routing.protect:WritesUnderWay.run",
+                "begun.task.add_done_callback(_report)",
+                "begun.task.cancel()",
+            ),
+        ),
         partial(check_no_half, _named(chats, "append-at-dualwrite"), ChatBench),
         "half: ",
     ),
