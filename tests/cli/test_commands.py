@@ -4,13 +4,16 @@ import asyncio
 import io
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from rich.console import Console
 
 from chatstore.cli import bars
 from chatstore.errors import InvalidRecordError
-from chatstore.migration import ProgressEvent, Step
+from chatstore.migration import ProgressEvent, Step, Tally
+from chatstore.migration.checkpoint import Checkpoint, run_name
+from chatstore.migration.snapshot import VERIFY, Snapshot
 from chatstore.models import CreateSession, DeleteSession, Kind, LoadSeen, Mark, Quarantined, Side, utc_now
 from chatstore.testing import MemoryChat, MemoryDocuments
 from tests.migration.doubles import legacy_document, legacy_session
@@ -241,6 +244,65 @@ def test_status_when_both_sides_are_away(program, memory):
     assert "the new server does not answer" in done.err
 
 
+EVENT = ProgressEvent(
+    kind=Kind.CHAT, step=Step.COPY, done=1200, total=4000, rate=50.0, average=40.0, left=56.0, quarantined=2
+)
+RUN = Snapshot(
+    run=run_name(Side.OLD), host="w\x1b1", pid=77, started_at=utc_now(), at=utc_now(), event=replace(EVENT, seconds=150)
+)
+
+
+def tell(memory, snapshot, holder=None):
+    asyncio.run(memory.runs[Kind.CHAT].save_report(snapshot.run, snapshot.encode(), holder=holder, seconds=60))
+
+
+def row(text, label):
+    return next((line.split(None, 1)[1] for line in text.splitlines() if line.split()[0] == label), None)
+
+
+def test_status_shows_a_migrate_that_runs_in_another_process(program, memory):
+    progress = memory.runs[Kind.CHAT]
+    asyncio.run(progress.acquire("w1:77", 60))
+    asyncio.run(progress.save_checkpoint(RUN.run, Checkpoint(started_at=utc_now()).encode(), "w1:77"))
+    tell(memory, RUN, "w1:77")
+    done = program("status", "--chat")
+    assert done.status == 0
+    assert row(done.out, "migrate") == (
+        "running on w\\x1b1 (pid 77) for 2 min: copy, 1,200 of about 4,000, 50/s, about 56.0 s left, 2 in quarantine"
+    )
+    document = program("status", "--chat", "--json").json["chat"]
+    [run] = document["runs"]
+    assert (run["run"], run["pid"], run["step"], run["done"], run["left"]) == ("migrate", 77, "copy", 1200, 56.0)
+    assert document["lease"] == "w1:77"
+
+
+def test_status_shows_a_migrate_that_was_stopped_and_how_it_goes_on(program, memory):
+    progress = memory.runs[Kind.CHAT]
+    reached = Checkpoint(started_at=utc_now(), copied=Tally(sessions=10), unchanged=Tally(messages=2000))
+    asyncio.run(progress.acquire("w1:77", 60))
+    for side in Side:
+        asyncio.run(progress.save_checkpoint(run_name(side), reached.encode(), "w1:77"))
+    assert "held by w1:77, which tells nothing" in row(program("status", "--chat").out, "lease")
+    asyncio.run(progress.release("w1:77"))
+    out = program("status", "--chat").out
+    assert row(out, "migrate") == "stopped behind 2,010 records: chatstore migrate --chat goes on"
+    assert row(out, "back") == "stopped behind 2,010 records: chatstore migrate --back --chat goes on"
+    document = program("status", "--chat", "--json").json["chat"]
+    assert (document["checkpoint"]["copied"]["sessions"], document["lease"], document["runs"]) == (10, None, [])
+
+
+def test_status_shows_a_verify_and_since_when_it_was_not_heard_of(program, memory):
+    tell(memory, replace(RUN, run=VERIFY, at=utc_now() - timedelta(seconds=8)))
+    assert row(program("status", "--chat").out, "verify").endswith("last heard of 8.0 s ago")
+
+
+def test_status_does_without_a_run_of_another_version(program, memory):
+    asyncio.run(memory.runs[Kind.CHAT].save_report(VERIFY, '{"run": 1}', holder=None, seconds=60))
+    done = program("status", "--chat")
+    assert (done.status, row(done.out, "verify")) == (0, None)
+    assert "of another version of chatstore" in done.err
+
+
 def test_status_counts_the_quarantined(program, memory):
     asyncio.run(memory.runs[Kind.DOCUMENTS].quarantine([BAD]))
     done = program("status")
@@ -262,9 +324,6 @@ def test_log_lines_of_one_kind_are_bounded(program, memory, monkeypatch):
     assert "further lines of this kind are left out" in done.err
 
 
-EVENT = ProgressEvent(
-    kind=Kind.CHAT, step=Step.COPY, done=1200, total=4000, rate=50.0, average=40.0, left=56.0, quarantined=2
-)
 BUSY = replace(
     EVENT,
     retries=3,

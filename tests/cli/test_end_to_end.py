@@ -127,8 +127,10 @@ def test_a_migrate_that_is_stopped_says_how_to_go_on_and_the_next_goes_on(progra
     with psycopg.connect(own.supabase_db_url) as connection:
         until_copied(own, 600)  # several batches: the checkpoint has moved by then
         connection.execute("lock table public.messages in exclusive mode")  # so that it does not end before the signal
+        seen = until_told(program, f"pid {process.pid}")
         process.send_signal(number)
         done = ended(process)
+    assert "copy, " in seen
     assert done.status == 130
     assert "the next run goes on there: chatstore migrate --chat" in done.err
     assert done.json["stopped"]["message"]
@@ -136,6 +138,7 @@ def test_a_migrate_that_is_stopped_says_how_to_go_on_and_the_next_goes_on(progra
 
     status = program("status", "--chat")
     assert "chatstore migrate --chat goes on" in status.out
+    assert "pid" not in status.out
     resumed = program.apart("migrate", "--chat", "--json")
     assert (resumed.status, resumed.json["chat"]["resumed"]) == (0, True)
     assert rows(own, "select count(*) from public.sessions") == [(6000,)]
@@ -197,3 +200,11 @@ def until_copied(own, count):
     while rows(own, "select count(*) from public.sessions")[0][0] < count:
         assert time.monotonic() < deadline, "nothing was copied"
         time.sleep(0.02)
+
+
+def until_told(program, what):
+    deadline = time.monotonic() + 60
+    while what not in (out := program("status", "--chat").out):
+        assert time.monotonic() < deadline, out
+        time.sleep(0.05)
+    return next(line for line in out.splitlines() if what in line)

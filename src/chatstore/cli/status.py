@@ -16,8 +16,8 @@ from chatstore.models import Kind, Side, utc_now
 
 if TYPE_CHECKING:
     from chatstore.backends import Backends
+    from chatstore.cli.runs import Runs
     from chatstore.cli.sides import Sight, View
-    from chatstore.migration.checkpoint import Checkpoint
     from chatstore.routing.flagfile import StageFlag
 
 _LABEL = 12
@@ -30,7 +30,7 @@ class _Standing:
     view: View
     flag: StageFlag | None
     quarantined: int | None
-    checkpoint: Checkpoint | None
+    runs: Runs | None
 
     @property
     def status(self) -> Status:
@@ -48,8 +48,9 @@ def status(*, chat: Chat = False, documents: Documents = False, as_json: AsJson 
     """Show where the migration stands.
 
     For each kind that has both sides in the settings: its stage, what was copied and verified when, the marks on each
-    side (writes that the other side has not yet), what is in quarantine. A side that is away is said to be, and the
-    exit status is 2.
+    side (writes that the other side has not yet), what is in quarantine; and how far a migrate or a verify is that is
+    under way in any process, on any machine, or where one was stopped. A side that is away is said to be, and the exit
+    status is 2.
 
     Example:  chatstore status --json
     """
@@ -72,14 +73,14 @@ async def _standings(kinds: Sequence[Kind]) -> dict[Kind, _Standing]:
 
 
 async def _standing(backends: Backends, kind: Kind, flag: StageFlag | None) -> _Standing:
+    from chatstore.cli.runs import runs_of
     from chatstore.cli.sides import look
-    from chatstore.migration.checkpoint import reached
 
     view = await look(backends, kind)
     if view.sides[Side.OLD].error is not None:
         return _Standing(view, flag, None, None)
     progress = backends.progress(kind)
-    return _Standing(view, flag, await progress.count_quarantined(), await reached(progress, Side.OLD))
+    return _Standing(view, flag, await progress.count_quarantined(), await runs_of(progress))
 
 
 def _lines(kind: Kind, standing: _Standing) -> Iterator[str]:
@@ -97,10 +98,8 @@ def _lines(kind: Kind, standing: _Standing) -> Iterator[str]:
         **{f"{side} side": _side_text(sight) for side, sight in standing.view.sides.items()},
         "quarantine": "not known" if standing.quarantined is None else number(standing.quarantined, "record"),
     }
-    if standing.checkpoint is not None:
-        rows["run"] = (
-            f"stopped behind {standing.checkpoint.copied.records:,} records: chatstore migrate --{kind} goes on"
-        )
+    if standing.runs is not None:
+        rows |= standing.runs.rows(kind)
     for label, text in rows.items():
         yield f"  {label:{_LABEL}}{text}"
 
@@ -137,7 +136,7 @@ def _document(standing: _Standing) -> dict[str, object]:
         "flag": None if flag is None else as_document(flag),
         "sides": {side: _side_document(sight) for side, sight in standing.view.sides.items()},
         "quarantined": standing.quarantined,
-        "checkpoint": standing.checkpoint,
+        **({"checkpoint": None, "runs": None} if standing.runs is None else standing.runs.document()),
     }
 
 
