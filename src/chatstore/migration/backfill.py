@@ -261,20 +261,25 @@ class _Backfill(Generic[K]):
 
         async def do(planned: _Planned[K]) -> Done:
             batch = Batch(kind=self._copy.kind, source=self._copy.source_side, work=work, keys=planned.keys, skip=skip)
+            done, begun = Done(), False
             # Without any keys, too: a run that is held must not walk on.
-            async with self._pace.turn(len(planned.keys)) as turn:
-                if not planned.keys:
-                    return Done()
-                with self._reporter.batch():
-                    await self._patience.until_done(lease.confirm)
-                    done = await self._patience.until_done(lambda: self._runner(batch))
-                turn.records = done.records
-                return done
+            while batch.keys or not begun:
+                async with self._pace.turn(len(batch.keys)) as turn:
+                    part = replace(batch, keys=batch.keys[: turn.keys])
+                    did = await self._do(part, lease) if part.keys else Done()
+                    turn.records = did.records
+                batch, done, begun = replace(batch, keys=batch.keys[turn.keys :]), done + did, True
+            return done
 
         async with aclosing(in_order(plan(), do, at_once=lambda: self._pace.at_once)) as results:
             async for planned, done in results:
                 self._notes.update(dict.fromkeys(done.notes))
                 yield planned, done
+
+    async def _do(self, batch: Batch[K], lease: Lease) -> Done:
+        with self._reporter.batch():
+            await self._patience.until_done(lease.confirm)
+            return await self._patience.until_done(lambda: self._runner(batch))
 
     def _cut(self, page: KeyPage[K]) -> Iterator[_Planned[K]]:
         """Yield the batches of a page; the last one of them is noted with what the page says beside its keys."""

@@ -77,6 +77,16 @@ class Done:
         """How many records it had."""
         return self.copied.records + self.unchanged.records + len(self.quarantined)
 
+    def __add__(self, other: Done) -> Done:
+        return Done(
+            copied=self.copied + other.copied,
+            unchanged=self.unchanged + other.unchanged,
+            quarantined=(*self.quarantined, *other.quarantined),
+            reading=self.reading + other.reading,
+            writing=self.writing + other.writing,
+            notes=tuple(dict.fromkeys((*self.notes, *other.notes))),
+        )
+
 
 Runner: TypeAlias = Callable[[Batch[K]], Awaitable[Done]]
 """Does a batch, here or in another process.

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
@@ -36,10 +35,12 @@ class Turn:
     """A batch's leave to be worked on.
 
     Attributes:
-        records: How many records it had; to be set when that is known.
+        keys: How many of its keys it may take now; the others need another turn.
+        records: How many records they had; to be set when that is known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keys: int) -> None:
+        self.keys = keys
         self.records = 0
 
 
@@ -48,9 +49,11 @@ class Pace:
 
     Example:
         async with Pace(…) as pace:
-            for page in pages:  # cut to pace.size(…)
-                async with pace.turn(len(page)) as turn:
-                    turn.records = await work(page)
+            for page in pages:
+                while page:
+                    async with pace.turn(len(page)) as turn:
+                        part, page = page[: turn.keys], page[turn.keys :]
+                        turn.records = await work(part)
 
     Args:
         progress: Where an operator sets the limits; they are read about once a second.
@@ -59,8 +62,6 @@ class Pace:
         source: Asks the source's server how busy it is.
         target: Asks the target's.
         most: How many batches are under way at once, unless an operator says otherwise.
-        clock: Tells seconds.
-        sleep: Waits some seconds of that clock.
         now: Tells the time of the day.
     """
 
@@ -73,17 +74,14 @@ class Pace:
         source: Ask,
         target: Ask,
         most: int,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._progress = progress
         self._kind = kind
         self._reporter = reporter
-        self._source, self._target = Probe(source, clock), Probe(target, clock)
+        self._source, self._target = Probe(source), Probe(target)
         self._most = most
-        self._clock = clock
-        self._sleep = sleep
+        self._clock = asyncio.get_running_loop().time
         self._now = now
         self._limits = Limits()
         self._limits_text: str | None = None
@@ -142,8 +140,8 @@ class Pace:
         if self._limits.rate is None:
             return most
         if self._records_a_key is None:
-            return 1
-        return max(1, min(most, int(self._limits.rate * SLICE / max(self._records_a_key, 1e-9))))
+            return min(1, most)
+        return min(most, max(1, int(self._limits.rate * SLICE / max(self._records_a_key, 1e-9))))
 
     @asynccontextmanager
     async def turn(self, keys: int) -> AsyncGenerator[Turn, None]:
@@ -151,17 +149,18 @@ class Pace:
 
         First come, first served. A batch that fails is not counted.
         """
-        expected = keys * (self._records_a_key or 1.0)
         async with self._queue:
-            while (wait := self._wait()) > 0:
-                await self._sleep(min(wait, _LOOKS_EVERY))
+            while (wait := self._wait()) > 0:  # noqa: ASYNC110 - what is waited for may change meanwhile
+                await asyncio.sleep(min(wait, _LOOKS_EVERY))
             self._running += 1
+            # Not before: a batch that was cut at a high rate may begin at a low one.
+            turn = Turn(self.size(keys))
+            expected = turn.keys * (self._records_a_key or 1.0)
             self._beat.take(expected, self._clock())
-        turn = Turn()
         try:
             yield turn
             self._beat.correct(turn.records - expected)
-            self._learn(keys, turn.records)
+            self._learn(turn.keys, turn.records)
         finally:
             self._running -= 1
             self._ended_at = self._clock()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
@@ -23,7 +23,6 @@ class Probe:
 
     Args:
         ask: Asks the server.
-        clock: Tells seconds.
 
     Attributes:
         silent: Whether the server never tells, so that it need not be asked again.
@@ -31,12 +30,12 @@ class Probe:
         latency: Seconds that its last answer took; None while it did not give any.
     """
 
-    def __init__(self, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Ask) -> None:
         self.silent = False
         self.away = False
         self.latency: float | None = None
         self._ask = ask
-        self._clock = clock
+        self._clock = asyncio.get_running_loop().time
         self._first: _Look | None = None
         self._previous: _Look | None = None
         self._last: _Look | None = None
