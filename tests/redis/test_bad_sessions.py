@@ -203,15 +203,15 @@ async def test_heavy_messages_come_in_smaller_parts(app, chat, scanned):
     assert [len(change.messages) for change in changes] == [0, 2, 2, 2, 2]
 
 
-async def test_a_scan_goes_on_where_another_stopped(app, chat):
+async def test_a_walk_goes_on_where_another_stopped(app, chat):
     for number in range(3000):
         await app.session(f"s{number}")
     seen, cursor = set(), None
     while True:
-        scanning = chat.scan(cursor)
-        page = await anext(scanning)
-        await scanning.aclose()
-        seen |= {change.session_id for change in page.changes}
+        walk = chat.keys(cursor)
+        page = await anext(walk)
+        await walk.aclose()
+        seen |= set(page.keys)
         cursor = page.cursor
         if cursor is None:
             break

@@ -299,6 +299,14 @@ class ChatSide(ChatHistoryStore):
             ids = dict.fromkeys(change.session_id for change in page.changes)
             yield KeyPage(tuple(ids), page.quarantined, page.cursor)
 
+    async def starts(self) -> Sequence[str | None]:
+        """Return cursors of `keys` at which walks may begin that together yield all sessions; None is the beginning.
+
+        Each of them ends where another one's part begins, so they may run side by side: one on each primary of a Redis
+        Cluster. Where there is no such thing there is one start, None.
+        """
+        return (None,)
+
     async def fingerprints(self, session_ids: Sequence[str]) -> Mapping[str, str]:
         """Return a fingerprint of each session: as long as it is the same, so is all that `fetch` yields of it.
 

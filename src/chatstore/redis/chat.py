@@ -16,6 +16,7 @@ from chatstore.models import (
     ChatWritten,
     CreateSession,
     EditMessage,
+    KeyPage,
     Kind,
     Mark,
     Message,
@@ -40,6 +41,7 @@ from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
 from chatstore.redis.session_replies import SessionReader, check_outcome
 from chatstore.redis.session_scan import SessionScan, adopt
+from chatstore.redis.session_walk import SessionWalk
 from chatstore.redis.user_ids import old_owner, old_user
 
 _PART = 1000
@@ -79,7 +81,8 @@ class RedisChat(ChatSide):
         self.journal = RedisJournal(self._client, Kind.CHAT)
         self._calls = SessionCalls(layout, users, cluster=self._client.is_cluster)
         self._found = session_ids(self._client, self._calls)
-        self._scan = SessionScan(self._client, self._calls, self._found)
+        self._scan = SessionScan(self._client, self._calls)
+        self._walk = SessionWalk(self._client, layout, self._found)
         walk = partial(self._found.walk, wanted=_INDEXED) if layout.shared else None
         self._index = UserIndex(self._client, self._calls.ledger, walk, self._owners)
         self._ahead = Ahead(self.journal, self._index) if self._client.is_cluster else None
@@ -172,8 +175,11 @@ class RedisChat(ChatSide):
     async def fingerprints(self, session_ids: Sequence[str]) -> Mapping[str, str]:
         return await self._scan.fingerprints(session_ids)
 
-    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:
-        async for page in self._scan.scan(cursor):
+    async def starts(self) -> Sequence[str | None]:
+        return await self._walk.starts()
+
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[str]]:
+        async for page in self._walk.keys(cursor):
             yield page
 
     async def count(self) -> ChatCount:

@@ -62,7 +62,7 @@ class KeyedSessionIds(SessionIds):
         self._calls = calls
         self._keyed = layout
 
-    async def steps(self, cursor: int, *, wanted: int) -> AsyncIterator[IdStep]:
+    async def steps(self, cursor: int, *, wanted: int, part: bool = False) -> AsyncIterator[IdStep]:  # noqa: ARG002 - not on clusters
         """As of `SessionIds`; messages that the search index does not know are written down on the way."""
         async for step in self._steps(cursor, wanted=max(wanted, _WANTED), whole=True):
             yield step

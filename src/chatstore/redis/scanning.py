@@ -12,7 +12,7 @@ from chatstore.errors import UnavailableError
 from chatstore.redis.client import Client, our_error
 from chatstore.redis.ground import ground_of
 
-_COUNT = 100
+_COUNT, _MOST = 100, 1000
 _BITS = 64
 """More than the server's own cursors have. Above them, a cursor of ours says in which run of the server it is one."""
 _RUN_BITS = 160
@@ -63,8 +63,20 @@ class _Place:
         return number << _BITS | self.cursor
 
 
+async def starts(client: Client) -> list[int]:
+    """Return where walks over a `part` of the keys begin: on each primary of a cluster, or on the one server."""
+    ground = await ground_of(client)
+    return [int(_Place(ground.shape, index)) for index in range(len(ground.servers))]
+
+
+def start_of_part(cursor: int) -> int:
+    """Return where the walk over a part began of which this is a cursor."""
+    place = _Place.of(cursor)
+    return int(_Place(place.shape, place.index))
+
+
 async def scan_keys(
-    client: Client, prefix: bytes, cursor: int, *, wanted: int, kind: str | None = None
+    client: Client, prefix: bytes, cursor: int, *, wanted: int, kind: str | None = None, part: bool = False
 ) -> AsyncIterator[Step]:
     """Yield the keys with a prefix; `cursor` 0 begins.
 
@@ -76,8 +88,11 @@ async def scan_keys(
         client: The connection.
         prefix: What the keys begin with.
         cursor: Where to begin: a `Step.following`.
-        wanted: How many keys make a part; it may have twice as many, and the last one fewer.
+        wanted: How many keys make a part; it may have twice as many where all keys have the prefix, some hundreds more
+            where few do, and the last one fewer.
         kind: Only keys of this type, by the name that `TYPE` gives it.
+        part: End where this server's keys do: `cursor` is one of `starts`, or of a walk that began there. Where a
+            cluster's slots have moved since, no part is what it was: then, too, all keys come.
 
     Raises:
         UnavailableError: A server did not answer, or was started again in the middle, or a cluster's slots are being
@@ -87,11 +102,14 @@ async def scan_keys(
     of_kind = () if kind is None else ("TYPE", kind)
     ground = await ground_of(client)
     place = _Place.of(cursor)
+    last = len(ground.servers)
     if place.shape != ground.shape:
         place = _Place(ground.shape)
-    start, keys = cursor, dict[bytes, None]()
+    elif part:
+        last = place.index + 1
+    start, keys, count = cursor, dict[bytes, None](), max(wanted, _COUNT)
     while True:
-        command = ("SCAN", place.cursor, "MATCH", pattern, "COUNT", max(wanted, _COUNT), *of_kind)
+        command = ("SCAN", place.cursor, "MATCH", pattern, "COUNT", count, *of_kind)
         server = ground.servers[place.index]
         # In one round trip, on one connection, so that it is this server's run.
         answer, about, *nodes = await server.ask_all([command, ("INFO", "server"), *ground.questions])
@@ -103,15 +121,17 @@ async def scan_keys(
         if place.cursor and run != place.run:
             if keys or start != cursor:
                 raise UnavailableError("the Redis server was started again in the middle of a scan: begin it again")
-            start, place = 0, _Place(ground.shape)
+            start, place = (start_of_part(cursor) if part else 0), _Place(ground.shape, place.index if part else 0)
             continue
         place.run, (following, found) = run, answer
         place.cursor = int(following)
         keys.update(dict.fromkeys(found))
+        # Where most keys are others', more are looked at in a round trip.
+        count = min(2 * count, max(wanted, _MOST)) if len(found) < wanted // 4 else max(wanted, _COUNT)
         # The server's cursor is 0 at the end, though it was 0 at the beginning.
         if not place.cursor:
             place = _Place(ground.shape, place.index + 1)
-        is_last = place.index == len(ground.servers)
+        is_last = place.index == last
         if is_last or len(keys) >= wanted:
             reached = 0 if is_last else int(place)
             yield Step(list(keys), start, reached)

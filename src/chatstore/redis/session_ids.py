@@ -10,7 +10,7 @@ from chatstore.models import Quarantined
 from chatstore.redis.client import Client
 from chatstore.redis.keys import OUR_OWN, LedgerKeys
 from chatstore.redis.layouts.layout import ChatLayout, Sample
-from chatstore.redis.scanning import scan_keys
+from chatstore.redis.scanning import scan_keys, start_of_part, starts
 from chatstore.redis.scripts import Call, run_all, script
 
 logger = logging.getLogger(__name__)
@@ -48,20 +48,26 @@ class SessionIds:
         self._ledger = ledger
         self._passed_over = False
 
-    async def steps(self, cursor: int, *, wanted: int) -> AsyncIterator[IdStep]:
-        """Yield parts from a cursor on, as `scan_keys` does; the last part is always yielded."""
+    async def starts(self) -> list[int]:
+        """Return the cursors at which parts begin: one on each primary of a cluster."""
+        places = await starts(self._client)
+        return [2 * place for place in places] if self._layout.companions else places
+
+    async def steps(self, cursor: int, *, wanted: int, part: bool = False) -> AsyncIterator[IdStep]:
+        """Yield parts from a cursor on, as `scan_keys` does, or of a `part` of them; the last one is always yielded."""
         if not self._layout.companions:
-            async for step in self._keys(cursor, wanted):
+            async for step in self._keys(cursor, wanted, part=part):
                 yield step
             return
         # First the layout's keys, then the companions of ours: a cursor has the one or the other in its last bit.
         position, in_companions = divmod(cursor, 2)
         if not in_companions:
-            async for step in self._keys(position, wanted):
-                yield IdStep(step.ids, 2 * step.cursor, 2 * step.following or 1)
-            position = 0
+            begun = start_of_part(position) if part else 0
+            async for step in self._keys(position, wanted, part=part):
+                yield IdStep(step.ids, 2 * step.cursor, 2 * step.following or 2 * begun + 1)
+            position = begun
         head = self._ledger.head("companion")
-        async for found in scan_keys(self._client, head, position, wanted=wanted):
+        async for found in scan_keys(self._client, head, position, wanted=wanted, part=part):
             ids = await self._alone([self._ledger.record_of("companion", key) for key in found.keys])
             yield IdStep(ids, 2 * found.cursor + 1, 2 * found.following + 1 if found.following else 0)
 
@@ -72,10 +78,10 @@ class SessionIds:
         found = {one for (one, _), exists in zip(asked, there, strict=True) if exists}
         return [one for one in ids if one not in found]
 
-    async def _keys(self, cursor: int, wanted: int) -> AsyncIterator[IdStep]:
+    async def _keys(self, cursor: int, wanted: int, *, part: bool) -> AsyncIterator[IdStep]:
         layout = self._layout
         kind = None if layout.distinct else layout.kind
-        async for step in scan_keys(self._client, layout.prefix, cursor, wanted=wanted, kind=kind):
+        async for step in scan_keys(self._client, layout.prefix, cursor, wanted=wanted, kind=kind, part=part):
             keys = [key for key in step.keys if layout.default_prefix.startswith(OUR_OWN) or not _is_ours(key)]
             if layout.distinct:
                 ids = [layout.session_id(key) for key in keys]

@@ -5,30 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-
-import orjson
-from redis.exceptions import RedisError
+from dataclasses import dataclass
 
 from chatstore.errors import LayoutError
-from chatstore.models import ChatChange, MessageOrder, Quarantined, ScanPage, Session
+from chatstore.models import ChatChange, MessageOrder, ScanPage, Session
 from chatstore.redis.client import Client
-from chatstore.redis.failures import problem_of, quarantined, raw_of
+from chatstore.redis.failures import problem_of, quarantined
 from chatstore.redis.fingerprints import fingerprint_of
-from chatstore.redis.layouts.layout import Orphans
-from chatstore.redis.scanning import scan_keys
 from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
-from chatstore.redis.session_ids import SessionIds
 from chatstore.redis.session_replies import SessionReader
 
 _PART = 1000
 _GROUP = 32
 _FIRST_BYTES = 262_144
 """Of each session of a group that is asked for at once; what is larger is asked for alone."""
-_PAGE = 5000
-_ORPHANS = 500
-_NAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +45,11 @@ class SessionScan:
     Args:
         client: The connection.
         calls: The calls of the sessions' layout.
-        found: Finds the sessions.
     """
 
-    def __init__(self, client: Client, calls: SessionCalls, found: SessionIds) -> None:
+    def __init__(self, client: Client, calls: SessionCalls) -> None:
         self._client = client
         self._calls = calls
-        self._found = found
 
     async def fetch(
         self, session_ids: Sequence[bytes], message_ids: Sequence[str] | None = None
@@ -102,39 +91,6 @@ class SessionScan:
                 reply = await run(self._client, self._calls.read_forward(session_id, None, following, part))  # noqa: PLW2901
                 page, seen, is_first = self._page(session_id, reply), seen + part, False
             yield Preview(page, is_first=is_first, is_last=True, is_cut=following is not None)
-
-    async def preview_orphans(self, orphans: Orphans, keys: Sequence[bytes]) -> list[Quarantined]:
-        """Return those of some messages that no session lists."""
-        return await self._check(orphans, keys)
-
-    async def scan(self, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
-        """Yield every session; then the messages that no session lists, as quarantined."""
-        phase, _, position = (cursor or "sessions:0").partition(":")
-        listed: int | None = None
-        if phase == "sessions":
-            listed = 0 if position == "0" else None
-            async for page in self._sessions(int(position)):
-                if listed is not None:
-                    listed += self._messages_seen(page)
-                yield page
-            position = "0"
-        orphans = self._calls.layout.orphans
-        if orphans is not None and (listed is None or await self._count(orphans) > listed):
-            async for page in self._orphans(orphans, int(position)):
-                yield page
-        else:
-            yield ScanPage((), (), None)
-
-    async def _sessions(self, position: int) -> AsyncIterator[ScanPage[ChatChange]]:
-        async for step in self._found.steps(position, wanted=_GROUP):
-            held: ScanPage[ChatChange] = ScanPage((), step.lost, None)
-            async for page in self.fetch(step.ids):
-                if _size(held) and _size(held) + _size(page) > _PAGE:
-                    yield replace(held, cursor=f"sessions:{step.cursor}")
-                    held = page
-                else:
-                    held = _joined([held, page])
-            yield replace(held, cursor=f"sessions:{step.following}" if step.following else "messages:0")
 
     async def _first_parts(self, session_ids: Sequence[bytes], message_ids: Sequence[str] | None) -> list[Reply]:
         """Read the first parts of some sessions. Messages without ids are written down first, so that theirs last."""
@@ -201,50 +157,6 @@ class SessionScan:
         change = reader.change(header, session, messages, tombstones, fingerprint)
         return ScanPage((change,), tuple(map(quarantined, errors)), None)
 
-    def _messages_seen(self, page: ScanPage[ChatChange]) -> int:
-        orphans = self._calls.layout.orphans
-        prefix = orphans.prefix.decode() if orphans else ""
-        bad = sum(record.size > 0 and record.key.startswith(prefix) for record in page.quarantined)
-        return sum(len(change.messages) for change in page.changes) + bad
-
-    async def _count(self, orphans: Orphans) -> int:
-        return sum([len(step.keys) async for step in scan_keys(self._client, orphans.prefix, 0, wanted=_NAMES)])
-
-    async def _orphans(self, orphans: Orphans, position: int) -> AsyncIterator[ScanPage[ChatChange]]:
-        async for step in scan_keys(self._client, orphans.prefix, position, wanted=_ORPHANS):
-            found = await self._check(orphans, step.keys)
-            yield ScanPage((), tuple(found), f"messages:{step.following}" if step.following else None)
-
-    async def _check(self, orphans: Orphans, keys: Sequence[bytes]) -> list[Quarantined]:
-        """Return those of some messages that their sessions do not list.
-
-        A message is read before its session's list: one that is being appended is then listed for sure.
-        """
-        owners = await self._fields([(key, orphans.session_field) for key in keys])
-        names = list({owner for owner in owners if isinstance(owner, bytes)})
-        prefix = self._calls.layout.prefix
-        listings = await self._fields([(prefix + name, orphans.listing_field) for name in names])
-        listed = {(name, one) for name, raw in zip(names, listings, strict=True) for one in _ids(raw)}
-        lost = [
-            key for key, owner in zip(keys, owners, strict=True) if (owner, key[len(orphans.prefix) :]) not in listed
-        ]
-        return [record for key in lost if (record := await self._orphan(key)) is not None]
-
-    async def _orphan(self, key: bytes) -> Quarantined | None:
-        kind = await self._client.ask("TYPE", key)
-        if kind == b"none":
-            return None
-        if kind == b"hash":
-            held = await self._client.ask("HGETALL", key)
-            raw, reason = raw_of([part for pair in held.items() for part in pair]), "no session lists this message"
-        else:
-            raw = await self._client.ask("GET" if kind == b"string" else "DUMP", key)
-            reason = f"a hash was expected, but this is a {kind.decode()}"
-        return quarantined(LayoutError(key, raw or b"", reason))
-
-    async def _fields(self, wanted: Sequence[tuple[bytes, str]]) -> list[bytes | RedisError | None]:
-        return await self._client.ask_all(("HGET", key, name) for key, name in wanted)
-
 
 async def _read_ahead(
     groups: Sequence[Sequence[bytes]], read: Callable[[Sequence[bytes]], Coroutine[None, None, list[Reply]]]
@@ -294,18 +206,3 @@ def _following(reply: Reply) -> MessageOrder | None:
 def _joined(pages: Sequence[ScanPage[ChatChange]]) -> ScanPage[ChatChange]:
     changes = tuple(change for page in pages for change in page.changes)
     return ScanPage(changes, tuple(record for page in pages for record in page.quarantined), None)
-
-
-def _size(page: ScanPage[ChatChange]) -> int:
-    """Return how many records a page has; a large message counts for as many as it has kilobytes."""
-    return sum(1 + sum(1 + len(message.content) // 1000 for message in change.messages) for change in page.changes)
-
-
-def _ids(raw: bytes | RedisError | None) -> list[bytes]:
-    if not isinstance(raw, bytes):
-        return []
-    try:
-        listed = orjson.loads(raw)
-    except ValueError:
-        return []
-    return [str(one).encode() for one in listed] if isinstance(listed, list) else []

@@ -16,6 +16,7 @@ from chatstore.redis.inspection.peeking import Met
 from chatstore.redis.inspection.reading import Reader
 from chatstore.redis.keyed_sessions import KeyedSessionIds, session_ids
 from chatstore.redis.layouts.layout import ChatLayout, DocumentLayout
+from chatstore.redis.orphans import OrphanSearch
 from chatstore.redis.session_calls import SessionCalls
 from chatstore.redis.session_scan import Preview, SessionScan
 
@@ -101,15 +102,16 @@ class ChatReader(RecordReader):
         self._messages = messages
         calls = SessionCalls(layout, users, cluster=reader.is_cluster)
         self._ids = session_ids(reader, calls)
-        self._scan = SessionScan(reader, calls, self._ids)
+        self._scan = SessionScan(reader, calls)
+        self._orphans = None if layout.orphans is None else OrphanSearch(reader, layout.prefix, layout.orphans)
         self._expected: dict[bytes, dict[str, Met]] = {}
 
     async def look_for_lost(self, met: Sequence[Met]) -> None:
         """Look whether the sessions of some messages list them."""
         orphans = self._layout.orphans
-        if orphans is not None and self.refusal is None:
+        if orphans is not None and self._orphans is not None and self.refusal is None:
             keys = [one.key for one in met if one.key.startswith(orphans.prefix)]
-            self.learned.lost(await self._scan.preview_orphans(orphans, keys))
+            self.learned.lost(await self._orphans.of(keys))
 
     async def sessions_of(self, met: Sequence[Met]) -> list[bytes]:
         """Return the sessions whose messages some keys are, where only messages have keys; what is none is learned."""
