@@ -10,6 +10,16 @@ import typer
 
 from chatstore.cli.hands import Dask, Workers, hands
 from chatstore.cli.kinds import Chat, Documents, named, open_kinds
+from chatstore.cli.limiting import (
+    AtOnce,
+    Between,
+    Changes,
+    MaxLatency,
+    MaxSourceLatency,
+    MaxTargetLatency,
+    Rate,
+    set_before,
+)
 from chatstore.cli.output import AsJson, Status, answer, duration, end, number, say, show
 from chatstore.cli.running import run
 from chatstore.models import Kind, Side
@@ -32,6 +42,12 @@ def migrate(
     back: _Back = False,
     workers: Workers = None,
     dask: Dask = None,
+    rate: Rate = None,
+    max_latency: MaxLatency = None,
+    max_source_latency: MaxSourceLatency = None,
+    max_target_latency: MaxTargetLatency = None,
+    between: Between = None,
+    at_once: AtOnce = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy what Redis holds to Supabase and Chroma, or back.
@@ -47,13 +63,24 @@ def migrate(
     Batches are copied by this process; by several of them with --workers, or by a Dask cluster's with --dask. Who
     copies may change from run to run.
 
+    Beside an app that is busy, limit it: by --rate, by --max-latency, or to a part of the day by --between. `chatstore
+    limits` changes that while it runs, `chatstore pause` and `chatstore resume` hold it and let it go on.
+
     Example:  chatstore migrate --chat --workers 4
     """
+    changes = Changes(
+        rate=rate,
+        max_latency=max_latency,
+        max_source_latency=max_source_latency,
+        max_target_latency=max_target_latency,
+        between=between,
+        at_once=at_once,
+    )
     kinds = named(chat=chat, documents=documents)
     by = [*([f"--workers {workers}"] if workers else []), *([f"--dask {dask}"] if dask else [])]
     command = " ".join(["chatstore migrate", *(["--back"] if back else []), *(f"--{kind}" for kind in kinds), *by])
     reports = run(
-        _migrate(kinds, back=back, workers=workers, dask=dask, as_json=as_json),
+        _migrate(kinds, changes, back=back, workers=workers, dask=dask, as_json=as_json),
         afterwards=f"what was copied is kept, and the next run goes on there: {command}",
     )
     if as_json:
@@ -63,13 +90,15 @@ def migrate(
 
 
 async def _migrate(
-    kinds: Sequence[Kind], *, back: bool, workers: int | None, dask: str | None, as_json: bool
+    kinds: Sequence[Kind], changes: Changes, *, back: bool, workers: int | None, dask: str | None, as_json: bool
 ) -> list[BackfillReport]:
     from chatstore.backends import Backends
     from chatstore.cli.bars import progress_shown
     from chatstore.migration import BackfillOptions
+    from chatstore.migration.limits import Limits
     from chatstore.settings import load_settings
 
+    changes.of(Limits())  # What means nothing is refused before anything is opened.
     reports = []
     async with AsyncExitStack() as opening:
         backends = await opening.enter_async_context(Backends(load_settings()))
@@ -78,6 +107,7 @@ async def _migrate(
         for opened in kinds_opened:
             copy, runner = opened.bring_back if back else opened.backfill, copying.of(opened.kind)
             options = BackfillOptions() if runner is None else BackfillOptions(at_once=runner.at_once)
+            await set_before(backends.progress(opened.kind), changes)
             with progress_shown() as on_progress:
                 report = await copy(on_progress=on_progress, options=options, runner=runner)
             reports.append(report)
