@@ -60,7 +60,8 @@ async def put_documents(put: Put[DocumentChange], changes: Sequence[DocumentChan
 
 async def _put_apart(change: ChatChange, error: ChatStoreError, put: Put[ChatChange]) -> list[Refusal]:
     """Put a refused session without its messages, and then those that can be taken."""
-    header = replace(change, messages=())
+    # A part of what was read: it proves nothing of the whole.
+    header = replace(change, messages=(), fingerprint=None)
 
     async def put_messages(messages: Sequence[Message]) -> None:
         await put([replace(header, messages=tuple(messages))])
