@@ -78,15 +78,18 @@ class Repairer(Generic[S]):
         self._one_sided = one_sided
         self._complaints = Complaints()
 
-    async def run(self) -> RepairReport:
+    async def run(self, marks: Sequence[Mark] | None = None) -> RepairReport:
         """Merge every key that is marked now, oldest first; it comes to an end, however much is written meanwhile.
 
         A key that cannot be merged keeps none of the others from it.
 
+        Args:
+            marks: Only the keys of these are merged, once.
+
         Raises:
             UnavailableError: A side did not answer; what was merged until then is merged, the rest stays marked.
         """
-        report, failure = await self._run()
+        report, failure = await (self._run() if marks is None else self._run_over(marks))
         if failure is not None:
             raise failure
         return report
@@ -135,6 +138,13 @@ class Repairer(Generic[S]):
             if failure is not None or not done.left or not done.merged:
                 break
         return replace(report, seconds=time.monotonic() - begun), failure
+
+    async def _run_over(self, marks: Sequence[Mark]) -> tuple[RepairReport, Exception | None]:
+        report, failure = RepairReport(), None
+        for side in Side:
+            work = await self._work(side, [mark for mark in marks if mark.side is side])
+            report, failure = report + work.report, failure or work.failure
+        return report, failure
 
     async def _pass(self, until: datetime) -> tuple[RepairReport, Exception | None]:
         report, failure = RepairReport(), None
