@@ -110,9 +110,11 @@ class ChatWorld:
     new: MemoryChat = field(default_factory=lambda: MemoryChat(Side.NEW))
     progress: MemoryProgress = field(default_factory=MemoryProgress)
 
-    async def repair(self) -> None:
+    async def repair(self, marks: Sequence[Mark] | None = None) -> None:
         for journal in (self.old.journal, self.new.journal):
             for mark in await journal.marks(limit=10_000):
+                if marks is not None and mark not in marks:
+                    continue
                 for source, target in ((self.old, self.new), (self.new, self.old)):
                     await target.put([change async for page in source.fetch([mark.key]) for change in page.changes])
                 await journal.clear([mark])
@@ -140,9 +142,11 @@ class DocumentWorld:
     new: MemoryDocuments = field(default_factory=lambda: MemoryDocuments(Side.NEW))
     progress: MemoryProgress = field(default_factory=MemoryProgress)
 
-    async def repair(self) -> None:
+    async def repair(self, marks: Sequence[Mark] | None = None) -> None:
         for journal in (self.old.journal, self.new.journal):
             for mark in await journal.marks(limit=10_000):
+                if marks is not None and mark not in marks:
+                    continue
                 key = DocumentKey(mark.user_id, mark.key)
                 for source, target in ((self.old, self.new), (self.new, self.old)):
                     await target.put((await source.changes([key])).changes)

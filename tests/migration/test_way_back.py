@@ -156,7 +156,7 @@ async def test_a_way_back_that_is_closed_during_the_verify_stays_closed() -> Non
 
     async def close_once(name: str, moment: str) -> None:
         nonlocal done
-        if (name, moment) == ("scan", "page") and not done:
+        if (name, moment) == ("keys", "page") and not done:
             done = True
             await close(world)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -201,6 +201,11 @@ class DocumentSide(DocumentStore):
     async def lacking(self, changes: Sequence[DocumentChange]) -> Sequence[DocumentChange]:
         """Return those of some changes by which a `put` would change anything here; what it costs is no embedding."""
         return changes
+
+    async def held(self, keys: Collection[DocumentKey]) -> Collection[DocumentKey]:
+        """Return which of some documents are there; what it costs is no embedding and no text, where a side can."""
+        page = await self.changes(tuple(keys))
+        return {change.key for change in page.changes if change.document is not None}
 
     async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
         """Yield the keys of all documents, in bounded memory; those that are deleted or have expired may be left out.

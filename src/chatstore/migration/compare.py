@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import TypeAlias, TypeVar
 
 from chatstore.models import Document, Embedding, JsonValue, Message, Session, same_expiry
@@ -22,6 +23,11 @@ _SESSION = ("user_id", "title", "metadata", "created_at", "updated_at", "expires
 _MESSAGE = ("user_id", "position", "role", "content", "metadata", "created_at", "expires_at", "extra")
 _EXPIRY = "expires_at"
 _DOCUMENT = ("text", "embedding", "title", "url", "metadata", "created_at", "updated_at", "expires_at", "extra")
+
+# All of these but JSON, whose equality is another one than Python's. What is equal by this is equal; what is not by its
+# expiry alone may be equal all the same.
+_PLAIN_MESSAGE = attrgetter("content", "role", "position", "created_at", "user_id", "expires_at")
+_PLAIN_DOCUMENT = attrgetter("embedding", "text", "title", "url", "created_at", "updated_at", "expires_at")
 
 # Identifiers and roles are names, not content: a reader needs to see them.
 _SHOWN_AS_IT_IS = frozenset({"user_id", "role"})
@@ -60,6 +66,30 @@ def compare_messages(key: str, old: Message | None, new: Message | None) -> list
 def compare_documents(key: str, old: Document | None, new: Document | None) -> list[Difference]:
     """Return what differs between two states of a document; None for one that is not there."""
     return _compare(key, "document", _DOCUMENT, old, new)
+
+
+def is_same_message(old: Message, new: Message) -> bool:
+    """Return whether `compare_messages` finds no difference; fast where there is none."""
+    return (
+        _PLAIN_MESSAGE(old) == _PLAIN_MESSAGE(new)
+        and _is_same_json(old.metadata, new.metadata)
+        and _is_same_json(old.extra, new.extra)
+    ) or not compare_messages("", old, new)
+
+
+def is_same_document(old: Document, new: Document) -> bool:
+    """Return whether `compare_documents` finds no difference; fast where there is none."""
+    return (
+        _PLAIN_DOCUMENT(old) == _PLAIN_DOCUMENT(new)
+        and _is_same_json(old.metadata, new.metadata)
+        and _is_same_json(old.extra, new.extra)
+    ) or not compare_documents("", old, new)
+
+
+def _is_same_json(left: Mapping[str, JsonValue], right: Mapping[str, JsonValue]) -> bool:
+    """Return whether two JSON objects are the same for sure: False where they may be, and `same` knows."""
+    # What is equal may be 1 and true; what is written in the same way is not.
+    return (not left and not right) or (left == right and repr(left) == repr(right))
 
 
 def _compare(key: str, type_name: str, fields: tuple[str, ...], old: R | None, new: R | None) -> list[Difference]:

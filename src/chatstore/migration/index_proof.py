@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from chatstore.errors import InvalidRecordError, UnavailableError, UnsupportedError
 from chatstore.interfaces import DocumentSide
 from chatstore.migration.compare import Difference
-from chatstore.models import Document
+from chatstore.migration.overlap import several
+from chatstore.models import Document, DocumentKey
 from chatstore.models.names import document_name
 
 # What rounding leaves of the similarity of a vector and itself, with room to spare.
 _THE_SAME = 0.999
 # An index is approximate: what it misses among the first few it may still find.
 _FIRST_HITS = (10, 200)
+
+_SEARCHES_AT_ONCE = 8
+_USERS = 10_000
+"""How many users are known by whom a document was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +39,50 @@ class Proof:
     differences: tuple[Difference, ...] = ()
 
 
-def sampled(documents: Iterable[Document], one_in: int) -> list[Document]:
-    """Return some documents to search for: the first of each user, whose collection may be one of its own, and more.
+class Sample:
+    """Chooses documents to search for: the first of each user, whose collection may be one of its own, and more.
 
     Args:
-        documents: Those to choose from. What has no embedding, or one without a direction, cannot be searched for.
         one_in: How many documents there may be to each one chosen. The choice is the same every time.
     """
-    users: set[str] = set()
-    chosen: list[Document] = []
-    for document in documents:
-        if document.embedding is None or not any(document.embedding):
-            continue
-        if document.user_id not in users or zlib.crc32(document_name(document.key).encode()) % one_in == 0:
-            users.add(document.user_id)
-            chosen.append(document)
-    return chosen
+
+    def __init__(self, one_in: int) -> None:
+        self._one_in = one_in
+        self._users: dict[str, None] = {}
+
+    def of(self, keys: Iterable[DocumentKey]) -> list[DocumentKey]:
+        """Return some of a walk's keys; to be asked for each part of the walk, in its order."""
+        chosen: list[DocumentKey] = []
+        for key in keys:
+            if key.user_id not in self._users or self._hash(key) % self._one_in == 0:
+                chosen.append(key)
+            self._users.pop(key.user_id, None)
+            self._users[key.user_id] = None
+            if len(self._users) > _USERS:
+                # One that was not met for long may have more chosen than need be.
+                del self._users[next(iter(self._users))]
+        return chosen
+
+    @staticmethod
+    def _hash(key: DocumentKey) -> int:
+        return zlib.crc32(f"{key.user_id}\0{key.id}".encode(errors="surrogatepass"))
 
 
 async def prove_index(side: DocumentSide, documents: Sequence[Document]) -> Proof:
-    """Search for documents by their own embeddings.
+    """Search for documents by their own embeddings, several at once.
+
+    What has no embedding, or one without a direction, cannot be searched for, and proves nothing.
 
     Raises:
         UnavailableError: The server does not answer, neither to a search nor to a read.
     """
+    documents = [document for document in documents if document.embedding is not None and any(document.embedding)]
+    searches = (_why_not_found(side, document) for document in documents)
     try:
-        reasons = [(document, await _why_not_found(side, document)) for document in documents]
+        reasons = await several(searches, at_once=_SEARCHES_AT_ONCE)
     except UnsupportedError:
         return Proof()
-    missed = {document.key: reason for document, reason in reasons if reason}
+    missed = {document.key: reason for document, reason in zip(documents, reasons, strict=True) if reason}
     # A document that was changed or deleted since it was read proves nothing.
     unchanged = {document.key: document for document in documents if document.key in missed}
     if unchanged:

@@ -3,66 +3,87 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from typing import Generic, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeAlias, TypeVar
 
-from chatstore.interfaces import ChatSide, DocumentSide, Journal
-from chatstore.migration.compare import Difference, compare_documents, compare_messages, compare_sessions
-from chatstore.migration.counting import ChatCounter, Counter, DocumentCounter
-from chatstore.migration.index_proof import Proof, prove_index, sampled
-from chatstore.models import (
-    ChatChange,
-    Document,
-    DocumentChange,
-    DocumentKey,
-    Kind,
-    Message,
-    ScanPage,
-    Session,
-    Side,
-    has_expired,
-    utc_now,
-)
-from chatstore.models.names import ChatKey, document_name
+from chatstore.interfaces import Journal
+from chatstore.migration.compare import Difference
+from chatstore.migration.index_proof import Proof
+from chatstore.migration.reports import Tally
+from chatstore.models import KeyPage, Kind, Quarantined, Side
 
-C = TypeVar("C")
+W = TypeVar("W")
 K = TypeVar("K")
 R = TypeVar("R")
 
-ChatRecord: TypeAlias = Session | Message
+States: TypeAlias = tuple[R | None, R | None]
+"""What the old and the new side hold; None for a record that is not there."""
 
-# From here on one round trip for one session is cheaper than reading more than was asked for.
-_MANY_MESSAGES = 300
-_FEW_SESSIONS = 8
+Suspect: TypeAlias = Callable[[Mapping[K, States[R]]], Awaitable[None]]
+"""Takes records that look different. It may wait, so that there are never too many of them in memory."""
 
 
-class Pair(ABC, Generic[C, K, R]):
-    """Both sides of one kind: changes of type C, which hold records of type R by keys of type K.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What was compared.
+
+    Attributes:
+        old: How many records of the old side.
+        new: How many records of the new side.
+        quarantined: What the side whose keys these were could not read.
+    """
+
+    old: Tally = field(default_factory=Tally)
+    new: Tally = field(default_factory=Tally)
+    quarantined: tuple[Quarantined, ...] = ()
+
+    def __add__(self, other: Compared) -> Compared:
+        return Compared(
+            old=self.old + other.old,
+            new=self.new + other.new,
+            quarantined=(*self.quarantined, *other.quarantined),
+        )
+
+
+class Pair(ABC, Generic[W, K, R]):
+    """Both sides of one kind: walked by keys of type W, with records of type R in them, each by a key of type K.
 
     Attributes:
         kind: What is compared.
+        at_once: How many keys of a walk make a batch, where nobody says otherwise.
+        read_at_once: How many of these `compare` takes, at most.
         journals: The old side's and the new one's.
     """
 
-    kind: Kind
+    kind: ClassVar[Kind]
+    at_once: ClassVar[int]
+    read_at_once: ClassVar[int]
     journals: tuple[Journal, Journal]
 
     @abstractmethod
-    def counter(self) -> Counter[C]:
-        """Return a counter for one scan."""
+    def keys(self, side: Side, cursor: str | None) -> AsyncIterator[KeyPage[W]]:
+        """Yield the keys of all that a side holds, from a cursor on."""
 
     @abstractmethod
-    async def count(self, side: Side) -> int:
-        """Return how many records a side holds."""
+    async def total(self, side: Side) -> int:
+        """Return how many records there are to compare when this side is walked, about."""
 
     @abstractmethod
-    def scan(self, side: Side, cursor: str | None) -> AsyncIterator[ScanPage[C]]:
-        """Yield a side's pages from a cursor on."""
+    def tally(self, keys: int) -> Tally:
+        """Return how many records so many keys are, where only the keys were looked at."""
 
     @abstractmethod
-    def records(self, changes: Iterable[C]) -> dict[K, R]:
-        """Return what exists by these changes. What has expired does not, even where it is not swept away yet."""
+    async def passed_over(self, side: Side, keys: Sequence[W]) -> Mapping[W, Tally]:
+        """Return which of a side's records need not be read, each with the number of records that it is.
+
+        When the old side is walked, those are what a digest proves to be equal. When the new side is, they are what the
+        old side holds, which was compared when that was walked.
+        """
+
+    @abstractmethod
+    async def compare(self, side: Side, keys: Sequence[W], suspect: Suspect[K, R]) -> Compared:
+        """Compare what a side shows under some of its keys with what the other shows; few round trips for many."""
 
     @abstractmethod
     async def read(self, side: Side, keys: Collection[K]) -> dict[K, R]:
@@ -73,8 +94,12 @@ class Pair(ABC, Generic[C, K, R]):
         """Return what differs between two states of a record."""
 
     @abstractmethod
-    async def prove(self, records: Sequence[R]) -> Proof:
-        """Show that the new side finds some records, where it has an index beside them that may be broken."""
+    def holds_more(self, key: K) -> W | None:
+        """Return the key under which a record lies with others that were not compared, because it was missing."""
+
+    @abstractmethod
+    async def prove(self, keys: Sequence[W]) -> Proof:
+        """Show that the new side finds some of its records, where it has an index beside them that may be broken."""
 
     @abstractmethod
     def owner(self, record: R) -> str:
@@ -88,130 +113,7 @@ class Pair(ABC, Generic[C, K, R]):
     def names(self, key: K) -> list[str]:
         """Return the names under which a record, or what it lies in, may stand in quarantine."""
 
-    @abstractmethod
-    def within(self, key: K) -> K | None:
-        """Return the key of the record that a record lies in, and is missing with; None when it stands alone."""
 
-
-class ChatPair(Pair[ChatChange, ChatKey, ChatRecord]):
-    """Sessions and their messages on both sides."""
-
-    def __init__(self, old: ChatSide, new: ChatSide) -> None:
-        self.kind = Kind.CHAT
-        self.journals = (old.journal, new.journal)
-        self._sides = {Side.OLD: old, Side.NEW: new}
-
-    def counter(self) -> Counter[ChatChange]:
-        return ChatCounter()
-
-    async def count(self, side: Side) -> int:
-        count = await self._sides[side].count()
-        return count.sessions + count.messages
-
-    def scan(self, side: Side, cursor: str | None) -> AsyncIterator[ScanPage[ChatChange]]:
-        return self._sides[side].scan(cursor)
-
-    def records(self, changes: Iterable[ChatChange]) -> dict[ChatKey, ChatRecord]:
-        now = utc_now()
-        records: dict[ChatKey, ChatRecord] = {}
-        for change in changes:
-            if change.session is not None and not has_expired(change.session.expires_at, now):
-                records[ChatKey.of(change.session)] = change.session
-                lives = (message for message in change.messages if not has_expired(message.expires_at, now))
-                records.update((ChatKey.of(message), message) for message in lives)
-        return records
-
-    async def read(self, side: Side, keys: Collection[ChatKey]) -> dict[ChatKey, ChatRecord]:
-        wanted: dict[str, list[str]] = defaultdict(list)
-        for key in keys:
-            wanted[key.session_id] += [] if key.message_id is None else [key.message_id]
-        alone = [name for name, ids in wanted.items() if len(wanted) <= _FEW_SESSIONS or len(ids) >= _MANY_MESSAGES]
-        together = [name for name in wanted if name not in set(alone)]
-        store = self._sides[side]
-        fetches = [store.fetch([name], message_ids=wanted[name]) for name in alone]
-        if together:
-            fetches.append(store.fetch(together))
-        among = set(keys)
-        found: dict[ChatKey, ChatRecord] = {}
-        for pages in fetches:
-            async for page in pages:
-                records = self.records(page.changes).items()
-                found.update((key, record) for key, record in records if key in among)
-        return found
-
-    def differences(self, key: ChatKey, old: ChatRecord | None, new: ChatRecord | None) -> list[Difference]:
-        if key.message_id is None:
-            return compare_sessions(str(key), _as(Session, old), _as(Session, new))
-        return compare_messages(str(key), _as(Message, old), _as(Message, new))
-
-    async def prove(self, records: Sequence[ChatRecord]) -> Proof:
-        del records  # Postgres reads and finds by the same means.
-        return Proof()
-
-    def owner(self, record: ChatRecord) -> str:
-        return record.user_id
-
-    def marked_as(self, key: ChatKey) -> str:
-        return key.session_id
-
-    def names(self, key: ChatKey) -> list[str]:
-        # A repair that a side refuses quarantines a session as a whole, under its bare id.
-        return [str(key), str(key.session), key.session_id]
-
-    def within(self, key: ChatKey) -> ChatKey | None:
-        return None if key.message_id is None else key.session
-
-
-class DocumentPair(Pair[DocumentChange, DocumentKey, Document]):
-    """Documents on both sides."""
-
-    def __init__(self, old: DocumentSide, new: DocumentSide, *, proof_one_in: int) -> None:
-        self.kind = Kind.DOCUMENTS
-        self._proof_one_in = proof_one_in
-        self.journals = (old.journal, new.journal)
-        self._sides = {Side.OLD: old, Side.NEW: new}
-
-    def counter(self) -> Counter[DocumentChange]:
-        return DocumentCounter()
-
-    async def count(self, side: Side) -> int:
-        return await self._sides[side].count()
-
-    def scan(self, side: Side, cursor: str | None) -> AsyncIterator[ScanPage[DocumentChange]]:
-        return self._sides[side].scan(cursor)
-
-    def records(self, changes: Iterable[DocumentChange]) -> dict[DocumentKey, Document]:
-        now = utc_now()
-        documents = (change.document for change in changes)
-        return {
-            document.key: document
-            for document in documents
-            if document is not None and not has_expired(document.expires_at, now)
-        }
-
-    async def read(self, side: Side, keys: Collection[DocumentKey]) -> dict[DocumentKey, Document]:
-        return self.records((await self._sides[side].changes(tuple(keys))).changes)
-
-    def differences(self, key: DocumentKey, old: Document | None, new: Document | None) -> list[Difference]:
-        return compare_documents(document_name(key), old, new)
-
-    async def prove(self, records: Sequence[Document]) -> Proof:
-        return await prove_index(self._sides[Side.NEW], sampled(records, self._proof_one_in))
-
-    def owner(self, record: Document) -> str:
-        return record.user_id
-
-    def marked_as(self, key: DocumentKey) -> str:
-        return key.id
-
-    def names(self, key: DocumentKey) -> list[str]:
-        # A repair that a side refuses quarantines a document under its bare id.
-        return [document_name(key), key.id]
-
-    def within(self, key: DocumentKey) -> DocumentKey | None:
-        del key
-        return None
-
-
-def _as(type_: type[R], record: object) -> R | None:
-    return record if isinstance(record, type_) else None
+def in_order_of_sides(side: Side, here: R | None, there: R | None) -> States[R]:
+    """Return what one side and the other one hold, the old side's first."""
+    return (here, there) if side is Side.OLD else (there, here)

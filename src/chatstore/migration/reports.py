@@ -80,6 +80,8 @@ class VerifyReport:
         kind: What was compared.
         old: How many records of the old side were compared with the new one.
         new: How many records of the new side were compared with the old one.
+        by_digest: How many of the old ones were not read, because a fingerprint proves that the old side holds what was
+            copied, and a digest that the new side does.
         proved: How many documents were found again by a search with their own embedding.
         difference_count: How many differences there are.
         differences: The first of them.
@@ -104,6 +106,7 @@ class VerifyReport:
     way_back_closed: bool
     reopened: bool
     seconds: float
+    by_digest: Tally = field(default_factory=Tally)
     retries: int = 0
     steps: tuple[StepTime, ...] = ()
     samples: tuple[Sample, ...] = ()

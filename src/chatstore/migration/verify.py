@@ -1,37 +1,57 @@
 """Verify: the content of every record, on both sides, while the app goes on writing.
 
-First the old side is read from its beginning to its end, and each record is compared with what the new side holds under
-the same key; then the new side, for what the old one lacks. Neither counts nor checksums stand in for a record.
+First the old side is walked, and each of its records compared with what the new side holds under the same key, and the
+messages that the new side holds beside those; then the new side is walked, for what the old one lacks as a whole. Equal
+counts say nothing here.
+
+A session need not be read for that where a digest proves it equal. When it was copied, the old side told a fingerprint
+of all that it holds of the session, made in the same step as the reading; and the new side noted, with it, a digest of
+the rows that it must hold when it holds what was read. Now the old side is asked for the fingerprint again, and the new
+side makes the digest of the rows that it holds now. Say the fingerprint of time t1 is the one that was noted, and the
+digest of the rows of time t2 is, too. Then the old side held at t1 what was read when it was copied, and the new side
+held at t2 exactly what that reading comes to. A comparison of contents says no more: it reads the old side at a t1 and
+the new side at a t2, and finds that the one reading comes to the other. What is written between t1 and t2 is marked in
+both cases, and no digest can hide it for longer than that. What is not proved is no difference: its contents are read
+and compared. Two things are trusted in this: that neither hash collides, and that a copy of the same reading would be
+the same rows. So a digest that was noted by another way of making rows must not be taken for one of this way: whoever
+notes it says by which.
+
+What looks different is looked at again before it is called a difference (`second_look`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
-from chatstore.migration.backfill import Repair
+from chatstore.migration.batches import in_order
+from chatstore.migration.chat_pair import ChatPair
 from chatstore.migration.compare import Difference
 from chatstore.migration.counting import counted_beside
+from chatstore.migration.document_pair import DocumentPair
 from chatstore.migration.events import OnProgress, Step
-from chatstore.migration.pairs import ChatPair, DocumentPair, Pair
+from chatstore.migration.pairs import Compared, Pair, States
 from chatstore.migration.patience import Patience
-from chatstore.migration.reading import ahead, batched
+from chatstore.migration.reading import closing
 from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import Tally, VerifyReport
-from chatstore.migration.second_look import SecondLook, States
+from chatstore.migration.second_look import Mend, SecondLook
 from chatstore.migration.snapshot import VERIFY
 from chatstore.migration.watch import watched
-from chatstore.models import MigrationState, Quarantined, Side, utc_now
+from chatstore.models import KeyPage, MigrationState, Quarantined, Side, utc_now
 
-C = TypeVar("C")
+W = TypeVar("W")
 K = TypeVar("K")
 R = TypeVar("R")
 
 _STEPS = {Side.OLD: Step.COMPARE_OLD, Side.NEW: Step.COMPARE_NEW}
+
+_JUDGED = 100_000
+"""How many records are remembered as judged, so that one that is met twice is one difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +59,17 @@ class VerifyOptions:
     """How a verify goes about its work.
 
     Attributes:
-        batch: How many records are compared at once, at least; also how many are held in memory, a few times over.
-        looks: How often a record that differs is looked at again, while it is marked or changes.
+        batch: How many sessions, or documents, are compared as one, at most; None: what suits the kind.
+        at_once: How many batches are under way at once.
+        looks: How often a record that differs is looked at again, while it is marked; more often, while it changes.
         wait: Seconds before the second of these looks; doubled before each further one.
         listed: How many differences the report lists; all are counted.
         proof_one_in: Documents: how many there may be to each one that is searched for.
         patience: How long it waits for a server that is away.
     """
 
-    batch: int = 1000
+    batch: int | None = None
+    at_once: int = 4
     looks: int = 5
     wait: float = 0.2
     listed: int = 100
@@ -60,7 +82,7 @@ async def verify_chat(
     new: ChatSide,
     progress: Progress,
     *,
-    repair: Repair,
+    repair: Mend,
     on_progress: OnProgress | None = None,
     options: VerifyOptions | None = None,
 ) -> VerifyReport:
@@ -75,7 +97,7 @@ async def verify_chat(
         old: The old side.
         new: The new side.
         progress: Where the quarantine is.
-        repair: Merges every marked key.
+        repair: Merges the keys of the marks that it is given (`Repairer.run` does).
         on_progress: Is called with each `ProgressEvent`.
         options: How to go about it.
 
@@ -90,7 +112,7 @@ async def verify_documents(
     new: DocumentSide,
     progress: Progress,
     *,
-    repair: Repair,
+    repair: Mend,
     on_progress: OnProgress | None = None,
     options: VerifyOptions | None = None,
 ) -> VerifyReport:
@@ -103,14 +125,14 @@ async def verify_documents(
     return await _Verify(pair, progress, repair, on_progress, settled).run()
 
 
-class _Verify(Generic[C, K, R]):
+class _Verify(Generic[W, K, R]):
     """One run."""
 
     def __init__(
         self,
-        pair: Pair[C, K, R],
+        pair: Pair[W, K, R],
         progress: Progress,
-        repair: Repair,
+        repair: Mend,
         on_progress: OnProgress | None,
         options: VerifyOptions | None,
     ) -> None:
@@ -119,13 +141,23 @@ class _Verify(Generic[C, K, R]):
         self._options = options or VerifyOptions()
         self._reporter = Reporter(pair.kind, on_progress)
         self._patience = replace(self._options.patience, on_wait=self._reporter.tries_again)
-        self._look = SecondLook(pair, repair, self._patience, self._options.looks, self._options.wait)
-        self._compared = {Side.OLD: Tally(), Side.NEW: Tally()}
+        self._side = Side.OLD
+        self._look = SecondLook(
+            pair,
+            repair,
+            self._patience,
+            looks=self._options.looks,
+            wait=self._options.wait,
+            judge=self._judge,
+            again=self._compare_again,
+        )
+        self._compared = Compared()
+        self._by_digest = Tally()
         self._listed: list[Difference] = []
         self._difference_count = 0
         self._quarantined = 0
-        self._proved = 0
-        self._differed: set[K] = set()
+        self._found = 0
+        self._judged: dict[K, None] = {}
         self._in_quarantine: set[str] = set()
 
     async def run(self) -> VerifyReport:
@@ -137,7 +169,7 @@ class _Verify(Generic[C, K, R]):
         # Their names only: this grows with what is wrong, not with what there is.
         self._in_quarantine = {record.key async for record in self._progress.quarantined()}
         for side in Side:
-            await self._compare(side)
+            await self._walk(side)
         backfilled = all(state.backfilled_at is not None for state in states)
         if backfilled or self._difference_count:
             await self._patience.until_done(self._remember)
@@ -146,9 +178,10 @@ class _Verify(Generic[C, K, R]):
         self._reporter.tell()
         return VerifyReport(
             kind=self._pair.kind,
-            old=self._compared[Side.OLD],
-            new=self._compared[Side.NEW],
-            proved=self._proved,
+            old=self._compared.old,
+            new=self._compared.new,
+            by_digest=self._by_digest,
+            proved=self._found,
             difference_count=self._difference_count,
             differences=tuple(self._listed),
             quarantined=self._quarantined,
@@ -180,52 +213,73 @@ class _Verify(Generic[C, K, R]):
             await self._patience.until_done(partial(journal.remember, way_back_closed=False))
         return True
 
-    async def _compare(self, side: Side) -> None:
+    async def _walk(self, side: Side) -> None:
         """Compare all that one side holds with the other one."""
-        counter = self._pair.counter()
+        self._side = side
         self._reporter.begin(_STEPS[side])
-        pages = self._patience.pages(lambda cursor: self._pair.scan(side, cursor), None)
-        batches = ahead(batched(pages, self._options.batch, counter.weigh))
-        async with counted_beside(self._reporter, lambda: self._pair.count(side)), aclosing(batches):
-            async for batch in batches:
-                await self._keep(batch.quarantined)
-                await self._compare_batch(side, self._pair.records(batch.changes))
-                self._compared[side] += counter.tally(batch.changes)
-                self._reporter.moved(
-                    done=self._compared[side].records,
-                    quarantined=self._quarantined,
-                    differences=self._difference_count,
-                )
+        pages = self._patience.pages(lambda cursor: self._pair.keys(side, cursor), None)
+        batches = in_order(self._batches(pages), self._compare_batch, at_once=lambda: self._options.at_once)
+        done = 0
+        async with counted_beside(self._reporter, lambda: self._pair.total(side)), aclosing(batches):
+            async for keys, compared in batches:
+                if compared.quarantined:
+                    await self._keep(compared.quarantined)
+                self._compared += compared
+                done += compared.old.records if side is Side.OLD else len(keys.keys)
+                self._tell(done)
+            await self._look.settle()
+            self._tell(done)
 
-    async def _compare_batch(self, side: Side, here: dict[K, R]) -> None:
-        there = await self._patience.until_done(lambda: self._pair.read(side.other, here.keys()))
-        suspects = {
-            key: states
-            for key, record in here.items()
-            # What both sides hold was compared when the old side was read.
-            if (side is Side.OLD or key not in there)
-            and self._pair.differences(key, *(states := _states(side, record, there.get(key))))
-        }
-        differing = await self._look.differing(suspects)
-        for key, states in differing.items():
-            if key not in self._differed and not self._is_missing_within(key, differing):
-                self._judge(key, states)
-        # A session that goes on in the next batch has its header there once more.
-        self._differed = set(differing)
-        if side is Side.NEW:
-            proof = await self._patience.until_done(lambda: self._pair.prove(list(here.values())))
-            self._proved += proof.proved
-            self._add(proof.differences)
+    def _tell(self, done: int) -> None:
+        self._reporter.moved(done=done, quarantined=self._quarantined, differences=self._difference_count)
 
-    def _is_missing_within(self, key: K, differing: Mapping[K, States[R]]) -> bool:
-        """Return whether a record is missing because the one that it lies in is: one difference, not a thousand."""
-        outer = self._pair.within(key)
-        return outer is not None and None in differing.get(outer, ())
+    async def _batches(self, pages: AsyncIterator[KeyPage[W]]) -> AsyncGenerator[KeyPage[W], None]:
+        size = self._options.batch or self._pair.at_once
+        async with closing(pages):
+            async for page in pages:
+                keys = tuple(dict.fromkeys(page.keys))
+                yield replace(page, keys=keys[:size])
+                for start in range(size, len(keys), size):
+                    yield KeyPage(keys[start : start + size], (), None)
+
+    async def _compare_batch(self, page: KeyPage[W]) -> Compared:
+        side, keys = self._side, page.keys
+        compared = Compared(quarantined=page.quarantined)
+        if not keys:
+            return compared
+        with self._reporter.batch():
+            passed = await self._patience.until_done(lambda: self._pair.passed_over(side, keys))
+            if side is Side.OLD:
+                proved = sum(passed.values(), Tally())
+                self._by_digest += proved
+                compared += Compared(old=proved, new=proved)
+            else:
+                await self._prove(keys)
+            rest = [key for key in keys if key not in passed]
+            size = self._pair.read_at_once
+            for start in range(0, len(rest), size):
+                part = rest[start : start + size]
+                compared += await self._patience.until_done(partial(self._pair.compare, side, part, self._look.add))
+            await self._look.tend()
+        return compared
+
+    async def _compare_again(self, key: W) -> None:
+        """Compare what was passed over, because the record that it lies in was missing on one side; it was counted."""
+        await self._patience.until_done(lambda: self._pair.compare(self._side, [key], self._look.add))
+
+    async def _prove(self, keys: Sequence[W]) -> None:
+        proof = await self._patience.until_done(lambda: self._pair.prove(keys))
+        self._found += proof.proved
+        self._add(proof.differences)
 
     def _judge(self, key: K, states: States[R]) -> None:
         """Count what differs: as a difference, or as quarantined."""
-        names = self._pair.names(key)
-        if self._in_quarantine.intersection(names):
+        if key in self._judged:
+            return
+        self._judged[key] = None
+        if len(self._judged) > _JUDGED:
+            del self._judged[next(iter(self._judged))]
+        if self._in_quarantine.intersection(self._pair.names(key)):
             self._quarantined += 1
         else:
             self._add(self._pair.differences(key, *states))
@@ -235,10 +289,5 @@ class _Verify(Generic[C, K, R]):
         self._listed += differences[: self._options.listed - len(self._listed)]
 
     async def _keep(self, unreadable: Sequence[Quarantined]) -> None:
-        if unreadable:
-            self._quarantined += len(unreadable)
-            await self._patience.until_done(lambda: self._progress.quarantine(unreadable))
-
-
-def _states(side: Side, here: R, there: R | None) -> States[R]:
-    return (here, there) if side is Side.OLD else (there, here)
+        self._quarantined += len(unreadable)
+        await self._patience.until_done(lambda: self._progress.quarantine(unreadable))

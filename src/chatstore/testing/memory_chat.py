@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chatstore.errors import ConflictError, NotFoundError
@@ -57,6 +58,7 @@ class MemoryChat(ChatSide):
         self.journal: MemoryJournal = MemoryJournal()
         self._now = now
         self._states: dict[str, SessionState] = {}
+        self._put: dict[str, _Put] = {}
 
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
         written = self._execute(command)
@@ -225,6 +227,8 @@ class MemoryChat(ChatSide):
             if self._is_taken(state, change):
                 raise ConflictError(f"the session id {change.session_id!r} is taken by another user")
             state.join(change, self._now())
+            if change.fingerprint is not None:
+                self._put[change.session_id] = _Put(change.fingerprint, digest_of(change), len(change.messages))
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
         return self._state_of(user_id, session_id).alive()
@@ -263,8 +267,33 @@ class MemoryChat(ChatSide):
             state = self._states.get(session_id)
             if state is not None and (state.session is not None or state.deleted):
                 wanted = None if message_ids is None else set(message_ids)
-                for change in state.parts(wanted, self._now()):
-                    yield ScanPage((change,), (), None)
+                parts = state.parts(wanted, self._now())
+                whole = wanted is None and len(parts) == 1 and parts[0].session is not None
+                for change in parts:
+                    told = replace(change, fingerprint=digest_of(change)) if whole else change
+                    yield ScanPage((told,), (), None)
+
+    async def fingerprints(self, session_ids: Sequence[str]) -> Mapping[str, str]:
+        wholes = {name: self._whole(name) for name in session_ids}
+        return {name: digest_of(whole) for name, whole in wholes.items() if whole is not None}
+
+    async def proved(self, fingerprints: Mapping[str, str], *, content: bool) -> Mapping[str, int]:
+        put = {name: self._put.get(name, _NOTHING) for name in fingerprints}
+        return {
+            name: put[name].messages
+            for name, fingerprint in fingerprints.items()
+            if put[name].fingerprint == fingerprint and (not content or self._holds(name, put[name].digest))
+        }
+
+    def _holds(self, session_id: str, digest: str) -> bool:
+        whole = self._whole(session_id)
+        return whole is not None and digest_of(whole) == digest
+
+    def _whole(self, session_id: str) -> ChatChange | None:
+        """Return a session as `fetch` tells it; None when there is none, or it takes several parts."""
+        state = self._states.get(session_id)
+        parts = [] if state is None or state.session is None else state.parts(None, self._now())
+        return parts[0] if len(parts) == 1 and parts[0].session is not None else None
 
     async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[str]]:
         ids = [name for name in sorted(self._states) if cursor is None or name > cursor]
@@ -310,6 +339,23 @@ class MemoryChat(ChatSide):
     def _next(self, state: SessionState) -> int:
         state.last = next_version(state.last, to_micros(self._now()), self.side)
         return state.last
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """What a session was put with: its fingerprint on the other side, and the digest of what is then held here."""
+
+    fingerprint: str | None
+    digest: str
+    messages: int
+
+
+_NOTHING = _Put(None, "", 0)
+
+
+def digest_of(change: ChatChange) -> str:
+    """Return a digest of a change: as long as it is the same, so is the change, to the type of each value."""
+    return hashlib.sha256(repr(replace(change, fingerprint=None)).encode()).hexdigest()
 
 
 def _size(state: SessionState) -> tuple[int, int, int]:
