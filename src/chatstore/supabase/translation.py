@@ -26,8 +26,13 @@ _BAD_TOKEN: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", "403"}
 _BAD_RECORD_CLASSES: Final = ("22", "54")
 _BAD_RECORD: Final = frozenset({"23502", "23514", "413"})
 _NO_ENTRY: Final = frozenset({"28000", "28P01", "3D000"})
-# Of a connection that is not made, psycopg tells no SQLSTATE. The last is what Supabase's pooler says.
-_NO_ENTRY_SIGNS: Final = ("password authentication failed", "does not exist", "Tenant or user not found")
+# Of a connection that is not made, psycopg tells no SQLSTATE. The third is what Supabase's pooler says.
+_NO_ENTRY_SIGNS: Final = (
+    "password authentication failed",
+    "does not exist",
+    "Tenant or user not found",
+    "for connection option",
+)
 _NO_API: Final = frozenset({"301", "302", "303", "307", "308", "400", "404", "405", "PGRST117", "PGRST125"})
 
 # Supabase's lightweight server names no SQLSTATE for these.
@@ -77,7 +82,7 @@ def translated_database_error(error: psycopg.Error) -> ChatStoreError:
     where = "the database of SUPABASE_DB_URL"
     code = error.sqlstate
     if code in _NO_ENTRY or (code is None and any(sign in str(error) for sign in _NO_ENTRY_SIGNS)):
-        return ConfigurationError(f"{where} lets nobody in with what the URL says: are user, password and name right?")
+        return ConfigurationError(f"{where} lets nobody in with what the URL says: are its parts right?")
     if code == "42501":
         return ConfigurationError(f"{where} does not allow this to the URL's role: migrating needs `postgres`")
     if code is not None:
