@@ -25,6 +25,7 @@ from chatstore.models import (
     Page,
     PopMessage,
     ScanPage,
+    ServerLoad,
     Session,
     Side,
     to_micros,
@@ -37,6 +38,7 @@ from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.keyed_sessions import session_ids
 from chatstore.redis.layouts.layout import ChatLayout
+from chatstore.redis.load import load_of
 from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
 from chatstore.redis.session_replies import SessionReader, check_outcome
@@ -190,6 +192,9 @@ class RedisChat(ChatSide):
             sessions += len(readable)
             messages += sum(reply[6] for reply in readable)
         return ChatCount(sessions, messages)
+
+    async def load(self) -> ServerLoad:
+        return await load_of(self._client)
 
     async def close(self) -> None:
         await self._index.close()
