@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import pytest
 
@@ -91,3 +92,24 @@ async def test_patience_has_an_end() -> None:
 def test_large_records_count_for_several() -> None:
     assert ChatCounter().weigh([legacy_session("s", "short", "x" * 100_000)]) == 15
     assert DocumentCounter().weigh([legacy_document("d"), legacy_document("e", "x" * 100_000)]) == 14
+
+
+async def test_several_that_wait_for_the_same_server_tell_so_once_each_time() -> None:
+    told: list[str] = []
+    tries = dict.fromkeys("abcd", 0)
+    patience = Patience(first=0.05, longest=0.05, limit=5, on_wait=told.append)
+
+    async def ask(name: str) -> str:
+        tries[name] += 1
+        if tries[name] <= 2:
+            raise UnavailableError("the server at x does not answer")
+        return name
+
+    async def other() -> None:
+        if not told:
+            await asyncio.sleep(0.01)
+            raise UnavailableError("the server at y does not answer")
+
+    waiting = [patience.until_done(partial(ask, name)) for name in tries]
+    await asyncio.gather(*waiting, patience.until_done(other))
+    assert told.count("the server at x does not answer") == 2

@@ -176,6 +176,9 @@ class Pace:
 
     def _wait(self) -> float:
         """Return how long the next batch has to wait, about; 0 when it may begin."""
+        for task in self._beside:
+            if task.done():
+                task.result()  # A run that nobody could let go on any more must not wait for that.
         held = self._tell()
         if held:
             return _LOOKS_EVERY

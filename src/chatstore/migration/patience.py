@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from chatstore.errors import UnavailableError
@@ -33,13 +34,14 @@ class Patience:
         first: Seconds of the first wait.
         longest: Seconds of the longest single wait.
         limit: Seconds of waiting in a row, without one success, after which the run gives up.
-        on_wait: Is told the reason of each wait.
+        on_wait: Is told the reason of each wait; once, when several wait for the same at the same time.
     """
 
     first: float = 0.5
     longest: float = 30.0
     limit: float = 900.0
     on_wait: Callable[[str], None] = lambda _reason: None
+    _told: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     async def until_done(self, action: Callable[[], Awaitable[T]]) -> T:
         """Return what `action` returns, calling it again for as long as a server is away. It must be idempotent.
@@ -86,6 +88,17 @@ class Patience:
         wait = next(waits, None)
         if wait is None:
             raise error
-        _log.warning("%s; trying again in %.1f s", error, wait)
-        self.on_wait(str(error))
+        if self._is_news(str(error), wait):
+            _log.warning("%s; trying again in %.1f s", error, wait)
+            self.on_wait(str(error))
         await asyncio.sleep(wait)
+
+    def _is_news(self, reason: str, wait: float) -> bool:
+        """Return whether nobody waits for the same yet: of several batches under way, one is enough to tell."""
+        now = time.monotonic()
+        if self._told.get(reason, now) > now:
+            return False
+        for over in [told for told, until in self._told.items() if until <= now]:
+            del self._told[over]
+        self._told[reason] = now + wait
+        return True

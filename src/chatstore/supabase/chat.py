@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -19,6 +20,7 @@ from chatstore.models import (
     MessageOrder,
     Page,
     ScanPage,
+    ServerLoad,
     Session,
     Side,
     Swept,
@@ -158,6 +160,12 @@ class SupabaseChat(ChatSide):
 
     async def sweep(self, *, limit: int = 10_000) -> Swept:
         return Swept(**await self._client.call("chatstore_sweep", {"limit": limit}))
+
+    async def load(self) -> ServerLoad:
+        """Return how long a call takes that reads nothing; Supabase's API does not tell how busy its Postgres is."""
+        begun = time.perf_counter()
+        await self._client.schema_version()
+        return ServerLoad(latency=time.perf_counter() - begun)
 
     async def close(self) -> None:
         """Nothing is under way: the client is its maker's to close."""

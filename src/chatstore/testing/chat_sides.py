@@ -32,6 +32,15 @@ from chatstore.testing.samples import EARLY, RICH, turns
 class ChatSideSuite:
     """What the router and the migrator may rely on, of any `ChatSide`; its fixture is `chat_side`."""
 
+    async def test_a_server_tells_how_busy_it_is_or_says_that_it_cannot(self, chat_side: ChatSide) -> None:
+        before = await chat_side.load()
+        after = await chat_side.load()
+        assert (before is None) == (after is None)
+        if before is not None and after is not None:
+            assert 0 < after.latency < 60
+            assert before.operations is None or before.operations >= 0
+            assert before.cpu_seconds is None or 0 < before.cpu_seconds <= (after.cpu_seconds or 0)
+
     async def test_a_mark_is_set_with_the_write_and_only_if_something_changed(self, chat_side: ChatSide) -> None:
         user, session = await self._session(chat_side)
         marks = [self._mark(chat_side, user, session.id) for _ in range(3)]

@@ -28,6 +28,15 @@ from chatstore.testing.samples import EARLY, EAST, RICH, document
 class DocumentSideSuite:
     """What the router and the migrator may rely on, of any `DocumentSide`; its fixture is `document_side`."""
 
+    async def test_a_server_tells_how_busy_it_is_or_says_that_it_cannot(self, document_side: DocumentSide) -> None:
+        before = await document_side.load()
+        after = await document_side.load()
+        assert (before is None) == (after is None)
+        if before is not None and after is not None:
+            assert 0 < after.latency < 60
+            assert before.operations is None or before.operations >= 0
+            assert before.cpu_seconds is None or 0 < before.cpu_seconds <= (after.cpu_seconds or 0)
+
     async def test_each_document_gets_its_mark(self, document_side: DocumentSide) -> None:
         user = new_id()
         news = [document("one"), document("two")]
