@@ -19,12 +19,12 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
-import psycopg
 import redis.asyncio
 from supabase import AsyncClient, acreate_client
 
+from benchmarks.raw_supabase import A_SESSION, TEXT, copy_rows, empty_tables, rows_to_copy, upsert_by_api
 from benchmarks.results import Row, per_second, show
 from benchmarks.servers import settings_of, stack
 from chatstore.backends import Backends
@@ -32,13 +32,8 @@ from chatstore.local import LocalStack
 from chatstore.migration import backfill_chat
 from chatstore.models import Kind, Side
 
-_A_SESSION = 20
 _NAIVE = 300
 _READ_AT_ONCE = 1000
-_COPIED_AT_ONCE = 5000
-_A_REQUEST = 500
-_REQUESTS_AT_ONCE = 16
-_TEXT = "what people say to each other " * 5
 _FIELDS = ("sessionId", "role", "content", "createdAt", "metadata")
 _CREATED = 1_700_000_000_000
 
@@ -46,7 +41,7 @@ _CREATED = 1_700_000_000_000
 def measure(messages: int = 100_000) -> list[Row]:
     """Return the comparisons."""
     with stack() as servers:
-        return asyncio.run(_measure(servers, messages // _A_SESSION))
+        return asyncio.run(_measure(servers, messages // A_SESSION))
 
 
 async def fill(url: str, sessions: int) -> None:
@@ -56,25 +51,25 @@ async def fill(url: str, sessions: int) -> None:
             pipeline = client.pipeline(transaction=False)
             for number in range(start, min(start + 100, sessions)):
                 name = f"s{number}"
-                ids = [f"{name}-{place}" for place in range(_A_SESSION)]
+                ids = [f"{name}-{place}" for place in range(A_SESSION)]
                 header = {"userId": f"u{number % 100}", "title": name, "createdAt": _CREATED, "updatedAt": _CREATED}
                 pipeline.hset(f"session:{name}", mapping={**header, "messageIds": json.dumps(ids), "metadata": "{}"})
                 for place, one in enumerate(ids):
-                    values = (name, ("user", "assistant")[place % 2], f"{one}: {_TEXT}", _CREATED + place, "{}")
+                    values = (name, ("user", "assistant")[place % 2], f"{one}: {TEXT}", _CREATED + place, "{}")
                     pipeline.hset(f"message:{one}", mapping=dict(zip(_FIELDS, values, strict=True)))
             await pipeline.execute()
 
 
 async def _measure(servers: LocalStack, sessions: int) -> list[Row]:
-    at, count = servers.settings, sessions * _A_SESSION
+    at, count = servers.settings, sessions * A_SESSION
     await fill(at.redis_url, sessions)
     supabase = await acreate_client(at.supabase_url, at.supabase_secret_key)
     naive = await _seconds(lambda: _naive(at.redis_url, supabase)) / _NAIVE * count
     reading = await _seconds(lambda: _read(at.redis_url, sessions))
-    await _empty(at.supabase_db_url)
-    copying = await _seconds(lambda: asyncio.to_thread(_copy, at.supabase_db_url, *_texts(sessions)))
-    await _empty(at.supabase_db_url)
-    api = await _raw_api(supabase, sessions)
+    await empty_tables(at.supabase_db_url)
+    copying = await _seconds(lambda: asyncio.to_thread(copy_rows, at.supabase_db_url, *rows_to_copy(sessions)))
+    await empty_tables(at.supabase_db_url)
+    api = await upsert_by_api(supabase, sessions)
     by_api, again_by_api, _ = await _ours(servers, db_url=False)
     by_copy, again_by_copy, back = await _ours(servers, db_url=True, back=True)
     slower = max(reading, copying)
@@ -129,7 +124,7 @@ async def _measure(servers: LocalStack, sessions: int) -> list[Row]:
 
 async def _ours(servers: LocalStack, *, db_url: bool, back: bool = False) -> tuple[float, float, float]:
     """Return the seconds of a backfill into empty tables, of a second one, and of the way back into an empty Redis."""
-    await _empty(servers.settings.supabase_db_url)
+    await empty_tables(servers.settings.supabase_db_url)
     async with redis.asyncio.Redis.from_url(servers.settings.redis_url) as client:
         for key in [key async for key in client.scan_iter("chatstore:*", count=1000)]:
             await client.delete(key)
@@ -157,7 +152,7 @@ async def _ours(servers: LocalStack, *, db_url: bool, back: bool = False) -> tup
 
 async def _naive(url: str, supabase: AsyncClient) -> None:
     async with redis.asyncio.Redis.from_url(url) as client:
-        for key in sorted(await client.keys("session:*"))[: _NAIVE // _A_SESSION]:
+        for key in sorted(await client.keys("session:*"))[: _NAIVE // A_SESSION]:
             held = await client.hgetall(key)
             name = key.decode().removeprefix("session:")
             session = {"id": name, "user_id": held[b"userId"].decode(), "title": held[b"title"].decode()}
@@ -170,80 +165,13 @@ async def _naive(url: str, supabase: AsyncClient) -> None:
 
 
 async def _read(url: str, sessions: int) -> None:
-    keys = [f"message:s{number}-{place}" for number in range(sessions) for place in range(_A_SESSION)]
+    keys = [f"message:s{number}-{place}" for number in range(sessions) for place in range(A_SESSION)]
     async with redis.asyncio.Redis.from_url(url) as client:
         for start in range(0, len(keys), _READ_AT_ONCE):
             pipeline = client.pipeline(transaction=False)
             for key in keys[start : start + _READ_AT_ONCE]:
                 pipeline.hmget(key, *_FIELDS)
             await pipeline.execute()
-
-
-def _texts(sessions: int) -> tuple[list[str], list[str]]:
-    """Return the rows of sessions and messages as `COPY` takes them."""
-    created = "2023-11-14 22:13:20+00"
-    names = [f"s{number}" for number in range(sessions)]
-    headers = [f"{name}\tu{number % 100}\t{name}\t{{}}\t{created}\t{created}\n" for number, name in enumerate(names)]
-    messages = [
-        f"{name}\t{name}-{place}\tu{number % 100}\t{place}\tuser\t{name}-{place}: {_TEXT}\t{{}}\t{created}\n"
-        for number, name in enumerate(names)
-        for place in range(_A_SESSION)
-    ]
-    return headers, messages
-
-
-def _copy(db_url: str, headers: Sequence[str], messages: Sequence[str]) -> None:
-    columns = {
-        "sessions": ("id, user_id, title, metadata, created_at, updated_at", headers),
-        "messages": ("session_id, id, user_id, position, role, content, metadata, created_at", messages),
-    }
-    with psycopg.connect(db_url, autocommit=True, prepare_threshold=None) as connection:
-        for table, (names, rows) in columns.items():
-            for start in range(0, len(rows), _COPIED_AT_ONCE):
-                with connection.transaction(), connection.cursor() as cursor:
-                    cursor.execute(
-                        f"create temporary table incoming on commit drop as select {names} from public.{table} limit 0"
-                    )
-                    with cursor.copy("copy incoming from stdin") as copy:
-                        copy.write("".join(rows[start : start + _COPIED_AT_ONCE]))
-                    cursor.execute(
-                        f"insert into public.{table} ({names}) select {names} from incoming on conflict do nothing"
-                    )
-
-
-async def _raw_api(supabase: AsyncClient, sessions: int) -> float:
-    """Return the seconds that the messages take; their sessions are there before."""
-    headers: list[dict[str, object]] = [{"id": f"s{number}", "user_id": "u", "title": ""} for number in range(sessions)]
-    rows: list[dict[str, object]] = [
-        {"session_id": f"s{number}", "id": f"{number}-{place}", "user_id": "u", "position": place, "role": "user"}
-        | {"content": _TEXT}
-        for number in range(sessions)
-        for place in range(_A_SESSION)
-    ]
-    gate = asyncio.Semaphore(_REQUESTS_AT_ONCE)
-
-    async def put(table: str, part: list[dict[str, object]]) -> None:
-        async with gate:
-            await supabase.table(table).upsert(part).execute()
-
-    async def put_all(table: str, all_rows: list[dict[str, object]]) -> None:
-        parts = (all_rows[start : start + _A_REQUEST] for start in range(0, len(all_rows), _A_REQUEST))
-        await asyncio.gather(*(put(table, part) for part in parts))
-
-    await put_all("sessions", headers)
-    return await _seconds(lambda: put_all("messages", rows))
-
-
-async def _empty(db_url: str) -> None:
-    async with await psycopg.AsyncConnection.connect(db_url, autocommit=True) as connection:
-        names = await (
-            await connection.execute(
-                "select format('%I.%I', schemaname, tablename) from pg_tables"
-                " where (schemaname = 'public' and tablename in ('sessions', 'messages'))"
-                " or (schemaname = 'chatstore' and tablename not in ('migration'))"
-            )
-        ).fetchall()
-        await connection.execute(f"truncate {', '.join(name for (name,) in names)} cascade")
 
 
 async def _seconds(work: Callable[[], Awaitable[object]]) -> float:
