@@ -180,3 +180,30 @@ async def test_every_user_has_at_least_one_document_searched_for() -> None:
     world = await equal_world()
     report = await verify(world, options=replace(QUICK, batch=100, proof_one_in=10**9))
     assert report.proved == 2
+
+
+async def test_of_a_user_whose_first_document_cannot_be_searched_for_another_one_is() -> None:
+    world = DocumentWorld()
+    await world.old.put([legacy_document(name, "x", 0.0, 0.0, 0.0) for name in "ab"])
+    await world.old.put([legacy_document("c")])
+    await backfill_documents(world.old, world.new, world.progress, repair=world.repair)
+    report = await verify(world, options=replace(QUICK, batch=100, proof_one_in=10**9))
+    assert report.proved == 1
+
+
+async def test_what_the_new_side_has_too_much_is_told_by_keys_alone() -> None:
+    world = await equal_world()
+    read: list[str] = []
+
+    class Counted(MemoryDocuments):
+        async def held(self, keys: Any) -> Any:
+            return {key for key in keys if key.id in self._states}
+
+        async def changes(self, keys: Any) -> Any:
+            read.extend(key.id for key in keys)
+            return await super().changes(keys)
+
+    counted = Counted(Side.OLD)
+    counted._states, counted.journal = world.old._states, world.old.journal
+    assert (await verify(world, old=counted)).equal
+    assert len(read) == 10

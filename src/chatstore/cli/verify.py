@@ -26,9 +26,10 @@ def register(app: typer.Typer) -> None:
 def verify(*, chat: Chat = False, documents: Documents = False, as_json: AsJson = False) -> None:
     """Prove both sides equal, or list the differences.
 
-    Every record's content is compared, while the app may go on writing. Where all is equal, that is recorded, and reads
-    may move to the new side; and back to the old one, where the way back was closed and `chatstore migrate --back` has
-    run. Differences are listed by record and field, contents by their digests only, and the exit status is 1.
+    Every record is compared, by its content or by digests of it, while the app may go on writing. Where all is equal,
+    that is recorded, and reads may move to the new side; and back to the old one, where the way back was closed and
+    `chatstore migrate --back` has run. Differences are listed by record and field, contents by their digests only, and
+    the exit status is 1.
 
     Example:  chatstore verify --documents
     """
@@ -69,6 +70,8 @@ def _lines(report: VerifyReport) -> Iterator[str]:
     outcome = "equal" if report.equal else number(report.difference_count, "difference")
     compared = f"{_records(report.old)} on the old side, {_records(report.new)} on the new one"
     yield f"{report.kind}: {outcome}; compared {compared}, in {duration(report.seconds)}"
+    if report.by_digest.records:
+        yield f"{report.kind}: {_records(report.by_digest)} of these without reading them, by their digests"
     if report.proved:
         yield f"{report.kind}: {number(report.proved, 'document')} found by searching"
     for difference in report.differences[:_SHOWN]:
@@ -114,6 +117,7 @@ def _document(report: VerifyReport) -> dict[str, object]:
         "difference_count": report.difference_count,
         "differences": report.differences,
         "compared": {"old": report.old, "new": report.new},
+        "by_digest": report.by_digest,
         "found_by_search": report.proved,
         "quarantined": report.quarantined,
         "seconds": round(report.seconds, 3),

@@ -48,6 +48,7 @@ class ChatPair(Pair[str, ChatKey, ChatRecord]):
 
     def __init__(self, old: ChatSide, new: ChatSide) -> None:
         self.journals = (old.journal, new.journal)
+        self.loads = (old.load, new.load)
         self._sides = {Side.OLD: old, Side.NEW: new}
 
     def keys(self, side: Side, cursor: str | None) -> AsyncIterator[KeyPage[str]]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from chatstore.interfaces import DocumentSide
 from chatstore.migration.compare import Difference, compare_documents, is_same_document
-from chatstore.migration.index_proof import Proof, Sample, prove_index
+from chatstore.migration.index_proof import Proof, Sample, has_direction, prove_index
 from chatstore.migration.overlap import both
 from chatstore.migration.pairs import Compared, Pair, States, Suspect, in_order_of_sides
 from chatstore.migration.reports import Tally
@@ -24,6 +24,7 @@ class DocumentPair(Pair[DocumentKey, DocumentKey, Document]):
 
     def __init__(self, old: DocumentSide, new: DocumentSide, *, proof_one_in: int) -> None:
         self.journals = (old.journal, new.journal)
+        self.loads = (old.load, new.load)
         self._sides = {Side.OLD: old, Side.NEW: new}
         self._sample = Sample(proof_one_in)
 
@@ -65,9 +66,16 @@ class DocumentPair(Pair[DocumentKey, DocumentKey, Document]):
         del key
 
     async def prove(self, keys: Sequence[DocumentKey]) -> Proof:
-        side = self._sides[Side.NEW]
-        chosen = self._sample.of(keys)
-        return await prove_index(side, list((await self.read(Side.NEW, chosen)).values())) if chosen else Proof()
+        documents: list[Document] = []
+        rest: Sequence[DocumentKey] = keys
+        while chosen := self._sample.of(rest):
+            read = await self.read(Side.NEW, chosen)
+            documents += [document for document in read.values() if has_direction(document)]
+            # Of a user whose document cannot be searched for, another one is.
+            missed = {key for key in chosen if (document := read.get(key)) is None or not has_direction(document)}
+            self._sample.forget(missed)
+            rest = [key for key in rest if key not in missed and self._sample.is_new(key)]
+        return await prove_index(self._sides[Side.NEW], documents) if documents else Proof()
 
     def owner(self, record: Document) -> str:
         return record.user_id

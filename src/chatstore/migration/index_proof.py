@@ -50,6 +50,15 @@ class Sample:
         self._one_in = one_in
         self._users: dict[str, None] = {}
 
+    def is_new(self, key: DocumentKey) -> bool:
+        """Return whether no document of this one's user was chosen, as far as is known."""
+        return key.user_id not in self._users
+
+    def forget(self, keys: Iterable[DocumentKey]) -> None:
+        """Forget that these were chosen for their users: they cannot be searched for."""
+        for key in keys:
+            self._users.pop(key.user_id, None)
+
     def of(self, keys: Iterable[DocumentKey]) -> list[DocumentKey]:
         """Return some of a walk's keys; to be asked for each part of the walk, in its order."""
         chosen: list[DocumentKey] = []
@@ -68,15 +77,19 @@ class Sample:
         return zlib.crc32(f"{key.user_id}\0{key.id}".encode(errors="surrogatepass"))
 
 
+def has_direction(document: Document) -> bool:
+    """Return whether a document can be searched for by its embedding."""
+    return document.embedding is not None and any(document.embedding)
+
+
 async def prove_index(side: DocumentSide, documents: Sequence[Document]) -> Proof:
     """Search for documents by their own embeddings, several at once.
 
-    What has no embedding, or one without a direction, cannot be searched for, and proves nothing.
+    Each must have a direction (`has_direction`).
 
     Raises:
         UnavailableError: The server does not answer, neither to a search nor to a read.
     """
-    documents = [document for document in documents if document.embedding is not None and any(document.embedding)]
     searches = (_why_not_found(side, document) for document in documents)
     try:
         reasons = await several(searches, at_once=_SEARCHES_AT_ONCE)

@@ -10,6 +10,7 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar
 from chatstore.interfaces import Journal
 from chatstore.migration.compare import Difference
 from chatstore.migration.index_proof import Proof
+from chatstore.migration.probe import Ask
 from chatstore.migration.reports import Tally
 from chatstore.models import KeyPage, Kind, Quarantined, Side
 
@@ -54,12 +55,14 @@ class Pair(ABC, Generic[W, K, R]):
         at_once: How many keys of a walk make a batch, where nobody says otherwise.
         read_at_once: How many of these `compare` takes, at most.
         journals: The old side's and the new one's.
+        loads: What asks the old side's server, and the new one's, how busy it is.
     """
 
     kind: ClassVar[Kind]
     at_once: ClassVar[int]
     read_at_once: ClassVar[int]
     journals: tuple[Journal, Journal]
+    loads: tuple[Ask, Ask]
 
     @abstractmethod
     def keys(self, side: Side, cursor: str | None) -> AsyncIterator[KeyPage[W]]:

@@ -34,6 +34,7 @@ from chatstore.migration.compare import Difference
 from chatstore.migration.counting import counted_beside
 from chatstore.migration.document_pair import DocumentPair
 from chatstore.migration.events import OnProgress, Step
+from chatstore.migration.pace import Pace
 from chatstore.migration.pairs import Compared, Pair, States
 from chatstore.migration.patience import Patience
 from chatstore.migration.reading import closing
@@ -141,6 +142,14 @@ class _Verify(Generic[W, K, R]):
         self._options = options or VerifyOptions()
         self._reporter = Reporter(pair.kind, on_progress)
         self._patience = replace(self._options.patience, on_wait=self._reporter.tries_again)
+        self._pace = Pace(
+            progress,
+            pair.kind,
+            self._reporter,
+            source=pair.loads[0],
+            target=pair.loads[1],
+            most=self._options.at_once,
+        )
         self._side = Side.OLD
         self._look = SecondLook(
             pair,
@@ -161,7 +170,7 @@ class _Verify(Generic[W, K, R]):
         self._in_quarantine: set[str] = set()
 
     async def run(self) -> VerifyReport:
-        async with watched(self._reporter, self._progress, VERIFY, holder=None):
+        async with watched(self._reporter, self._progress, VERIFY, holder=None), self._pace:
             return await self._verify()
 
     async def _verify(self) -> VerifyReport:
@@ -218,7 +227,7 @@ class _Verify(Generic[W, K, R]):
         self._side = side
         self._reporter.begin(_STEPS[side])
         pages = self._patience.pages(lambda cursor: self._pair.keys(side, cursor), None)
-        batches = in_order(self._batches(pages), self._compare_batch, at_once=lambda: self._options.at_once)
+        batches = in_order(self._batches(pages), self._compare_batch, at_once=lambda: self._pace.at_once)
         done = 0
         async with counted_beside(self._reporter, lambda: self._pair.total(side)), aclosing(batches):
             async for keys, compared in batches:
@@ -243,8 +252,18 @@ class _Verify(Generic[W, K, R]):
                     yield KeyPage(keys[start : start + size], (), None)
 
     async def _compare_batch(self, page: KeyPage[W]) -> Compared:
-        side, keys = self._side, page.keys
-        compared = Compared(quarantined=page.quarantined)
+        """Compare the records of a batch, in as many turns as the pace gives it."""
+        compared, keys, begun = Compared(quarantined=page.quarantined), page.keys, False
+        # Without any keys, too: a run that is held must not walk on.
+        while keys or not begun:
+            async with self._pace.turn(len(keys)) as turn:
+                did = await self._compare_part(keys[: turn.keys])
+                turn.records = max(did.old.records, did.new.records, turn.keys)
+            compared, keys, begun = compared + did, keys[turn.keys :], True
+        return compared
+
+    async def _compare_part(self, keys: Sequence[W]) -> Compared:
+        side, compared = self._side, Compared()
         if not keys:
             return compared
         with self._reporter.batch():
