@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -13,11 +14,11 @@ from chatstore.chroma.collections import CollectionPlan, PerUser
 from chatstore.chroma.exclusion import Exclusion
 from chatstore.chroma.expiry import Expiry
 from chatstore.chroma.holdings import Held, Holdings, together
-from chatstore.chroma.joining import join
+from chatstore.chroma.joining import join, plan_join
 from chatstore.chroma.journal import ChromaJournal
 from chatstore.chroma.metadata import is_expired
 from chatstore.chroma.reading import Reading
-from chatstore.chroma.scan import collection_names, scan
+from chatstore.chroma.scan import collection_names, keys
 from chatstore.chroma.versions import Clock
 from chatstore.chroma.walk import Place
 from chatstore.chroma.work import ChromaWork
@@ -32,11 +33,13 @@ from chatstore.models import (
     DocumentsWritten,
     Embedding,
     JsonObject,
+    KeyPage,
     Mark,
     Match,
     NewDocument,
     Page,
     ScanPage,
+    ServerLoad,
     Side,
     UpsertDocuments,
     from_micros,
@@ -74,6 +77,7 @@ class ChromaDocuments(DocumentSide):
         self.side = Side.NEW
         self.atomic = False
         self.embedder = embedder
+        self._client = client
         self._collections = Collections(client)
         self.journal: ChromaJournal = ChromaJournal(self._collections)
         self._holdings = Holdings(self._collections, plan or PerUser())
@@ -157,6 +161,16 @@ class ChromaDocuments(DocumentSide):
     async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
         return await self._holdings.changes(keys, self._now())
 
+    async def lacking(self, changes: Sequence[DocumentChange]) -> Sequence[DocumentChange]:
+        held = await self._holdings.held([change.key for change in changes])
+        touched = plan_join(held, changes, self._now()).keys
+        return [change for change in changes if change.key in touched]
+
+    async def load(self) -> ServerLoad:
+        begun = time.perf_counter()
+        await self._client.call("heartbeat")
+        return ServerLoad(latency=time.perf_counter() - begun)
+
     async def put(self, changes: Sequence[DocumentChange]) -> None:
         await self._exclusion.join(changes, self._join)
 
@@ -181,8 +195,8 @@ class ChromaDocuments(DocumentSide):
     async def count_documents(self, user_id: str) -> int:
         return await self._reading.count(user_id)
 
-    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
-        async for page in scan(self._collections, self._holdings, cursor):
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
+        async for page in keys(self._collections, self._holdings, cursor):
             yield page
 
     async def count(self) -> int:
@@ -190,8 +204,8 @@ class ChromaDocuments(DocumentSide):
         return sum(await together(self._collections.named(name).count() for name in dict.fromkeys(names)))
 
     async def expired(self) -> AsyncIterator[Sequence[DocumentKey]]:
-        async for keys in self._expiry.keys():
-            yield keys
+        async for gone in self._expiry.keys():
+            yield gone
 
     async def remove_expired(self, keys: Sequence[DocumentKey]) -> int:
         removed = 0

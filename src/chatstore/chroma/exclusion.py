@@ -149,7 +149,7 @@ class Exclusion:
         rest: list[DocumentChange] = []
         start = 0
         while start < len(changes):
-            portion = changes[start : start + self._portions.size]
+            portion = changes[start : start + self._portions.of(len(changes) - start)]
             start += len(portion)
             # The turn comes first: a writer of this process, who has it, may be waiting for what is announced.
             async with self._turns.of(change.key for change in portion), self._room_for(portion):

@@ -27,6 +27,11 @@ class Steps:
     remove: list[DocumentKey]
     write: list[Document]
 
+    @property
+    def keys(self) -> set[DocumentKey]:
+        """The documents that any of it is about."""
+        return {*self.bury, *self.lapse, *self.remove, *(document.key for document in self.write)}
+
 
 async def join(holdings: Holdings, changes: Sequence[DocumentChange], now: datetime) -> None:
     """Join changes into what is held: of each document the newer state stays.

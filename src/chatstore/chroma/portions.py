@@ -15,11 +15,15 @@ class Portions:
     hand each costs some round trips.
 
     Attributes:
-        size: How many documents the next portion has.
+        size: How many documents the next portion has at the most.
     """
 
     def __init__(self) -> None:
         self.size = _FIRST
+
+    def of(self, count: int) -> int:
+        """Return how many of `count` documents to join next, so that no small portion is left in the end."""
+        return -(-count // -(-count // self.size))
 
     def took(self, count: int, seconds: float) -> None:
         """Learn from a portion of so many documents; an infinite time is that of one which was given up."""

@@ -1,4 +1,4 @@
-"""Reading every document of every collection of a plan, in bounded memory, from a cursor."""
+"""The keys of all documents of a plan's collections, in bounded memory, from a cursor: no text, and no embedding."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 
-from chatstore.chroma.collection import BATCH, WHOLE, Collections
-from chatstore.chroma.holdings import Holdings, is_dead, unreadable
+from chatstore.chroma.collection import BATCH, METADATA, Collections
+from chatstore.chroma.holdings import Holdings, unreadable
 from chatstore.chroma.records import Record
 from chatstore.chroma.walk import Place, walk
 from chatstore.errors import InvalidRecordError
-from chatstore.models import Document, DocumentChange, Quarantined, ScanPage, utc_now
+from chatstore.models import DocumentKey, KeyPage, Quarantined
 
 _LISTED = 200
 
@@ -60,45 +60,48 @@ async def collection_names(
                 yield name, stretch.start.behind(stretch.items[:at])
 
 
-async def scan(
-    collections: Collections, holdings: Holdings, cursor: str | None
-) -> AsyncIterator[ScanPage[DocumentChange]]:
-    """Yield all documents that exist, as `DocumentSide.scan` says; small collections come together in one page."""
+async def keys(collections: Collections, holdings: Holdings, cursor: str | None) -> AsyncIterator[KeyPage[DocumentKey]]:
+    """Yield the keys of all documents, as `DocumentSide.keys` says; small collections come together in one page."""
     begin = Cursor.parse(cursor)
     found: list[tuple[str, Record]] = []
     async for name, place in collection_names(collections, holdings, begin.listing):
         start = begin.records if name == begin.collection else Place()
 
         async def fetch(limit: int, offset: int, name: str = name) -> list[Record]:
-            return await collections.named(name).get(parts=WHOLE, limit=limit, offset=offset)
+            return await collections.named(name).get(parts=METADATA, limit=limit, offset=offset)
 
         async for stretch in walk(fetch, lambda record: record.id, size=BATCH, start=start):
             found += [(name, record) for record in stretch.items]
             if len(found) >= BATCH:
-                yield await _page(holdings, found, Cursor(place, name, stretch.end).text())
+                yield _page(holdings, found, Cursor(place, name, stretch.end).text())
                 found = []
-    yield await _page(holdings, found, None)
+    yield _page(holdings, found, None)
 
 
-async def _page(holdings: Holdings, found: list[tuple[str, Record]], cursor: str | None) -> ScanPage[DocumentChange]:
-    now = utc_now()
-    documents: list[Document] = []
+def _page(holdings: Holdings, found: list[tuple[str, Record]], cursor: str | None) -> KeyPage[DocumentKey]:
+    named: list[DocumentKey] = []
     quarantined: list[Quarantined] = []
     for collection, record in found:
         try:
-            documents.append(holdings.decode(record, collection))
+            named.append(_key(holdings, record, collection))
         except InvalidRecordError as error:
             quarantined.append(unreadable(holdings.plan.document_id(record.id), record, error))
-    deletions = await holdings.tombstones.of([document.key for document in documents])
-    changes = (DocumentChange(key=doc.key, document=doc, deleted=deletions.get(doc.key, 0)) for doc in documents)
-    alive = tuple(
-        change
-        for change in changes
-        if change.document
-        and not is_dead(change.document.version, change.deleted)
-        and (change.document.expires_at is None or change.document.expires_at > now)
-    )
-    return ScanPage(alive, tuple(quarantined), cursor)
+    return KeyPage(tuple(dict.fromkeys(named)), tuple(quarantined), cursor)
+
+
+def _key(holdings: Holdings, record: Record, collection: str) -> DocumentKey:
+    """Return the key by which a record is found.
+
+    Raises:
+        InvalidRecordError: It has none: it says nobody's name, or lies where nobody looks for it.
+    """
+    key = holdings.decode(record, collection).key
+    if holdings.of_user(key.user_id).name != collection or holdings.plan.record_id(key) != record.id:
+        raise InvalidRecordError(
+            f"the record {record.id!r} is user {key.user_id!r}'s, whose documents do not lie in the collection "
+            f"{collection!r} under such an id: nobody finds it there"
+        )
+    return key
 
 
 def _place(held: dict[str, object]) -> Place:

@@ -125,6 +125,14 @@ class DocumentCalls:
         """Return the call that reads a document of any user for the migrator: what others did is written down then."""
         return self._read(document_id, None, "adopt", room=room)
 
+    def weigh(self, document_id: bytes) -> Call:
+        """Return the call that reads of a document of any user whose it is, and how large; see `weight`."""
+        return self._read(document_id, None, "size")
+
+    def weight(self, found: DocumentReply) -> int:
+        """Return how many bytes a document has, of the reply to `weigh`."""
+        return int(found.parts[-1][1])
+
     def old_user(self, user_id: str) -> str:
         """Return a user's id in Redis.
 
@@ -178,18 +186,29 @@ class DocumentCalls:
         except BadFieldError as error:
             raise self._unreadable(document_id, reply, error) from error
 
+    def key(self, found: DocumentReply, document_id: bytes) -> DocumentKey:
+        """Return what names a document.
+
+        Raises:
+            LayoutError: Its id is one that no document can have.
+        """
+        try:
+            if not document_id:
+                raise BadFieldError("its id is empty: its key is the prefix alone")  # noqa: TRY301 - as any field's fault
+            return DocumentKey(found.user_id, document_id.decode())
+        except (BadFieldError, UnicodeDecodeError) as error:
+            raise self._unreadable(document_id, found.parts, error) from error
+
     def change(self, found: DocumentReply, document_id: bytes) -> DocumentChange:
         """Return a document's state.
 
         Raises:
             LayoutError: One of its fields is not what the layout promises.
         """
+        key = self.key(found, document_id)
         try:
-            if not document_id:
-                raise BadFieldError("its id is empty: its key is the prefix alone")  # noqa: TRY301 - as any field's fault
-            key = DocumentKey(found.user_id, document_id.decode())
             document = None if found.updated is None else self._document(key, found.parts)
-        except (BadFieldError, UnicodeDecodeError, OverflowError) as error:
+        except (BadFieldError, OverflowError) as error:
             raise self._unreadable(document_id, found.parts, error) from error
         return DocumentChange(key=key, document=document, deleted=found.deleted)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 from chatstore.errors import ConflictError, LayoutError, NotFoundError
 from chatstore.interfaces import DocumentSide, Embedder
@@ -16,12 +15,14 @@ from chatstore.models import (
     DocumentsWritten,
     Embedding,
     JsonObject,
+    KeyPage,
     Kind,
     Mark,
     Match,
     Page,
     Quarantined,
     ScanPage,
+    ServerLoad,
     Side,
     UpsertDocuments,
     to_micros,
@@ -32,10 +33,12 @@ from chatstore.redis.ahead import Ahead, Deadline
 from chatstore.redis.client import AppClient
 from chatstore.redis.connecting import take_over
 from chatstore.redis.document_calls import DocumentCalls
+from chatstore.redis.document_keys import keys
 from chatstore.redis.failures import printable, quarantined
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import DocumentLayout
+from chatstore.redis.load import load_of
 from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.search import search
 
@@ -51,7 +54,7 @@ class RedisDocuments(DocumentSide):
     """Documents in Redis, in one layout, searched without a search module.
 
     A document that cannot be read raises `LayoutError` where a user asks for it, and is left out of lists and searches
-    with a warning; `scan` and `changes` report it as quarantined.
+    with a warning; `keys`, `scan` and `changes` report it as quarantined.
 
     Args:
         client: A client of redis-py, the app's own (it stays open) or one of `connect`.
@@ -174,19 +177,10 @@ class RedisDocuments(DocumentSide):
             except LayoutError as error:
                 raise ConflictError(f"an unreadable record lies in the place of the document: {error}") from error
 
-    async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
-        """As `DocumentSide.scan`. In a layout without times it writes down in the ledger what other programs did."""
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
         await self._ready()
-        async for step in self._layout.walk(self._client, cursor, _BATCH):
-            held: ScanPage[DocumentChange] = ScanPage((), (), None)
-            async for page in self._read(step.ids):
-                if held.changes or held.quarantined:
-                    # Not the last of this step: whoever goes on behind it begins with the step.
-                    yield replace(held, cursor=cursor)
-                alive = tuple(change for change in page.changes if change.document is not None)
-                held = ScanPage(alive, page.quarantined, None)
-            yield replace(held, cursor=step.cursor)
-            cursor = step.cursor
+        async for page in keys(self._client, self._calls, cursor, passes_over=self._pass_over):
+            yield page
 
     async def preview(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
         """Return what `scan` would of some ids, and change nothing at all."""
@@ -200,6 +194,9 @@ class RedisDocuments(DocumentSide):
             calls = [self._calls.read(name, None, whole=False) for name in step.ids]
             count += sum(reply[0] == b"found" for reply in await run_all(self._client, calls))
         return count
+
+    async def load(self) -> ServerLoad:
+        return await load_of(self._client)
 
     async def close(self) -> None:
         await self._index.close()

@@ -6,11 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import NoReturn
 
+import numpy as np
 import orjson
 
 from chatstore.errors import ChatStoreError, InvalidRecordError
 from chatstore.models import Embedding, JsonObject, JsonValue
 from chatstore.models.values import check_json
+
+FLOAT32 = "<f4"
+_NUMBERS = {float, int}
 
 
 class BadFieldError(ChatStoreError):
@@ -80,11 +84,16 @@ def embedding_of(raw: bytes, name: str) -> Embedding | None:
         return None
     try:
         numbers = orjson.loads(raw)
-        if not isinstance(numbers, list) or any(type(number) not in (float, int) for number in numbers):
-            raise BadFieldError(f"{name} is no JSON array of numbers")
-        return Embedding.of(numbers)
-    except (ValueError, InvalidRecordError) as error:
+    except ValueError as error:
         raise BadFieldError(f"{name} is no embedding: {error}") from error
+    if not isinstance(numbers, list) or not set(map(type, numbers)) <= _NUMBERS:
+        raise BadFieldError(f"{name} is no JSON array of numbers")
+    # An integer of any size fits: orjson gives none of more than 64 bits.
+    with np.errstate(over="ignore"):
+        vector = np.array(numbers, np.float64).astype(FLOAT32)
+    if not np.isfinite(vector).all():
+        raise BadFieldError(f"{name} is no embedding: it holds a NaN or an infinity, or what is one as float32")
+    return Embedding(vector.tobytes())
 
 
 def split_extra(extra: JsonObject, taken: frozenset[str]) -> tuple[dict[str, bytes], bytes]:
@@ -100,6 +109,8 @@ def join_extra(fields: Mapping[str, bytes], rest: bytes, taken: frozenset[str]) 
     Raises:
         BadFieldError: One of the fields is not UTF-8.
     """
+    if not rest and fields.keys() <= taken:
+        return {}
     named = {name: text_of(fields, name) for name in fields if name not in taken}
     return {**object_of(rest, "extra"), **named} if rest else named
 

@@ -131,10 +131,10 @@ def _brain(single: npt.NDArray[np.float32]) -> bytes:
 
 
 def _numbers(value: JsonValue) -> npt.NDArray[np.float64] | None:
-    if not isinstance(value, list) or not value or any(type(number) not in {float, int} for number in value):
+    if not isinstance(value, list) or not value or not set(map(type, value)) <= {float, int}:
         return None
     try:
-        return np.array([float(number) for number in value], "<f8")
+        return np.array(value, "<f8")
     except OverflowError:
         return np.array([np.inf])
 
@@ -148,6 +148,6 @@ def _spelt(embedding: Embedding) -> list[JsonValue]:
 def _is_spelt(embedding: Embedding, value: JsonValue) -> bool:
     """Return whether an array is what `_spelt` gives, integers being other numbers than floats, and -0 than 0."""
     ours = _spelt(embedding)
-    if not isinstance(value, list) or any(type(number) is not float for number in value):
+    if not isinstance(value, list) or set(map(type, value)) != {float}:
         return False
     return struct.pack(f"{len(ours)}d", *ours) == struct.pack(f"{len(value)}d", *value)

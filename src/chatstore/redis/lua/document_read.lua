@@ -4,18 +4,23 @@
 
 -- Whose document it must be; the migrator reads them all.
 local scope = take_list()
--- `all` fields, `some` of them, which follow, or `none`; `adopt` is all, and writes down.
+-- `all` fields, `some` of them, which follow, or `none`; `size`: in their place how many bytes they have; `adopt` is all,
+-- and writes down.
 local wanted = take()
 local names = take_list()
 -- How many bytes the reply may have, about; 0 for any number.
 local room = tonumber(take())
 
-local function is_large(parts)
+local function size_of(parts)
   local bytes = 0
   for _, part in ipairs(parts) do
     bytes = bytes + (type(part) == 'string' and #part or 0)
   end
-  return room > 0 and bytes > room
+  return bytes
+end
+
+local function is_large(parts)
+  return room > 0 and size_of(parts) > room
 end
 
 local state, wrong = open()
@@ -43,6 +48,9 @@ if state.held and (wanted == 'none' or wanted == 'some') then
     end
   end
   state.held.fields = some
+end
+if state.held and wanted == 'size' then
+  state.held.fields = { '', tostring(size_of(state.held.fields) + #state.rest) }
 end
 if state.held and (is_large(state.held.fields) or is_large({ state.rest })) then
   return { 'large' }
