@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from chatstore.errors import BusyError, ConflictError, InvalidRecordError, UnavailableError
 from chatstore.interfaces import DocumentSide
@@ -14,9 +16,22 @@ from chatstore.routing import Sides, announcements, settle, withdraw
 DEADLINE_SECONDS = 30.0
 
 
-async def put_announced(
-    sides: Sides[DocumentSide], source: Side, keys: Sequence[DocumentKey], *, op: str
-) -> tuple[Quarantined, ...]:
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What became of some documents.
+
+    Attributes:
+        put: How many of them the source holds: these are on the other side now, or something newer is.
+        quarantined: What the source could not read.
+        reading: Seconds that were spent waiting for the source.
+    """
+
+    put: int
+    quarantined: tuple[Quarantined, ...]
+    reading: float
+
+
+async def put_announced(sides: Sides[DocumentSide], source: Side, keys: Sequence[DocumentKey], *, op: str) -> Announced:
     """Bring the source's current state of some documents to the other side, which is not atomic.
 
     Such a put reads and then writes, so it could put an old state over one that another writer brings at the same
@@ -30,9 +45,6 @@ async def put_announced(
         keys: Which documents; those that the source knows nothing of are passed over.
         op: What the marks say: `backfill` or `repair`.
 
-    Returns:
-        What the source could not read.
-
     Raises:
         InvalidRecordError, ConflictError: The target cannot hold one of them; halve the keys to find it.
         UnavailableError: A server did not answer in time. The marks stay, for the put may still happen.
@@ -42,7 +54,9 @@ async def put_announced(
     await sides[source].journal.add(marks)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
+            begun = time.perf_counter()
             page = await sides[source].changes(keys)
+            reading = time.perf_counter() - begun
             await sides[source.other].put(page.changes)
     except TimeoutError as error:
         raise UnavailableError(f"{len(keys)} documents were not written in {DEADLINE_SECONDS:.0f} s") from error
@@ -54,4 +68,4 @@ async def put_announced(
         await withdraw(sides, marks)
         raise
     await withdraw(sides, await settle(sides, marks, exclusive=True))
-    return page.quarantined
+    return Announced(sum(change.document is not None for change in page.changes), page.quarantined, reading)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from typing import ClassVar, Generic, TypeVar
 
+from chatstore.errors import ConflictError, InvalidRecordError
 from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.migration.announced import put_announced
 from chatstore.migration.batches import Batch, Done, Skip, Work
@@ -53,6 +54,10 @@ class Copy(ABC, Generic[K]):
     def keys(self, work: Work, cursor: str | None) -> AsyncIterator[KeyPage[K]]:
         """Yield, from a cursor on, the keys of all records that some work is to be done with."""
 
+    async def starts(self) -> Sequence[str | None]:
+        """Return where walks over the keys of the source begin that may be made side by side."""
+        return (None,)
+
     @abstractmethod
     async def count(self) -> int:
         """Return how many records the source holds."""
@@ -93,6 +98,9 @@ class ChatCopy(Copy[str]):
 
     def keys(self, work: Work, cursor: str | None) -> AsyncIterator[KeyPage[str]]:
         return (self._source if work is Work.COPY else self._target).keys(cursor)
+
+    async def starts(self) -> Sequence[str | None]:
+        return await self._source.starts()
 
     async def count(self) -> int:
         count = await self._source.count()
@@ -161,6 +169,13 @@ class DocumentCopy(Copy[DocumentKey]):
         return await self._source.count()
 
     async def _copy(self, keys: Sequence[DocumentKey], skip: Skip, clock: _Clock) -> Done:
+        if skip is Skip.NONE and not self._target.atomic:
+            # They are read once more under the announcement, so not here; unless one is refused: which one?
+            with suppress(InvalidRecordError, ConflictError), clock.writes():
+                done = await put_announced(self._sides, self.source_side, keys, op="backfill")
+                clock.reading += done.reading
+                clock.writing -= done.reading
+                return Done(copied=Tally(documents=done.put), quarantined=done.quarantined)
         with clock.reads():
             page = await self._source.changes(keys)
         changes = page.changes if skip is Skip.NONE else await self._target.lacking(page.changes)
@@ -185,7 +200,8 @@ class DocumentCopy(Copy[DocumentKey]):
                 await self._target.put(part)
                 return
             keys = [change.key for change in part]
-            unreadable.extend(await put_announced(self._sides, self.source_side, keys, op="backfill"))
+            announced = await put_announced(self._sides, self.source_side, keys, op="backfill")
+            unreadable.extend(announced.quarantined)
 
         entries = [refusal.entry for refusal in await put_documents(put, changes)]
         return (*entries, *unreadable)
