@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from chatstore.models.values import utc_now
 
 def new_token() -> str:
     """Return a token that no other mark has: 24 hexadecimal digits."""
-    return secrets.token_hex(12)
+    return os.urandom(12).hex()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

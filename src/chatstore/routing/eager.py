@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Eager(Coroutine[Any, Any, None], Generic[T]):
-    """A coroutine that is run up to where it first waits when this is made; from there on its task runs it.
+def begin(work: Coroutine[Any, Any, T]) -> tuple[asyncio.Future[T], asyncio.Task[None]]:
+    """Run a coroutine up to where it first waits; from there on a task runs it.
 
     The beginning, too, is run as that task and in its context: a deadline that is set there is the task's, and no
     cancellation of the caller reaches it. This is what eager tasks are from Python 3.12 on, by the means that asyncio
@@ -20,29 +20,44 @@ class Eager(Coroutine[Any, Any, None], Generic[T]):
     Args:
         work: The coroutine.
 
-    Attributes:
-        task: What runs the rest.
-        outcome: What the coroutine returned or raised; done as soon as it has ended, which may be at once. To cancel it
-            cancels nothing else.
+    Returns:
+        What the coroutine returned or raised, done as soon as it has ended, which may be at once; to cancel it cancels
+        nothing else. And the task, which ends by an error only if that could not be told because it was cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    context = copy_context()
+    begun = _Begun(work, loop.create_future())
+    task = loop.create_task(begun, context=context)
+    caller = asyncio.current_task(loop)
+    _switch(loop, caller, task)
+    try:
+        context.run(begun.start)
+    finally:
+        _switch(loop, task, caller)
+    return begun.outcome, task
+
+
+class _Begun(Coroutine[Any, Any, None], Generic[T]):
+    """The rest of a coroutine, for its task.
+
+    It does not know the task, which knows it: the two would be a circle, and left to the garbage collector.
     """
 
-    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
-        loop = asyncio.get_running_loop()
-        context = copy_context()
+    __slots__ = ("_awaited", "_ended", "_passed_on", "_work", "outcome")
+
+    def __init__(self, work: Coroutine[Any, Any, T], outcome: asyncio.Future[T]) -> None:
+        self.outcome = outcome
         self._work = work
         self._awaited: Any = None
         self._passed_on = False
         self._ended = False
-        self.outcome: asyncio.Future[T] = loop.create_future()
-        self.task: asyncio.Task[None] = loop.create_task(self, context=context)
-        caller = asyncio.current_task(loop)
-        _switch(loop, caller, self.task)
+
+    def start(self) -> None:
+        """Run the beginning."""
         try:
-            self._awaited = context.run(self._step, work.send, None)
+            self._awaited = self._step(self._work.send, None)
         except StopIteration:
             self._ended = True
-        finally:
-            _switch(loop, self.task, caller)
 
     def send(self, value: Any) -> Any:
         """Go on; the first time, that was done already, and the task is given what there is to wait for."""

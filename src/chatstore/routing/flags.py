@@ -24,6 +24,7 @@ FLAGS = {Kind.CHAT: "chatstore-chat-stage", Kind.DOCUMENTS: "chatstore-documents
 """The names of the two string flags; their values are those of `Stage`."""
 
 _UNSET = ""
+_STAGES = {stage.value: stage for stage in Stage}
 
 
 @dataclass(slots=True)
@@ -94,13 +95,13 @@ class StageResolver:
         turn = self._turn.get()
         if turn is not None and not turn.ended and turn.user_id == user_id:
             return turn.stage
-        state = await self.recorded.known()
+        state = self.recorded.current or await self.recorded.known()
         context = EvaluationContext(user_id, {"key": key, "operation": operation})
         details = await self._client.get_string_details_async(self._flag, _UNSET, context)
         stage = self._usable(details, user_id, state)
         if stage is None:
             stage = self._fallback(user_id, state)
-        else:
+        elif not self.recorded.is_recorded(stage):
             await self.recorded.record(stage)
         self._note(user_id, stage, state)
         return stage
@@ -133,9 +134,8 @@ class StageResolver:
             return None
         if details.value == _UNSET:
             return None
-        try:
-            stage = Stage(details.value)
-        except ValueError:
+        stage = _STAGES.get(details.value)
+        if stage is None:
             names = ", ".join(Stage)
             self._complaints.say(f"flag {self._flag} says {details.value!r}; a stage is one of {names}")
             return None
@@ -167,7 +167,7 @@ class StageResolver:
             unsettled = self._settle if self._may_move(stage, state) else 0.0
             if len(self._seen) > self._users:
                 self._seen.popitem(last=False)
-        elif _reads(seen.stage) is not _reads(stage):
+        elif seen.stage is not stage and _reads(seen.stage) is not _reads(stage):
             unsettled = self._settle
         elif now - seen.at > self._absence and self._may_move(stage, state):
             unsettled = self._absence

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from chatstore.routing.eager import Eager
+from chatstore.routing.eager import begin
 
 logger = logging.getLogger("chatstore.routing")
 
@@ -23,16 +23,16 @@ class WritesUnderWay:
 
     async def run(self, write: Coroutine[Any, Any, T]) -> T:
         """Await `write`, protected."""
-        begun = Eager(write)
-        if begun.outcome.done():
-            return begun.outcome.result()
-        self._tasks.add(begun.task)
-        begun.task.add_done_callback(self._tasks.discard)
+        outcome, task = begin(write)
+        if outcome.done():
+            return outcome.result()
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
-            return await begun.outcome
+            return await outcome
         except asyncio.CancelledError:
-            begun.outcome.add_done_callback(_report)
-            begun.task.add_done_callback(_report)
+            outcome.add_done_callback(_report)
+            task.add_done_callback(_report)
             raise
 
     def follow_up(self, work: Coroutine[Any, Any, None]) -> None:

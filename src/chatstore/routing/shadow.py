@@ -85,6 +85,7 @@ class ShadowReader:
         self._pause = pause
         self._on_mismatch = on_mismatch
         self._tasks: set[asyncio.Task[None]] = set()
+        self._to_begin = 0
 
     def compare(
         self,
@@ -105,22 +106,41 @@ class ShadowReader:
         """
         if self._rate < 1.0 and random.random() >= self._rate:  # noqa: S311 - a sample, not a secret
             return
-        if len(self._tasks) >= self._cap:
+        if len(self._tasks) + self._to_begin >= self._cap:
             self.counts.dropped += 1
             return
+        # Not a task yet: the caller, who waits for his answer, is spared the making of it.
+        self._to_begin += 1
+        asyncio.get_running_loop().call_soon(self._begin, read, served, other, again, marked)
+
+    def _begin(
+        self,
+        read: Mismatch,
+        served: Answer,
+        other: Callable[[], Awaitable[Answer]],
+        again: Callable[[], Awaitable[Answer]],
+        marked: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._to_begin -= 1
         task = asyncio.create_task(self._compare(read, served, other, again, marked))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _all_begun(self) -> None:
+        if self._to_begin:
+            await asyncio.sleep(0)  # They stand before this in the loop's queue.
+
     async def drain(self) -> None:
         """Wait until all comparisons under way are made."""
+        await self._all_begun()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def close(self) -> None:
         """Stop: comparisons under way are given up."""
+        await self._all_begun()
         for task in self._tasks:
             task.cancel()
-        await self.drain()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _compare(
         self,

@@ -36,8 +36,9 @@ _ORDER = {stage: place for place, stage in enumerate(Stage)}
 
 def further(one: Stage | None, other: Stage | None) -> Stage | None:
     """Return the stage that is further on the way from `off` to `complete`; None is before all."""
-    given = [stage for stage in (one, other) if stage is not None]
-    return max(given, key=_ORDER.__getitem__, default=None)
+    if one is None or other is None:
+        return other if one is None else one
+    return one if _ORDER[one] >= _ORDER[other] else other
 
 
 def reaches(stage: Stage | None, goal: Stage) -> bool:

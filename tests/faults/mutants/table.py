@@ -232,8 +232,8 @@ MUTANTS = [
         (
             Edit(
                 "routing.protect:WritesUnderWay.run",
-                "begun.task.add_done_callback(_report)",
-                "begun.task.cancel()",
+                "task.add_done_callback(_report)",
+                "task.cancel()",
             ),
         ),
         partial(check_no_half, _named(chats, "append-at-dualwrite"), ChatBench),
