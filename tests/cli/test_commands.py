@@ -264,7 +264,7 @@ def test_status_shows_a_migrate_that_runs_in_another_process(program, memory):
     progress = memory.runs[Kind.CHAT]
     asyncio.run(progress.acquire("w1:77", 60))
     asyncio.run(progress.save_checkpoint(RUN.run, Checkpoint(started_at=utc_now()).encode(), "w1:77"))
-    tell(memory, RUN, "w1:77")
+    tell(memory, replace(RUN, at=utc_now()), "w1:77")
     done = program("status", "--chat")
     assert done.status == 0
     assert row(done.out, "migrate") == (

@@ -21,6 +21,7 @@ from chatstore.cli.limiting import (
     set_before,
 )
 from chatstore.cli.output import AsJson, Status, answer, duration, end, number, say, show
+from chatstore.cli.report import Record, ReportPath, kept
 from chatstore.cli.running import run
 from chatstore.models import Kind, Side
 
@@ -48,6 +49,7 @@ def migrate(
     max_target_latency: MaxTargetLatency = None,
     between: Between = None,
     at_once: AtOnce = None,
+    report: ReportPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy what Redis holds to Supabase and Chroma, or back.
@@ -79,10 +81,11 @@ def migrate(
     kinds = named(chat=chat, documents=documents)
     by = [*([f"--workers {workers}"] if workers else []), *([f"--dask {dask}"] if dask else [])]
     command = " ".join(["chatstore migrate", *(["--back"] if back else []), *(f"--{kind}" for kind in kinds), *by])
-    reports = run(
-        _migrate(kinds, changes, back=back, workers=workers, dask=dask, as_json=as_json),
-        afterwards=f"what was copied is kept, and the next run goes on there: {command}",
-    )
+    with kept(report, command) as record:
+        reports = run(
+            _migrate(kinds, changes, back=back, workers=workers, dask=dask, as_json=as_json, record=record),
+            afterwards=f"what was copied is kept, and the next run goes on there: {command}",
+        )
     if as_json:
         answer({report.kind: _document(report) for report in reports}, (), as_json=True)
     say("next: chatstore verify" if all(report.complete for report in reports) else "next: chatstore quarantine list")
@@ -90,7 +93,14 @@ def migrate(
 
 
 async def _migrate(
-    kinds: Sequence[Kind], changes: Changes, *, back: bool, workers: int | None, dask: str | None, as_json: bool
+    kinds: Sequence[Kind],
+    changes: Changes,
+    *,
+    back: bool,
+    workers: int | None,
+    dask: str | None,
+    as_json: bool,
+    record: Record,
 ) -> list[BackfillReport]:
     from chatstore.backends import Backends
     from chatstore.cli.bars import progress_shown
@@ -101,15 +111,18 @@ async def _migrate(
     changes.of(Limits())  # What means nothing is refused before anything is opened.
     reports = []
     async with AsyncExitStack() as opening:
-        backends = await opening.enter_async_context(Backends(load_settings()))
+        record.settings = load_settings()
+        backends = await opening.enter_async_context(Backends(record.settings))
         kinds_opened = await open_kinds(backends, kinds, "migrate --back" if back else "migrate")
         copying = await opening.enter_async_context(hands(backends, workers=workers, dask=dask))
         for opened in kinds_opened:
             copy, runner = opened.bring_back if back else opened.backfill, copying.of(opened.kind)
             options = BackfillOptions() if runner is None else BackfillOptions(at_once=runner.at_once)
             await set_before(backends.progress(opened.kind), changes)
-            with progress_shown() as on_progress:
-                report = await copy(on_progress=on_progress, options=options, runner=runner)
+            async with record.chapter(opened.kind, backends.progress(opened.kind)) as chapter:
+                with progress_shown() as shown:
+                    report = await copy(on_progress=chapter.listening(shown), options=options, runner=runner)
+                chapter.report = report
             reports.append(report)
             if not as_json:
                 show(_lines(report))

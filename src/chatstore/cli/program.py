@@ -19,6 +19,8 @@ from chatstore.cli.running import Stopped
 from chatstore.errors import ChatStoreError
 
 _ALIKE = 20
+_CHARACTERS = 1000
+"""Of a line: a key may be as long as it likes, and what is wrong with it stands at the end."""
 
 
 class Program(TyperGroup):
@@ -81,7 +83,10 @@ class _ToStderr(logging.Handler):
     """Writes to what stderr is at the moment, which is something else while a progress bar is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(printable(f"{record.levelname.lower()}: {record.getMessage()}"))
+        text = f"{record.levelname.lower()}: {record.getMessage()}"
+        say(
+            printable(text if len(text) <= _CHARACTERS else f"{text[: _CHARACTERS // 2]} … {text[-_CHARACTERS // 2 :]}")
+        )
 
 
 class _FirstOfAKind(logging.Filter):

@@ -9,6 +9,7 @@ import typer
 
 from chatstore.cli.kinds import Chat, Documents, named, open_kinds
 from chatstore.cli.output import AsJson, Status, answer, duration, end, number, say, show
+from chatstore.cli.report import Record, ReportPath, kept
 from chatstore.cli.running import run
 from chatstore.models import Kind
 
@@ -23,7 +24,9 @@ def register(app: typer.Typer) -> None:
     app.command()(verify)
 
 
-def verify(*, chat: Chat = False, documents: Documents = False, as_json: AsJson = False) -> None:
+def verify(
+    *, chat: Chat = False, documents: Documents = False, report: ReportPath = None, as_json: AsJson = False
+) -> None:
     """Prove both sides equal, or list the differences.
 
     Every record is compared, by its content or by digests of it, while the app may go on writing. Where all is equal,
@@ -34,9 +37,12 @@ def verify(*, chat: Chat = False, documents: Documents = False, as_json: AsJson 
     Example:  chatstore verify --documents
     """
     kinds = named(chat=chat, documents=documents)
-    reports = run(
-        _verify(kinds, as_json=as_json), afterwards="nothing was recorded; chatstore verify begins from the start"
-    )
+    command = " ".join(["chatstore verify", *(f"--{kind}" for kind in kinds)])
+    with kept(report, command) as record:
+        reports = run(
+            _verify(kinds, as_json=as_json, record=record),
+            afterwards="nothing was recorded; chatstore verify begins from the start",
+        )
     if as_json:
         answer({report.kind: _document(report) for report in reports}, (), as_json=True)
     for line in _advice(reports):
@@ -44,16 +50,19 @@ def verify(*, chat: Chat = False, documents: Documents = False, as_json: AsJson 
     end(_status(reports))
 
 
-async def _verify(kinds: Sequence[Kind], *, as_json: bool) -> list[VerifyReport]:
+async def _verify(kinds: Sequence[Kind], *, as_json: bool, record: Record) -> list[VerifyReport]:
     from chatstore.backends import Backends
     from chatstore.cli.bars import progress_shown
     from chatstore.settings import load_settings
 
     reports = []
-    async with Backends(load_settings()) as backends:
+    record.settings = load_settings()
+    async with Backends(record.settings) as backends:
         for opened in await open_kinds(backends, kinds, "verify"):
-            with progress_shown() as on_progress:
-                report = await opened.verify(on_progress=on_progress)
+            async with record.chapter(opened.kind, backends.progress(opened.kind)) as chapter:
+                with progress_shown() as shown:
+                    report = await opened.verify(on_progress=chapter.listening(shown))
+                chapter.report = report
             reports.append(report)
             if not as_json:
                 show(_lines(report))

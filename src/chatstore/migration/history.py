@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chatstore.migration.events import ProgressEvent, Step
@@ -105,10 +105,20 @@ class History:
         self._samples.append(self._open)
         self._open = None
         if len(self._samples) >= self._at_most:
-            pairs = zip(self._samples[::2], self._samples[1::2], strict=False)
-            rest = self._samples[len(self._samples) // 2 * 2 :]
-            self._samples = [*(_joined(*pair) for pair in pairs), *rest]
+            self._samples = _halved(self._samples)
             self._apart *= 2
+
+
+def thinned(samples: Sequence[Sample], at_most: int) -> Sequence[Sample]:
+    """Return samples of the same time, but not more than so many: neighbours become one."""
+    while len(samples) > at_most:
+        samples = _halved(samples)
+    return samples
+
+
+def _halved(samples: Sequence[Sample]) -> list[Sample]:
+    pairs = zip(samples[::2], samples[1::2], strict=False)
+    return [*(_joined(*pair) for pair in pairs), *samples[len(samples) // 2 * 2 :]]
 
 
 def _between(last: ProgressEvent, event: ProgressEvent, *, records: int) -> Sample:
