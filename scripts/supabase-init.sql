@@ -666,12 +666,16 @@ $$;
 -- Many records travel as columns: for each field a list of the values of all, and where none has a value, null. That is
 -- parsed several times as fast as a list of records, here and there. What belongs to a session says which: `of` is its
 -- place in the lists of the sessions, from 1 on. Metadata and extras that are empty are null.
+--
+-- These functions take each record by its index, whatever Postgres knows of the tables: a connection keeps the plan that
+-- was best when they were empty, and in the minutes until they are analyzed they may grow to millions of rows.
 
 -- Joins states into this side: of each record the newer version stays, and what was deleted stays deleted. What has
 -- expired here is as if it were not there: the same version with a later expiry takes its place. A session comes once,
 -- with the newest of what is handed over; likewise each message and each tombstone.
 create or replace function public.chatstore_put(request text) returns text
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = ''
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   -- The sessions. What has no title is no header: only a deletion.
   s_ids text[]; s_users text[]; s_last bigint[]; s_deleted bigint[]; s_cleared bigint[];
@@ -931,7 +935,8 @@ $$;
 -- Which sessions were put with these fingerprints; with `content`, only those that are still held as they were put. What
 -- has expired is held no more.
 create or replace function public.chatstore_proved(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   return (
     select json_build_object(
@@ -989,7 +994,8 @@ $$;
 -- Tells all about the sessions named, in the order of their ids, from behind a place on; nothing that has expired. It
 -- stops when it has told `limit` sessions and messages, or 4 MB of them, and says how far it came.
 create or replace function public.chatstore_states(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   wanted jsonb := request::jsonb;
   only_messages text[] := array(select jsonb_array_elements_text(wanted -> 'message_ids'));

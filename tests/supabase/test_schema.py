@@ -48,7 +48,8 @@ def test_no_function_has_more_rights_than_its_caller_or_is_open_to_anybody(datab
     assert len(functions) > 20
     for name, is_definer, settings, is_open in functions:
         assert not is_definer, name
-        assert settings == ['search_path=""'], name
+        assert settings[0] == 'search_path=""', name
+        assert all(setting.startswith("enable_") for setting in settings[1:]), name
         assert not is_open, name
 
 
