@@ -24,6 +24,8 @@ from chatstore.models import Kind, LoadSeen, utc_now
 
 _POLLED_EVERY: Final = 1.0
 _PROBED_EVERY: Final = 0.5
+_NAPS: Final = 20
+"""Between two looks at the servers: how late one wakes up from them tells how busy this process is itself."""
 _LOOKS_EVERY: Final = 0.2
 _FREED_WITHIN: Final = 0.01
 _REMEMBERS: Final = 0.8
@@ -165,10 +167,12 @@ class Pace:
             self._running -= 1
             self._ended_at = self._clock()
 
-    async def look(self) -> None:
-        """Look at both servers, and make room if one is slow. It is done twice a second anyway."""
+    async def _look(self, *, late: float) -> None:
+        """Look at both servers, and make room if one is slow."""
         limits = self._limits
-        await asyncio.gather(self._source.look(limits.source_latency), self._target.look(limits.target_latency))
+        await asyncio.gather(
+            self._source.look(limits.source_latency, late=late), self._target.look(limits.target_latency, late=late)
+        )
         slow = self._source.slower_than(limits.source_latency) or self._target.slower_than(limits.target_latency)
         self._room.heard(limits.at_once or self._most, slow=slow)
         self._measured()
@@ -241,8 +245,10 @@ class Pace:
 
     async def _watch(self) -> None:
         while not (self._source.silent and self._target.silent):
-            await asyncio.sleep(_PROBED_EVERY)
-            await self.look()
+            begun = self._clock()
+            for _ in range(_NAPS):
+                await asyncio.sleep(_PROBED_EVERY / _NAPS)
+            await self._look(late=max(0.0, (self._clock() - begun - _PROBED_EVERY) / _NAPS))
 
     def _measured(self) -> None:
         self._reporter.measured(source=self._source.now, target=self._target.now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from chatstore.errors import ChatStoreError
@@ -14,6 +15,7 @@ Ask: TypeAlias = Callable[[], Awaitable[ServerLoad | None]]
 """Asks a server how busy it is: a side's `load`."""
 
 _SURE: Final = 3
+_QUICKEST: Final = 0.0001
 
 _log = logging.getLogger(__name__)
 
@@ -44,20 +46,22 @@ class Probe:
         self._latencies = 0.0
         self._operations = 0.0
 
-    async def look(self, limit: float | None = None) -> None:
+    async def look(self, limit: float | None = None, *, late: float = 0.0) -> None:
         """Ask the server. That it does not answer does not concern the run, which will notice by itself.
 
         Args:
             limit: Seconds that an answer may take. One that took longer is asked for again, and the quickest of
                 three counts: it may have been this process that was busy when the answer came.
+            late: Seconds by which this process comes late to whatever is due, on average. An answer waits for so long,
+                too, until it is seen, and that is none of the server's doing.
         """
         if self.silent:
             return
         try:
-            load = await self._ask()
+            load = _without(late, await self._ask())
             asked = 1
             while load is not None and limit is not None and load.latency > limit and asked < _SURE:
-                again = await self._ask()
+                again = _without(late, await self._ask())
                 asked += 1
                 if again is not None and again.latency < load.latency:
                     load = again
@@ -121,6 +125,10 @@ class _Look:
     def __init__(self, at: float, load: ServerLoad) -> None:
         self.at = at
         self.load = load
+
+
+def _without(late: float, load: ServerLoad | None) -> ServerLoad | None:
+    return load and replace(load, latency=max(load.latency - late, min(load.latency, _QUICKEST)))
 
 
 def _share(since: _Look, last: _Look) -> float | None:
