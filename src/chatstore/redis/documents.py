@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import suppress
 
 from chatstore.errors import ConflictError, LayoutError, NotFoundError
 from chatstore.interfaces import DocumentSide, Embedder
@@ -161,6 +162,20 @@ class RedisDocuments(DocumentSide):
         page = await self._read_all([key.id.encode() for key in keys])
         wanted = set(keys)
         return ScanPage(tuple(c for c in page.changes if c.key in wanted), page.quarantined, None)
+
+    async def held(self, keys: Collection[DocumentKey]) -> Collection[DocumentKey]:
+        await self._ready()
+        names, found = [key.id.encode() for key in keys], set[DocumentKey]()
+        for start in range(0, len(names), _BATCH):
+            part = names[start : start + _BATCH]
+            replies = await run_all(self._client, [self._calls.read(name, None, whole=False) for name in part])
+            for name, reply in zip(part, replies, strict=True):
+                # What cannot be told is not said to be held: whoever reads it hears why.
+                with suppress(LayoutError):
+                    told = None if reply[0] == b"other" else self._calls.reply(reply, name)
+                    if told is not None and told.updated is not None:
+                        found.add(self._calls.key(told, name))
+        return found.intersection(keys)
 
     async def put(self, changes: Sequence[DocumentChange]) -> None:
         await self._ready()

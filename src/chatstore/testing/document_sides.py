@@ -112,6 +112,13 @@ class DocumentSideSuite:
         assert known[two.id].document is None
         assert known[two.id].deleted > two.version
 
+    async def test_held_tells_which_documents_are_there(self, document_side: DocumentSide) -> None:
+        user = new_id()
+        [one, two] = await document_side.upsert(user, [document("one"), document("two")])
+        await document_side.delete(user, [two.id])
+        of_others = DocumentKey(new_id(), one.id)
+        assert set(await document_side.held([one.key, two.key, of_others, DocumentKey(user, "nobody")])) == {one.key}
+
     async def test_keys_tell_every_document_and_go_on_from_a_cursor(self, document_side: DocumentSide) -> None:
         users = [new_id() for _ in range(3)]
         wanted = {}
