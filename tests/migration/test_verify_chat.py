@@ -126,6 +126,16 @@ async def test_a_long_session_is_not_read_again_for_each_of_its_parts(short: int
     assert sum(read) == 5000 + 3 * short
 
 
+async def test_a_number_in_the_place_of_a_truth_is_found_though_python_takes_them_for_equal() -> None:
+    world = ChatWorld()
+    change = legacy_session("s1", "a", "b")
+    messages = (change.messages[0], replace(change.messages[1], metadata={"read": True}))
+    await world.old.put([replace(change, messages=messages)])
+    await backfill_chat(world.old, world.new, world.progress, repair=world.repair)
+    tamper(world.new, "s1", metadata={"read": 1})
+    assert [(d.key, d.field) for d in (await verify(world)).differences] == [("session/s1/message/m1", "metadata")]
+
+
 async def test_what_a_digest_proves_is_not_read() -> None:
     world = await equal_world()
     tamper(world.new, "s2", content="changed")
