@@ -174,8 +174,9 @@ async def migrate(client: Client, documents: Sequence[Document]) -> dict[str, fl
 
         async def copy(source: DocumentSide, target: DocumentSide) -> None:
             report = await backfill_documents(source, target, progress, repair=repairer.run, options=options)
-            if not report.complete or report.copied.documents != len(documents):
-                raise AssertionError(f"the backfill copied {report.copied.documents} of {len(documents)} documents")
+            seen = report.copied.documents + report.unchanged.documents
+            if not report.complete or seen != len(documents):
+                raise AssertionError(f"the backfill saw {seen} of {len(documents)} documents")
 
         with timed("backfill"):
             await copy(old, new)
