@@ -117,6 +117,8 @@ def _figures(chapter: Chapter) -> Iterator[tuple[str, object]]:
     elif isinstance(report, VerifyReport):
         yield "Compared on the old side", records(chapter.kind, report.old)
         yield "Compared on the new side", records(chapter.kind, report.new)
+        if report.by_digest.records:
+            yield "Of these by digests, unread", records(chapter.kind, report.by_digest)
         if report.proved:
             yield "Found by searching", number(report.proved, "document")
         yield "Differences", f"{report.difference_count:,}"
@@ -142,9 +144,7 @@ def _servers(report: BackfillReport) -> Iterator[str]:
     ]
     if rows:
         yield "<h3>How busy the servers were</h3>\n"
-        yield table(
-            ("server", "answered in", "before the run", "at worst", "of a CPU", "operations/s"), rows, numbers=True
-        )
+        yield table(("server", "latency", "before", "at worst", "CPU", "ops/s"), rows, numbers=True)
 
 
 def _load(load: LoadSeen) -> tuple[str, ...]:
