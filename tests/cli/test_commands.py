@@ -57,6 +57,8 @@ def test_migrate_reports_in_json(program, filled):
         "quarantined": 0,
         "retries": 0,
         "resumed": False,
+        "source_load": None,
+        "target_load": None,
         "notes": [],
     }
 

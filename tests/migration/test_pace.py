@@ -298,6 +298,20 @@ def test_a_server_that_never_tells_is_not_asked_again_and_that_is_said(caplog: p
     assert "does not tell how long its answers take" in caplog.text
 
 
+def test_a_server_that_may_not_be_asked_is_no_slow_one(caplog: pytest.LogCaptureFixture) -> None:
+    async def refused() -> ServerLoad | None:
+        raise ConfigurationError("give the user the right: +info")
+
+    async def go() -> int:
+        run = Run(source=refused)
+        await run.limit(source_latency=0.01)
+        await run.go(30)
+        return run.pace.at_once
+
+    assert in_virtual_time(go()) == 4
+    assert caplog.text.count("give the user the right: +info") == 1
+
+
 def test_limits_that_cannot_be_read_stop_a_run_that_begins_but_none_that_is_under_way() -> None:
     async def go() -> Run:
         run = Run()

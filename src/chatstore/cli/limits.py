@@ -40,9 +40,9 @@ def register(app: typer.Typer) -> None:
 
 
 def pause(*, chat: Chat = False, documents: Documents = False, as_json: AsJson = False) -> None:
-    """Let the migrate or verify that is under way stand still, or the next one if there is none.
+    """Let a run stand still: the one under way, or the next one.
 
-    It finishes the batches that it is at, which takes a few seconds, and keeps its lease, so that nobody else begins.
+    A migrate finishes the batches that it is at, which takes a few seconds, and keeps its lease, so that nobody else begins.
     The app is not concerned: its writes go on as before.
 
     Example:  chatstore pause --chat
@@ -60,9 +60,9 @@ def pause(*, chat: Chat = False, documents: Documents = False, as_json: AsJson =
 
 
 def resume(*, chat: Chat = False, documents: Documents = False, as_json: AsJson = False) -> None:
-    """Let a migrate or verify go on that `chatstore pause` holds.
+    """Let a run go on that `chatstore pause` holds.
 
-    Within a second or two. Its other limits stay.
+    It does so within a second or two. Its other limits stay.
 
     Example:  chatstore resume --chat
     """
@@ -88,9 +88,9 @@ def limits(
     none: _None = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what migrate and verify are limited to, and change it, while they run, too.
+    """Show what a run is limited to, or change it.
 
-    A run looks about once a second. Limits stay until they are changed again, for the runs that come, too: a verify
+    A migrate looks about once a second. Limits stay until they are changed again, for the runs that come, too: a verify
     that follows a migrate does not disturb the apps either. A latency is that of the server's own answer to next to
     nothing, which is asked for twice a second: while it is above, there are fewer batches at once, and pauses between
     them.

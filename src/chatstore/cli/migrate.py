@@ -130,13 +130,14 @@ async def _migrate(
 
 
 def _lines(report: BackfillReport) -> list[str]:
-    from chatstore.cli.telling import records
+    from chatstore.cli.telling import costs, records
 
     again = ", with the runs that were stopped before" if report.resumed else ""
     copied_to = "copied back" if report.target is Side.OLD else "copied"
     already = f"; {records(report.kind, report.unchanged)} were there already" if report.unchanged.records else ""
     copied = records(report.kind, report.copied)
     lines = [f"{report.kind}: {copied_to} {copied} in {duration(report.seconds)}{again}{already}"]
+    lines += [f"{report.kind}: {cost}" for cost in costs(report.source_load, report.target_load)]
     lines += [f"{report.kind}: note: {note}" for note in report.notes]
     if not report.complete:
         held = number(report.quarantined, "record")
@@ -154,5 +155,7 @@ def _document(report: BackfillReport) -> dict[str, object]:
         "retries": report.retries,
         "resumed": report.resumed,
         "seconds": round(report.seconds, 3),
+        "source_load": report.source_load,
+        "target_load": report.target_load,
         "notes": report.notes,
     }

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from chatstore.errors import ChatStoreError
+from chatstore.errors import ChatStoreError, UnavailableError
 from chatstore.models import LoadSeen, ServerLoad
 
 Ask: TypeAlias = Callable[[], Awaitable[ServerLoad | None]]
@@ -65,9 +65,13 @@ class Probe:
                 asked += 1
                 if again is not None and again.latency < load.latency:
                     load = again
-        except ChatStoreError as error:
+        except UnavailableError as error:
             _log.debug("how busy a server is could not be asked: %s", error)
             self.away = True
+            return
+        except ChatStoreError as error:
+            _log.warning("how busy a server is cannot be told: %s", error)
+            self.silent = True
             return
         self.away, self.silent = False, load is None
         if load is not None:
