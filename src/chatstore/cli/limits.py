@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 def pause(*, chat: Chat = False, documents: Documents = False, as_json: AsJson = False) -> None:
     """Let a run stand still: the one under way, or the next one.
 
-    A migrate finishes the batches that it is at, which takes a few seconds, and keeps its lease, so that nobody else begins.
+    A migrate finishes the batches that it is at, which takes a few seconds, and keeps its lease: nobody else begins.
     The app is not concerned: its writes go on as before.
 
     Example:  chatstore pause --chat
