@@ -169,7 +169,8 @@ async def test_documents_too(opened, app, layout):
         assert "document:d2" not in held
 
 
-async def test_a_way_back_that_was_stopped_goes_on_where_it_was(opened, app):
+async def test_a_way_back_that_was_stopped_goes_on_where_it_was(opened, app, monkeypatch):
+    monkeypatch.setattr("chatstore.supabase.chat._KEYS", 100)  # a checkpoint lies behind a page
     fill_chat(app, sessions=400)
     world = await opened("CHAT", "redis-hash", "supabase")
     await moved(world, backfill_chat, verify_chat, repair_of(world))

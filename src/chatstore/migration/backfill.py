@@ -18,7 +18,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,7 +28,7 @@ from typing import Generic, TypeAlias, TypeVar
 from chatstore.errors import StaleSideError
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
 from chatstore.migration.batches import Batch, Done, Runner, Skip, Work, in_order
-from chatstore.migration.checkpoint import Checkpoint, reached, run_name
+from chatstore.migration.checkpoint import BEGINNING, Checkpoint, Tallied, reached, run_name
 from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
 from chatstore.migration.counting import counted_beside
 from chatstore.migration.events import OnProgress, Step
@@ -36,9 +36,9 @@ from chatstore.migration.lease import Lease
 from chatstore.migration.pace import Pace
 from chatstore.migration.patience import Patience
 from chatstore.migration.probe import Ask
-from chatstore.migration.reading import closing
 from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import BackfillReport
+from chatstore.migration.walks import side_by_side
 from chatstore.migration.watch import watched
 from chatstore.models import DocumentKey, KeyPage, Kind, Quarantined, Side, new_token, utc_now
 
@@ -162,6 +162,9 @@ class _Backfill(Generic[K]):
             progress, copy.kind, self._reporter, source=loads[0], target=loads[1], most=self._options.at_once
         )
         self._name = run_name(copy.source_side)
+        self._starts: Sequence[str | None] = (None,)
+        # What was done of each walk behind its last known place: a run that is resumed does it, and counts it, again.
+        self._ahead: dict[str, Tallied] = {}
         self._notes: dict[str, None] = {}
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
 
@@ -186,7 +189,7 @@ class _Backfill(Generic[K]):
             copied=ended.copied,
             unchanged=ended.unchanged,
             quarantined=ended.quarantined,
-            resumed=begun.cursor is not None,
+            resumed=bool(begun.places),
             seconds=self._reporter.seconds,
             notes=tuple(dict.fromkeys((*self._copy.notes, *self._notes))),
             source_load=self._pace.source_load,
@@ -207,12 +210,18 @@ class _Backfill(Generic[K]):
             raise StaleSideError(_stale(self._copy.kind))
         for journal in self._copy.journals:
             await journal.remember(journal_open=True)
+        self._starts = await self._copy.starts()
         checkpoint = await reached(self._progress, self._copy.source_side)
-        if checkpoint is not None and all(state.journal_open for state in states):
-            return checkpoint
         if checkpoint is not None:
-            # While a journal was closed, writes behind the checkpoint left no mark.
-            _log.warning("a journal was closed since the last run, so the %s starts over", self._name)
+            if not all(state.journal_open for state in states):
+                # While a journal was closed, writes behind the checkpoint left no mark.
+                _log.warning("a journal was closed since the last run, so the %s starts over", self._name)
+            elif not checkpoint.fits(self._starts):
+                _log.warning(
+                    "the servers of the source are others since the last run, so the %s starts over", self._name
+                )
+            else:
+                return checkpoint
         if not self._copy.source_atomic:
             # Even where the journal was open: it may have been opened just now, by a run that was killed in this pause.
             self._reporter.waits("writes that began before the journal was opened")
@@ -220,21 +229,19 @@ class _Backfill(Generic[K]):
         return Checkpoint(started_at=utc_now())
 
     async def _copy_from(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
-        if checkpoint.cursor is not None:
+        if checkpoint.places:
             self._reporter.resumes()
         self._reporter.begin(Step.COPY, done=checkpoint.records)
         skip = await self._skip()
-        pages = self._patience.pages(partial(self._copy.keys, Work.COPY), checkpoint.cursor)
         async with counted_beside(self._reporter, self._copy.count):
-            async for planned, done in self._done(pages, Work.COPY, skip, lease):
+            async for planned, done in self._done(checkpoint.left(self._starts), Work.COPY, skip, lease):
                 checkpoint = await self._move(checkpoint, planned, done, lease)
         return checkpoint
 
     async def _delete_from_target(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
         """Bring deletions over. A run that is resumed does this from the beginning: the checkpoint is the copy's."""
         self._reporter.begin(Step.DELETE)
-        pages = self._patience.pages(partial(self._copy.keys, Work.DELETE), None)
-        async for _, done in self._done(pages, Work.DELETE, Skip.NONE, lease):
+        async for _, done in self._done({BEGINNING: None}, Work.DELETE, Skip.NONE, lease):
             if done.quarantined:
                 await self._quarantine(done.quarantined, checkpoint.started_at)
             checkpoint = replace(checkpoint, quarantined=checkpoint.quarantined + len(done.quarantined))
@@ -249,14 +256,19 @@ class _Backfill(Generic[K]):
         return Skip.PUT if all(state.verified or state.differed_at is None for state in states) else Skip.PROVED
 
     async def _done(
-        self, pages: AsyncIterator[KeyPage[K]], work: Work, skip: Skip, lease: Lease
+        self, places: Mapping[str, str | None], work: Work, skip: Skip, lease: Lease
     ) -> AsyncGenerator[tuple[_Planned[K], Done], None]:
-        """Yield the batches of some pages in their order, once they are done, several at once."""
+        """Yield the batches of walks from some places in their order, once they are done, several at once."""
+        keys = partial(self._copy.keys, work)
 
         async def plan() -> AsyncGenerator[_Planned[K], None]:
-            async with closing(pages):
-                async for page in pages:
-                    for planned in self._cut(page):
+            walks = {name: self._patience.pages(keys, place) for name, place in places.items()}
+            async with aclosing(side_by_side(walks)) as pages:
+                async for walk, page in pages:
+                    if page is None:
+                        yield _Planned(walk, (), is_end=True)
+                        continue
+                    for planned in self._cut(walk, page):
                         yield planned
 
         async def do(planned: _Planned[K]) -> Done:
@@ -281,37 +293,34 @@ class _Backfill(Generic[K]):
             await self._patience.until_done(lease.confirm)
             return await self._patience.until_done(lambda: self._runner(batch))
 
-    def _cut(self, page: KeyPage[K]) -> Iterator[_Planned[K]]:
+    def _cut(self, walk: str, page: KeyPage[K]) -> Iterator[_Planned[K]]:
         """Yield the batches of a page; the last one of them is noted with what the page says beside its keys."""
         start = 0
         while len(page.keys) - start > (size := self._pace.size(self._options.batch or self._copy.at_once)):
-            yield _Planned(page.keys[start : start + size])
+            yield _Planned(walk, page.keys[start : start + size])
             start += size
-        yield _Planned(page.keys[start:], page.quarantined, page.cursor)
+        yield _Planned(walk, page.keys[start:], page.quarantined, page.cursor)
 
     async def _move(self, checkpoint: Checkpoint, planned: _Planned[K], done: Done, lease: Lease) -> Checkpoint:
-        """Move the checkpoint behind a batch that is done."""
+        """Move the checkpoint behind a batch that is done, if it is the last one before a place that is known."""
         quarantined = (*planned.quarantined, *done.quarantined)
         if quarantined:
             await self._quarantine(quarantined, checkpoint.started_at)
-        moved = replace(
-            checkpoint,
-            cursor=planned.cursor or checkpoint.cursor,
-            copied=checkpoint.copied + done.copied,
-            unchanged=checkpoint.unchanged + done.unchanged,
-            quarantined=checkpoint.quarantined + len(quarantined),
-        )
-        if planned.cursor is not None:
-            text = moved.encode()
+        did = Tallied(done.copied, done.unchanged, len(quarantined))
+        self._ahead[planned.walk] = self._ahead.get(planned.walk, Tallied()) + did
+        if planned.cursor is not None or planned.is_end:
+            checkpoint = checkpoint.moved(planned.walk, planned.cursor, self._ahead.pop(planned.walk))
+            text = checkpoint.encode()
             await self._patience.until_done(lambda: self._progress.save_checkpoint(self._name, text, lease.holder))
+        so_far = sum(self._ahead.values(), checkpoint.tallied)
         self._reporter.moved(
-            done=moved.records,
-            quarantined=moved.quarantined,
-            unchanged=moved.unchanged.records,
+            done=so_far.records,
+            quarantined=so_far.quarantined,
+            unchanged=so_far.unchanged.records,
             reading=done.reading,
             writing=done.writing,
         )
-        return moved
+        return checkpoint
 
     async def _quarantine(self, records: tuple[Quarantined, ...], not_before: datetime) -> None:
         for record in records:
@@ -348,11 +357,13 @@ class _Backfill(Generic[K]):
 
 @dataclass(frozen=True, slots=True)
 class _Planned(Generic[K]):
-    """A batch that is to be done, and what is to be noted when it is."""
+    """A batch of a walk that is to be done, and what is to be noted when it is."""
 
+    walk: str
     keys: tuple[K, ...]
     quarantined: tuple[Quarantined, ...] = ()
     cursor: str | None = None
+    is_end: bool = False
 
 
 def _stale(kind: Kind) -> str:

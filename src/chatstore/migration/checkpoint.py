@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from chatstore.interfaces import Progress
@@ -14,28 +15,77 @@ from chatstore.models import Side
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """Everything before `cursor` lies on the target, or in quarantine.
+BEGINNING = ""
+"""The name of the walk that begins at no cursor; any other is named by the cursor that it begins at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tallied:
+    """What became of some records.
 
     Attributes:
-        cursor: Where the source's scan goes on; None at its beginning.
-        started_at: When the first of the runs began that this checkpoint is the sum of.
-        copied: What they copied.
-        unchanged: What they passed over, because it was there as it is.
-        quarantined: How many records they could not take.
+        copied: What was copied.
+        unchanged: What was passed over.
+        quarantined: How many could not be taken.
     """
 
-    cursor: str | None = None
-    started_at: datetime
     copied: Tally = field(default_factory=Tally)
     unchanged: Tally = field(default_factory=Tally)
     quarantined: int = 0
 
     @property
     def records(self) -> int:
-        """How many records lie behind it, but for those in quarantine."""
+        """How many records there were, but for those in quarantine."""
         return self.copied.records + self.unchanged.records
+
+    def __add__(self, other: Tallied) -> Tallied:
+        return Tallied(
+            self.copied + other.copied, self.unchanged + other.unchanged, self.quarantined + other.quarantined
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Everything before some places lies on the target, or in quarantine.
+
+    Attributes:
+        places: How far each walk over the source came, by its name: a cursor, or None where it ended. A walk that is
+            not here is at its beginning.
+        started_at: When the first of the runs began that this checkpoint is the sum of.
+        copied: What they copied.
+        unchanged: What they passed over, because it was there as it is.
+        quarantined: How many records they could not take.
+    """
+
+    places: Mapping[str, str | None] = field(default_factory=dict)
+    started_at: datetime
+    copied: Tally = field(default_factory=Tally)
+    unchanged: Tally = field(default_factory=Tally)
+    quarantined: int = 0
+
+    def moved(self, walk: str, place: str | None, did: Tallied) -> Checkpoint:
+        """Return it with a walk at another place (None: at its end), and with what was done on the way there."""
+        places, now = {**self.places, walk: place}, self.tallied + did
+        return replace(self, places=places, copied=now.copied, unchanged=now.unchanged, quarantined=now.quarantined)
+
+    def fits(self, starts: Sequence[str | None]) -> bool:
+        """Return whether its walks are some of those that begin at these cursors."""
+        return {start or BEGINNING for start in starts} >= set(self.places)
+
+    def left(self, starts: Sequence[str | None]) -> dict[str, str | None]:
+        """Return where the walks from these cursors go on that have not ended, by name."""
+        places = {start or BEGINNING: self.places.get(start or BEGINNING, start) for start in starts}
+        return {name: place for name, place in places.items() if place is not None or name not in self.places}
+
+    @property
+    def tallied(self) -> Tallied:
+        """What became of all that lies behind it."""
+        return Tallied(self.copied, self.unchanged, self.quarantined)
+
+    @property
+    def records(self) -> int:
+        """How many records lie behind it, but for those in quarantine."""
+        return self.tallied.records
 
     def encode(self) -> str:
         """Return it as a text for `Progress`."""
@@ -51,7 +101,7 @@ class Checkpoint:
         try:
             held = json.loads(text)
             return cls(
-                cursor=held["cursor"],
+                places=_places(held["places"]),
                 started_at=datetime.fromisoformat(held["started_at"]),
                 copied=Tally(**held["copied"]),
                 unchanged=Tally(**held.get("unchanged", {})),
@@ -59,6 +109,12 @@ class Checkpoint:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a checkpoint: {error}") from error
+
+
+def _places(held: object) -> Mapping[str, str | None]:
+    if not isinstance(held, dict):
+        raise TypeError(f"{held!r} are no places")
+    return held
 
 
 def run_name(source: Side) -> str:
