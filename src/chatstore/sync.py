@@ -51,6 +51,8 @@ class blocking(Generic[P, R]):  # noqa: N801 - used like a decorator
             result: R = instance._drive(lambda store: getattr(store, self._name)(*args, **kwargs))  # noqa: SLF001
             return result
 
+        # Made once for each store: the instance's own attributes stand before this.
+        instance.__dict__[self._name] = call
         return call
 
 
