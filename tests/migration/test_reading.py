@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 
 from chatstore.errors import UnavailableError
-from chatstore.migration.counting import ChatCounter, DocumentCounter
+from chatstore.migration.counting import weight_of_chat
 from chatstore.migration.patience import Patience
 from chatstore.migration.reading import ahead, batched
 from chatstore.models import ScanPage
-from tests.migration.doubles import legacy_document, legacy_session
+from tests.migration.doubles import legacy_session
 
 
 async def pages_of(*cursors: str | None) -> AsyncIterator[ScanPage[str]]:
@@ -90,8 +90,7 @@ async def test_patience_has_an_end() -> None:
 
 
 def test_large_records_count_for_several() -> None:
-    assert ChatCounter().weigh([legacy_session("s", "short", "x" * 100_000)]) == 15
-    assert DocumentCounter().weigh([legacy_document("d"), legacy_document("e", "x" * 100_000)]) == 14
+    assert weight_of_chat([legacy_session("s", "short", "x" * 100_000)]) == 15
 
 
 async def test_several_that_wait_for_the_same_server_tell_so_once_each_time() -> None:

@@ -54,12 +54,9 @@ class ChatPair(Pair[str, ChatKey, ChatRecord]):
     def keys(self, side: Side, cursor: str | None) -> AsyncIterator[KeyPage[str]]:
         return self._sides[side].keys(cursor)
 
-    async def total(self, side: Side) -> int:
-        count = await self._sides[side].count()
+    async def total(self, side: Side, *, backfilled: bool) -> int:
+        count = await self._sides[Side.NEW if backfilled else side].count()
         return count.sessions + count.messages if side is Side.OLD else count.sessions
-
-    def tally(self, keys: int) -> Tally:
-        return Tally(sessions=keys)
 
     async def passed_over(self, side: Side, keys: Sequence[str]) -> Mapping[str, Tally]:
         old, new = self._sides[Side.OLD], self._sides[Side.NEW]

@@ -31,11 +31,8 @@ class DocumentPair(Pair[DocumentKey, DocumentKey, Document]):
     def keys(self, side: Side, cursor: str | None) -> AsyncIterator[KeyPage[DocumentKey]]:
         return self._sides[side].keys(cursor)
 
-    async def total(self, side: Side) -> int:
-        return await self._sides[side].count()
-
-    def tally(self, keys: int) -> Tally:
-        return Tally(documents=keys)
+    async def total(self, side: Side, *, backfilled: bool) -> int:
+        return await self._sides[Side.NEW if backfilled else side].count()
 
     async def passed_over(self, side: Side, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, Tally]:
         return {} if side is Side.OLD else dict.fromkeys(await self._sides[Side.OLD].held(keys), Tally())

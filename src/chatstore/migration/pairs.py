@@ -69,12 +69,13 @@ class Pair(ABC, Generic[W, K, R]):
         """Yield the keys of all that a side holds, from a cursor on."""
 
     @abstractmethod
-    async def total(self, side: Side) -> int:
-        """Return how many records there are to compare when this side is walked, about."""
+    async def total(self, side: Side, *, backfilled: bool) -> int:
+        """Return how many records there are to compare when this side is walked, about.
 
-    @abstractmethod
-    def tally(self, keys: int) -> Tally:
-        """Return how many records so many keys are, where only the keys were looked at."""
+        Args:
+            side: Which side.
+            backfilled: Whether the sides hold about the same, so that either may be asked: the new one counts faster.
+        """
 
     @abstractmethod
     async def passed_over(self, side: Side, keys: Sequence[W]) -> Mapping[W, Tally]:

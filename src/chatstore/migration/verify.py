@@ -21,7 +21,7 @@ What looks different is looked at again before it is called a difference (`secon
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -177,9 +177,9 @@ class _Verify(Generic[W, K, R]):
         states = await self._states()
         # Their names only: this grows with what is wrong, not with what there is.
         self._in_quarantine = {record.key async for record in self._progress.quarantined()}
-        for side in Side:
-            await self._walk(side)
         backfilled = all(state.backfilled_at is not None for state in states)
+        for side in Side:
+            await self._walk(side, partial(self._pair.total, side, backfilled=backfilled))
         if backfilled or self._difference_count:
             await self._patience.until_done(self._remember)
         closed = any(state.way_back_closed for state in states)
@@ -222,14 +222,14 @@ class _Verify(Generic[W, K, R]):
             await self._patience.until_done(partial(journal.remember, way_back_closed=False))
         return True
 
-    async def _walk(self, side: Side) -> None:
-        """Compare all that one side holds with the other one."""
+    async def _walk(self, side: Side, count: Callable[[], Awaitable[int]]) -> None:
+        """Compare all that one side holds with the other one; `count` tells how much that is, about."""
         self._side = side
         self._reporter.begin(_STEPS[side])
         pages = self._patience.pages(lambda cursor: self._pair.keys(side, cursor), None)
         batches = in_order(self._batches(pages), self._compare_batch, at_once=lambda: self._pace.at_once)
         done = 0
-        async with counted_beside(self._reporter, lambda: self._pair.total(side)), aclosing(batches):
+        async with counted_beside(self._reporter, count), aclosing(batches):
             async for keys, compared in batches:
                 if compared.quarantined:
                     await self._keep(compared.quarantined)
