@@ -191,6 +191,9 @@ def _used(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozense
         sessions = script_commands((*_SESSIONS, *_SESSION_WRITES), chat.lua)
         # Whether there is an order of ours is asked where other programs write one, too.
         used |= sessions if chat.shared else sessions - {"exists"}
+        if not chat.derived:
+            # Its messages have ids and no order but ours: it is `unranked`.
+            used -= {"zrank"}
         if chat.keyed:
             used |= _SEEN
     if documents is not None:

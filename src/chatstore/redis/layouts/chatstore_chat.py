@@ -44,7 +44,7 @@ class ChatstoreChat(CompanionChat):
         )
 
     lua: ClassVar[str] = r"""
-local layout = { lost_digits = 0 }
+local layout = { lost_digits = 0, unranked = true }
 
 function layout.header(keys)
   local fields, wrong = hash_at(keys.header)

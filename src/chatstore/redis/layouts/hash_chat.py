@@ -98,7 +98,7 @@ class HashChat(ChatLayout):
         return Orphans(prefix=_MESSAGES, session_field="sessionId", listing_field="messageIds")
 
     lua: ClassVar[str] = r"""
-local layout = { lost_digits = 3 }
+local layout = { lost_digits = 3, unranked = true }
 
 local function message_key(id)
   return 'message:' .. id

@@ -15,7 +15,7 @@
 --                                  its own key does; nil and a problem
 --   store(keys, id, fields, rest, was, rank)
 --                                  writes a whole message, which had one rank in the order and now has another; returns
---                                  its body
+--                                  its body. The ranks are nil where `unranked` is true: they do not matter there
 --   edit(keys, id, fields, body, rest)
 --                                  writes some of a message's fields, or all of them; returns its body
 --   remove(keys, id)               removes a message
@@ -231,12 +231,28 @@ local function expire_messages(state, ids)
   end
 end
 
+-- What `note_messages` is to write: the order and the entries of messages that were stored.
+local stored = { order = {}, entries = {} }
+
+-- Writes messages into the ledger, all at once; to be called behind `store_message`, before anything reads them there.
+local function note_messages()
+  call_in_pieces('ZADD', keys.order, stored.order)
+  call_in_pieces('HSET', keys.entries, stored.entries)
+  stored.order, stored.entries = {}, {}
+end
+
 local function store_message(id, position, version, message)
-  local was = redis.call('ZRANK', keys.order, id) or nil
-  redis.call('ZADD', keys.order, position, id)
-  local rank = redis.call('ZRANK', keys.order, id)
+  local was, rank
+  local order, entries = stored.order, stored.entries
+  if layout.unranked then
+    order[#order + 1], order[#order + 2] = position, id
+  else
+    was = redis.call('ZRANK', keys.order, id) or nil
+    redis.call('ZADD', keys.order, position, id)
+    rank = redis.call('ZRANK', keys.order, id)
+  end
   local body = layout.store(keys, id, message.fields, message.rest, was, rank)
-  redis.call('HSET', keys.entries, id, entry_text(version, message.created, message.expires, body))
+  entries[#entries + 1], entries[#entries + 2] = id, entry_text(version, message.created, message.expires, body)
   if message.expires ~= '' then
     redis.call('HSET', keys.state, 'expiring', '1')
     if layout.expires then

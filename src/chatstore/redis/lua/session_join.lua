@@ -80,12 +80,19 @@ end
 local function join_messages(state)
   local last = redis.call('ZREVRANGE', keys.order, 0, 0, 'WITHSCORES')
   local tail = last[1] and { id = last[1], position = tonumber(last[2]) } or { id = '', position = -1 }
-  local anew, added, stored = false, {}, {}
+  local anew, added, ids, seen = false, {}, {}, {}
+  -- Of a session that is new here nothing need be asked for each message.
+  local has_entries, has_stones = redis.call('HLEN', keys.entries) > 0, redis.call('HLEN', keys.tombstones) > 0
   for i, message in ipairs(messages) do
+    if seen[message.id] then
+      note_messages()
+      has_entries = true
+    end
+    seen[message.id] = true
     local place = { id = message.id, position = placed[i].position }
-    local known = redis.call('HGET', keys.entries, message.id)
-    local listed = redis.call('ZSCORE', keys.order, message.id)
-    local buried = redis.call('HEXISTS', keys.tombstones, message.id) == 1
+    local known = has_entries and redis.call('HGET', keys.entries, message.id)
+    local listed = (has_entries or last[1]) and redis.call('ZSCORE', keys.order, message.id)
+    local buried = has_stones and redis.call('HEXISTS', keys.tombstones, message.id) == 1
     local held = known and listed and layout.present(keys, message.id)
     local newer = not held or read_entry(state.cleared, known).version < placed[i].version
     local passed = has_passed(message.expires)
@@ -94,7 +101,7 @@ local function join_messages(state)
       anew = true
     elseif not buried and not passed and placed[i].version >= state.cleared and newer then
       store_message(message.id, text(place.position), placed[i].version, message)
-      stored[#stored + 1] = message.id
+      ids[#ids + 1] = message.id
       if listed or not precedes(tail, place) then
         anew = anew or not listed or tonumber(listed) ~= place.position
       else
@@ -103,7 +110,8 @@ local function join_messages(state)
       end
     end
   end
-  expire_messages(state, state.expiry_moved and redis.call('ZRANGE', keys.order, 0, -1) or stored)
+  note_messages()
+  expire_messages(state, state.expiry_moved and redis.call('ZRANGE', keys.order, 0, -1) or ids)
   return anew, added
 end
 

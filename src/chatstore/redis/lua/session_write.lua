@@ -43,6 +43,7 @@ local function add_messages(state, messages)
     ids[i] = message.id
     replies[i] = { message.id, text(place), text(version), message.created, message.expires, message.rest, false }
   end
+  note_messages()
   expire_messages(state, ids)
   note_listing(state, layout.append(keys, ids))
   return replies
