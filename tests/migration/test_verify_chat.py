@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from chatstore.errors import UnavailableError
-from chatstore.migration import BackfillOptions, Patience, ProgressEvent, Tally, VerifyReport, backfill_chat
+from chatstore.migration import BackfillOptions, Patience, ProgressEvent, Tally, VerifyReport, backfill_chat, chat_pair
+from chatstore.migration.compare import shown
 from chatstore.migration.events import Step
+from chatstore.migration.meeting import Meeting
 from chatstore.migration.verify import VerifyOptions, verify_chat
 from chatstore.models import DeleteSession, Mark, Side, UpdateSession, utc_now
 from chatstore.testing import MemoryChat
@@ -184,6 +186,54 @@ async def test_a_session_is_one_difference_though_its_deletion_is_told_by_the_wa
     await world.old.write(DeleteSession(user_id="u", session_id="s2"))
     report = await verify(world)
     assert [(d.key, d.old) for d in report.differences] == [("session/s2", "missing")]
+
+
+class InSmallParts(MemoryChat):
+    """A side that tells less of a session at a time than the other one does."""
+
+    async def fetch(self, session_ids: Any, *, message_ids: Any = None) -> Any:
+        async for page in super().fetch(session_ids, message_ids=message_ids):
+            (change,) = page.changes
+            for start in range(0, max(1, len(change.messages)), 100):
+                part = replace(change, messages=change.messages[start : start + 100], fingerprint=None)
+                yield replace(page, changes=(part,))
+
+
+@pytest.mark.parametrize("ahead", [Side.OLD, Side.NEW])
+async def test_a_session_of_which_one_side_is_far_ahead_is_compared_alone(
+    ahead: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_pair, "_MOST_WAITING", 100_000)
+    most = 0
+    take = Meeting.take
+
+    def watched(meeting: Meeting, *args: Any) -> None:
+        nonlocal most
+        take(meeting, *args)
+        most = max(most, sum(len(told.waiting) for met in meeting._met.values() for told in met.values()))
+
+    monkeypatch.setattr(Meeting, "take", watched)
+    new = InSmallParts(Side.NEW)
+    world = ChatWorld(new=new) if ahead is Side.OLD else ChatWorld(old=InSmallParts(Side.OLD))
+    long = legacy_session("long", *map(str, range(5000)))
+    for side in (world.old, world.new):
+        await side.put([long, legacy_session("a", "x"), legacy_session("z", "y")])
+    messages = world.new._states["long"].messages
+    messages["m4500"] = replace(messages["m4500"], content="changed")
+    messages["m3000"] = replace(messages["m3000"], position=7)
+    del messages["m10"], messages["m4999"]
+    del world.old._states["long"].messages["m2000"]
+    report = await verify(world, options=replace(QUICK, batch=50, listed=10))
+    assert {(d.key.removeprefix("session/long/message/"), d.field, d.old, d.new) for d in report.differences} == {
+        ("m4500", "content", shown("content", "4500"), shown("content", "changed")),
+        ("m3000", "position", "3000", "7"),
+        ("m10", "message", "there", "missing"),
+        ("m4999", "message", "there", "missing"),
+        ("m2000", "message", "missing", "there"),
+    }
+    assert report.old == Tally(sessions=3, messages=5001)
+    assert report.new == Tally(sessions=3, messages=5000)
+    assert most < 2500
 
 
 async def test_all_differences_are_counted_and_the_first_ones_listed() -> None:
