@@ -10,7 +10,15 @@ from tests.chaos import app
 # The parent of all of them: it has imported everything, and holds no connection and no thread.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["tests.chaos.app", "chatstore.cli", "chatstore.redis", "chatstore.supabase", "chatstore.chroma", "chromadb"]
+    [
+        "tests.chaos.app",
+        "tests.chaos.migrator",
+        "chatstore.cli",
+        "chatstore.redis",
+        "chatstore.supabase",
+        "chatstore.chroma",
+        "chromadb",
+    ]
 )
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
