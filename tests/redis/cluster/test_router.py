@@ -160,6 +160,8 @@ async def test_a_backfill_waits_while_slots_move_and_then_begins_again(client, r
     redis_cluster.move_keys(slot, source, target)
     redis_cluster.end_move(slot, target)
     async with asyncio.timeout(30):
-        assert (await copying).copied.sessions == 40
+        # Each primary's walk that had not ended by then goes over all of them.
+        assert (await copying).copied.sessions >= 40
+    assert (await new.count()).sessions == 40
     assert (await verify_chat(old, new, progress, repair=repair)).differences == ()
     await old.close()
