@@ -111,8 +111,14 @@ class Server(Redis, Client):  # type: ignore[misc] # the client library's own ba
         return str(settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}")
 
     async def ask(self, *command: Argument) -> Any:
-        async with self._answering():
-            return await self.execute_command(*command)  # type: ignore[no-untyped-call]
+        # `_answering`, written out: this is what most calls of an app come to, and a context manager has its price.
+        try:
+            async with asyncio.timeout(self.answer_within):
+                return await self.execute_command(*command)  # type: ignore[no-untyped-call]
+        except builtins.TimeoutError as error:
+            raise our_error(TimeoutError("no answer in time"), self) from error
+        except RedisError as error:
+            raise our_error(error, self) from error
 
     async def ask_all(self, commands: Iterable[Sequence[Argument]]) -> list[Any]:
         pipeline = self.pipeline(transaction=False)
