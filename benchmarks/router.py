@@ -11,8 +11,8 @@ and the caller waits for the slower one.
 plain one, when the second side answers 200 ms late, and when it refuses at once. `off` stands there twice: while a
 migration is under way each write leaves a mark, before one it does not.
 
-**By the blocking facade**, over the same Redis: beside the same script sent by the blocking `redis` client, whose reply
-nobody decodes, and 60 µs.
+**By the blocking facade**, over such a Redis: beside the same script sent by the blocking `redis` client, with the same
+decoding of what messages it reads, and 60 µs.
 
 Each figure is the median over rounds, in which the contenders take turns.
 """

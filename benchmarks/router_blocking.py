@@ -12,9 +12,9 @@ import redis
 from benchmarks.ledgers import server
 from benchmarks.results import Row
 from benchmarks.router_sides import SESSION, USER, Nothing, router_at
-from benchmarks.timing import Times, race
+from benchmarks.timing import Blocking, Times, race
 from chatstore.interfaces import ChatHistoryStore
-from chatstore.models import AppendMessages, NewMessage, Side, Stage
+from chatstore.models import AppendMessages, NewMessage, Side, Stage, new_id
 from chatstore.redis import RedisChat, chat_layout, connect
 from chatstore.redis.scripts import Call
 from chatstore.redis.session_calls import SessionCalls
@@ -23,6 +23,7 @@ from chatstore.sync import BlockingStores
 _ROUNDS = 20
 _MORE = 60.0
 _READ = 20
+_RAW = "raw"
 
 
 def measure(*, calls: int) -> list[Row]:
@@ -37,37 +38,58 @@ def measure(*, calls: int) -> list[Row]:
 
 
 def _measure(url: str, calls: int) -> list[Row]:
+    layout = chat_layout("hash")
+    script = SessionCalls(layout)
+    decoder = RedisChat(connect(url), layout)
     raw = redis.Redis.from_url(url)
     with _stores(url, routed=False) as alone, _stores(url, routed=True) as routed, raw:
-        for name in ("raw", "alone", "routed"):
-            alone.chat.create_session(USER, session_id=f"{SESSION}-{name}")
-            alone.chat.append(USER, f"{SESSION}-{name}", [_message() for _ in range(_READ)])
-        script = SessionCalls(chat_layout("hash"))
-        for call in (script.count(b"", USER), script.write(_append(SESSION), None)):
+        for call in (script.count(b"", USER), script.write(_append(""), None)):
             raw.script_load(call.script.text)
-        reading = race(
-            {
-                "raw": lambda: _send(raw, script.read_backward(f"{SESSION}-raw".encode(), USER, None, _READ)),
-                "a Redis store": lambda: alone.chat.last_messages(USER, f"{SESSION}-alone", _READ),
-                "a router at `off`": lambda: routed.chat.last_messages(USER, f"{SESSION}-routed", _READ),
-            },
-            rounds=_ROUNDS,
-            calls=calls,
-        )
-        appending = race(
-            {
-                "raw": lambda: _send(raw, script.write(_append(f"{SESSION}-raw"), None)),
-                "a Redis store": lambda: alone.chat.append(USER, f"{SESSION}-alone", _message()),
-                "a router at `off`": lambda: routed.chat.append(USER, f"{SESSION}-routed", _message()),
-            },
-            rounds=_ROUNDS,
-            calls=calls,
-        )
-    return [*_rows(f"read of {_READ} messages", reading), *_rows("append", appending)]
+        now = ""
+
+        def prepare(number: int) -> None:
+            """Begin sessions for a round: what an append and a count cost grows with the session."""
+            nonlocal now
+            now = f"{SESSION}-{new_id()}-{number}"
+            for name, stores in ((_RAW, alone), *((name, facade) for name, facade in facades.items())):
+                stores.chat.create_session(USER, session_id=f"{now}-{name}")
+                stores.chat.append(USER, f"{now}-{name}", [_message() for _ in range(_READ)])
+
+        def read(facade: BlockingStores, name: str) -> Blocking:
+            return lambda: facade.chat.last_messages(USER, f"{now}-{name}", _READ)
+
+        def count(facade: BlockingStores, name: str) -> Blocking:
+            return lambda: facade.chat.count_messages(USER, f"{now}-{name}")
+
+        def append(facade: BlockingStores, name: str) -> Blocking:
+            return lambda: facade.chat.append(USER, f"{now}-{name}", _message())
+
+        def raw_count() -> object:
+            return _send(raw, script.count(f"{now}-{_RAW}".encode(), USER))
+
+        def raw_read() -> object:
+            name = f"{now}-{_RAW}"
+            reply = _send(raw, script.read_backward(name.encode(), USER, None, _READ))
+            return decoder._readable(reply, USER, name)  # noqa: SLF001 - the same work, by the same code
+
+        def raw_append() -> object:
+            return _send(raw, script.write(_append(f"{now}-{_RAW}"), None))
+
+        facades = {"a Redis store": alone, "a router at `off`": routed}
+        rows: list[Row] = []
+        for work, ours, theirs in (
+            ("count of messages", count, raw_count),
+            (f"read of {_READ} messages", read, raw_read),
+            ("append", append, raw_append),
+        ):
+            contenders = {name: ours(facade, name) for name, facade in facades.items()}
+            times = race({_RAW: theirs, **contenders}, rounds=_ROUNDS, calls=calls, prepare=prepare)
+            rows += _rows(work, times)
+    return rows
 
 
 def _rows(work: str, times: dict[str, Times]) -> list[Row]:
-    raw = times.pop("raw")
+    raw = times.pop(_RAW)
     return [
         Row(
             f"{work} by the blocking facade of {name}, p50",

@@ -39,10 +39,13 @@ class Times:
         return f"{self.p50:,.1f} µs (p99 {self.p99:,.1f})"
 
 
-def race(contenders: Mapping[str, Blocking], *, rounds: int, calls: int) -> dict[str, Times]:
-    """Time blocking calls; the first round warms up and does not count."""
+def race(
+    contenders: Mapping[str, Blocking], *, rounds: int, calls: int, prepare: Callable[[int], None]
+) -> dict[str, Times]:
+    """Time blocking calls; the first round warms up and does not count. `prepare` is called with each one's number."""
     times = {name: Times() for name in contenders}
     for number in range(rounds + 1):
+        prepare(number)
         for name, call in contenders.items():
             took = _timed(call, calls)
             if number:
