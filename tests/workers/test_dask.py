@@ -29,7 +29,7 @@ async def test_a_worker_of_a_cluster_is_killed_in_the_middle_and_nothing_is_miss
         before = client.run(os.getpid)
     victim = next(iter(before.values()))
     async with dask_cluster(cluster.scheduler_address, migration.recipe) as runner:
-        assert runner.at_once == 4
+        assert runner.at_once == 8
         report = await migration.run(runner, when_moving=lambda: os.kill(victim, signal.SIGKILL))
     assert (report.copied.sessions, report.copied.messages) == (SESSIONS, SESSIONS * 5)
     await migration.check_equal()

@@ -13,8 +13,8 @@ from chatstore.models import new_token
 from chatstore.workers.recipe import Recipe
 from chatstore.workers.worker import copy_batch
 
-_A_WORKER = 2
-"""Batches at once: while one waits for a server, its worker has another to do."""
+_A_WORKER = 4
+"""Batches at once: while some wait for a server, their worker has others to do, as this process has."""
 
 
 def runner_on(executor: Executor | Callable[[], Executor], recipe: Recipe, *, workers: int = 2) -> ExecutorRunner:
