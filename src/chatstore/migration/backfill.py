@@ -29,6 +29,7 @@ from chatstore.errors import StaleSideError
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
 from chatstore.migration.batches import Batch, Done, Runner, Skip, Work, in_order
 from chatstore.migration.checkpoint import BEGINNING, Checkpoint, Tallied, reached, run_name
+from chatstore.migration.collecting import collecting_seldom
 from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
 from chatstore.migration.counting import counted_beside
 from chatstore.migration.events import OnProgress, Step
@@ -169,18 +170,8 @@ class _Backfill(Generic[K]):
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
 
     async def run(self) -> BackfillReport:
-        async with (
-            Lease(self._progress, self._holder, self._options.lease_seconds) as lease,
-            watched(self._reporter, self._progress, self._name, holder=self._holder),
-            self._pace,
-        ):
-            begun = await self._begin()
-            async with self._pace.turn(0):
-                pass  # A run that is held from its beginning reads nothing.
-            ended = await self._copy_from(begun, lease)
-            if self._copy.target_side is Side.OLD:
-                ended = await self._delete_from_target(ended, lease)
-            await self._end(ended, lease)
+        with collecting_seldom():
+            begun, ended = await self._run()
         self._reporter.tell()
         return BackfillReport(
             kind=self._copy.kind,
@@ -198,6 +189,22 @@ class _Backfill(Generic[K]):
             steps=self._reporter.history.steps,
             samples=self._reporter.history.samples,
         )
+
+    async def _run(self) -> tuple[Checkpoint, Checkpoint]:
+        """Return from where the run went, and how far."""
+        async with (
+            Lease(self._progress, self._holder, self._options.lease_seconds) as lease,
+            watched(self._reporter, self._progress, self._name, holder=self._holder),
+            self._pace,
+        ):
+            begun = await self._begin()
+            async with self._pace.turn(0):
+                pass  # A run that is held from its beginning reads nothing.
+            ended = await self._copy_from(begun, lease)
+            if self._copy.target_side is Side.OLD:
+                ended = await self._delete_from_target(ended, lease)
+            await self._end(ended, lease)
+        return begun, ended
 
     async def _begin(self) -> Checkpoint:
         """Open both journals and return where to start.

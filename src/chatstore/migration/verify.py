@@ -30,6 +30,7 @@ from typing import Generic, TypeVar
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
 from chatstore.migration.batches import in_order
 from chatstore.migration.chat_pair import ChatPair
+from chatstore.migration.collecting import collecting_seldom
 from chatstore.migration.compare import Difference
 from chatstore.migration.counting import counted_beside
 from chatstore.migration.document_pair import DocumentPair
@@ -170,8 +171,9 @@ class _Verify(Generic[W, K, R]):
         self._in_quarantine: set[str] = set()
 
     async def run(self) -> VerifyReport:
-        async with watched(self._reporter, self._progress, VERIFY, holder=None), self._pace:
-            return await self._verify()
+        with collecting_seldom():
+            async with watched(self._reporter, self._progress, VERIFY, holder=None), self._pace:
+                return await self._verify()
 
     async def _verify(self) -> VerifyReport:
         states = await self._states()

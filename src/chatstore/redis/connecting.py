@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from chatstore.errors import ConfigurationError
 from chatstore.redis.client import ANSWER_WITHIN, AppClient, Client, Server
 from chatstore.redis.cluster import Cluster
+from chatstore.redis.packing import packing_in_c
 from chatstore.redis.sentinel import WaitingSentinelPool, WatchedServer
 
 _CONNECTIONS = 64
@@ -109,10 +110,10 @@ def _own(pool: ConnectionPool, answer_within: float, kind: type[Server] = Server
     return own
 
 
-def _waiting(connection: type[Any], settings: Mapping[str, Any]) -> ConnectionPool:
+def _waiting(connection: Any, settings: Mapping[str, Any]) -> ConnectionPool:
     # A pool that waits: one that refuses would fail the hundredth call of a busy moment.
     return BlockingConnectionPool(
-        max_connections=_CONNECTIONS, timeout=ANSWER_WITHIN, connection_class=connection, **settings
+        max_connections=_CONNECTIONS, timeout=ANSWER_WITHIN, connection_class=packing_in_c(connection), **settings
     )
 
 
@@ -195,12 +196,12 @@ def _watched(url: str, scheme: str, timeout: float) -> Server:
     return own
 
 
-def _watched_by(manager: Sentinel, service: str, connection: type[Any], given: Mapping[str, Any]) -> WatchedServer:
+def _watched_by(manager: Sentinel, service: str, connection: Any, given: Mapping[str, Any]) -> WatchedServer:
     settings, answer_within = _our_settings({**given, "connection_pool": None})
     pool = WaitingSentinelPool(  # type: ignore[no-untyped-call]
         service,
         manager,
-        connection_class=connection,
+        connection_class=packing_in_c(connection),
         max_connections=_CONNECTIONS,
         timeout=ANSWER_WITHIN,
         **settings,
