@@ -39,13 +39,28 @@ async def _measure(servers: LocalStack, sessions: int) -> list[Row]:
     count = sessions * A_SESSION
     settings = settings_of(servers, db_url=True)
     async with Backends(settings) as backends:
+        begun = time.process_time()
         alone = await _seconds(servers, backends, None)
+        busy = (time.process_time() - begun) / alone
         pools = {}
         for workers in _POOLS:
             async with process_pool(Recipe.of(backends), workers) as runner:
                 await _seconds(servers, backends, runner)  # the processes have started by then
                 pools[workers] = await _seconds(servers, backends, runner)
-        alone = min(alone, await _seconds(servers, backends, None))
+        again = await _seconds(servers, backends, None)
+    return [
+        Row(
+            "what this process itself works, when it is alone",
+            f"{busy * alone / count * 1e6:.1f} µs a message",
+            f"what passes: {alone / count * 1e6:.1f} µs",
+            busy,
+        ),
+        *_pool_rows(pools, min(alone, again), count),
+    ]
+
+
+def _pool_rows(pools: dict[int, float], alone: float, count: int) -> list[Row]:
+    """Return what pools of so many processes took, beside this process alone."""
     return [
         Row(
             f"chat backfill by a pool of {workers}",

@@ -1,15 +1,22 @@
 """A migration on a Dask cluster of two worker processes, one of which is killed in the middle."""
 
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
 distributed = pytest.importorskip("distributed")
 
 from chatstore.errors import ConfigurationError, UnavailableError  # noqa: E402
-from chatstore.workers import Recipe, dask_cluster, runner_on  # noqa: E402
+from chatstore.migration import BackfillOptions, backfill_chat  # noqa: E402
+from chatstore.models import Kind  # noqa: E402
+from chatstore.routing import chat_repairer  # noqa: E402
+from chatstore.workers import dask_cluster  # noqa: E402
 from tests.workers.conftest import SESSIONS  # noqa: E402
+
+SCALE = Path(__file__).parents[2] / "docs" / "scale.md"
 
 # Dask's own business, at its own servers' ends.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]
@@ -37,7 +44,8 @@ async def test_a_worker_of_a_cluster_is_killed_in_the_middle_and_nothing_is_miss
         assert victim not in client.run(os.getpid).values()
 
 
-async def test_a_clients_own_executor_copies_with_the_settings_of_its_workers_environment(migration, cluster):
+async def test_the_lines_on_scale_copy_with_the_settings_of_the_workers_own_environment(migration, cluster):
+    [block] = re.findall(r"```python\n(.*?)```", SCALE.read_text(), re.DOTALL)
     await migration.fill(20)
     settings = migration.backends.settings
     environment = {
@@ -47,8 +55,12 @@ async def test_a_clients_own_executor_copies_with_the_settings_of_its_workers_en
     }
     with distributed.Client(cluster, set_as_default=False) as client:
         client.run(lambda: os.environ.update(environment))
-        runner = runner_on(client.get_executor(), Recipe.from_environment(migration.backends))
-        report = await migration.run(runner)
+        sides, backends = migration.sides, migration.backends
+        names = {"client": client, "sides": sides, "backends": backends, "repair": chat_repairer(sides).run}
+        names |= {"progress": backends.progress(Kind.CHAT), "backfill_chat": backfill_chat}
+        body = "".join(f"    {line}\n" for line in block.splitlines())
+        exec(f"async def example():\n{body}    return report", scope := {**names, "BackfillOptions": BackfillOptions})
+        report = await scope["example"]()
     assert report.copied.sessions == 20
     await migration.check_equal(20)
 

@@ -7,13 +7,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncGenerator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
+from typing import ParamSpec, TypeVar
 
 from chatstore.workers.recipe import Recipe
 from chatstore.workers.runner import ExecutorRunner
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -33,7 +37,7 @@ async def process_pool(recipe: Recipe, workers: int) -> AsyncGenerator[ExecutorR
     pools: list[ProcessPoolExecutor] = []
 
     def make() -> ProcessPoolExecutor:
-        pools.append(ProcessPoolExecutor(workers, context, initializer=_tie_to_planner, initargs=(theirs,)))
+        pools.append(_Pool(workers, context, initializer=_tie_to_planner, initargs=(theirs,)))
         return pools[-1]
 
     try:
@@ -43,6 +47,19 @@ async def process_pool(recipe: Recipe, workers: int) -> AsyncGenerator[ExecutorR
         for pool in pools:
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
         theirs.close()
+
+
+class _Pool(ProcessPoolExecutor):
+    """Starts its processes, at the first call, deaf to Ctrl-C, which they would otherwise hear while they import."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+            return super().submit(fn, *args, **kwargs)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _tie_to_planner(planner: Connection) -> None:

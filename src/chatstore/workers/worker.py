@@ -17,6 +17,7 @@ from chatstore.backends import Backends
 from chatstore.errors import ChatStoreError, ConfigurationError
 from chatstore.loop_thread import LoopThread
 from chatstore.migration.batches import Batch, Done
+from chatstore.migration.collecting import collecting_seldom
 from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
 from chatstore.models import Kind, Side
 from chatstore.workers.recipe import Recipe
@@ -88,7 +89,8 @@ class _Workshop:
         if way not in self._copies:
             self._recipe.check(batch.kind)
             self._copies[way] = await self._copy(*way)
-        return await self._copies[way].do(batch)
+        with collecting_seldom():
+            return await self._copies[way].do(batch)
 
     async def _copy(self, kind: Kind, source: Side) -> Copy[Any]:
         copy: Copy[Any]
