@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from chatstore.errors import ConflictError, NotFoundError
-from chatstore.models import ChatChange, Kind, MessageTombstone, NewMessage, Side, from_micros, utc_now
+from chatstore.models import ChatChange, EditMessage, Kind, MessageTombstone, NewMessage, Side, from_micros, utc_now
 from chatstore.ownership import SoleOwner
 from chatstore.redis import RedisChat, chat_layout
 from chatstore.redis.keys import JournalKeys
@@ -113,6 +113,23 @@ async def test_another_programs_edit_of_a_message_that_chatstore_wrote_is_anothe
     assert contents(change) == ["a", "c"]
     assert change.messages[1].id != "ours"
     assert [tombstone.id for tombstone in change.tombstones] == ["ours"]
+
+
+@over(*LISTS)
+async def test_a_list_put_back_to_before_the_other_sides_edit_is_noticed_by_the_next_write(other, chat, only):
+    new = MemoryChat(Side.NEW)
+    await chat.create_session(USER, session_id=SESSION, title="a chat")
+    await chat.append(USER, SESSION, NewMessage("user", "a", id="edited"))
+    await new.put([await only(chat)])
+    before = other.items()
+    edit = EditMessage(user_id=USER, session_id=SESSION, message_id="edited", content="b")
+    await chat.put([(await new.write(edit)).change])
+    other.replace(before)
+    await chat.append(USER, SESSION, NewMessage("user", "a", id="ours"))
+    change = await only(chat)
+    assert contents(change) == ["a", "a"]
+    assert change.messages[1].id == "ours"
+    assert [tombstone.id for tombstone in change.tombstones] == ["edited"]
 
 
 @over("vercel-kv")

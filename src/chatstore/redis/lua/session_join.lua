@@ -103,7 +103,8 @@ local function join_messages(state)
       store_message(message.id, text(place.position), placed[i].version, message)
       ids[#ids + 1] = message.id
       if listed or not precedes(tail, place) then
-        anew = anew or not listed or tonumber(listed) ~= place.position
+        -- Of a sequence the texts are the listing, so that one which stays in its place is another listing, too.
+        anew = anew or layout.view ~= nil or not listed or tonumber(listed) ~= place.position
       else
         added[#added + 1] = message.id
         tail = place
