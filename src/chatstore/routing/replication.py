@@ -77,6 +77,8 @@ class Replicator(Generic[C]):
         inline: Do each handover before `hand_over` returns: slower for the app, and never behind.
         patience: After this many failures in a row the second side counts as down and is left alone for `rest` seconds.
         rest: See `patience`.
+        linger: For how many seconds a batch waits for more. So a burst of writes costs the app's event loop, and the
+            second side, one round trip instead of one each.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Replicator(Generic[C]):
         inline: bool = False,
         patience: int = 3,
         rest: float = 2.0,
+        linger: float = 0.002,
     ) -> None:
         self._counts = ReplicationCounts()
         self._put = put
@@ -103,6 +106,7 @@ class Replicator(Generic[C]):
         self._inline = inline
         self._patience = patience
         self._rest = rest
+        self._linger = linger
         self._queue: asyncio.Queue[Handover[C]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._failures = dict.fromkeys(Side, 0)
@@ -159,6 +163,8 @@ class Replicator(Generic[C]):
     async def _work(self) -> None:
         while True:
             batch = [await self._queue.get()]
+            if self._linger:
+                await asyncio.sleep(self._linger)
             while len(batch) < self._batch and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             try:
