@@ -1,16 +1,29 @@
 """Sessions without ids: what another program may do to them, case by case, and what becomes of ids, times and expiry."""
 
+import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
 
 from chatstore.errors import ConflictError, NotFoundError
-from chatstore.models import ChatChange, EditMessage, Kind, MessageTombstone, NewMessage, Side, from_micros, utc_now
+from chatstore.models import (
+    AppendMessages,
+    ChatChange,
+    EditMessage,
+    Kind,
+    MessageTombstone,
+    NewMessage,
+    Side,
+    from_micros,
+    utc_now,
+)
 from chatstore.ownership import SoleOwner
 from chatstore.redis import RedisChat, chat_layout
 from chatstore.redis.keys import JournalKeys
+from chatstore.redis.scripts import run
+from chatstore.redis.session_calls import SessionCalls
 from chatstore.testing import MemoryChat
 from tests.redis.sequences import SEQUENCES, SESSION, USER
 
@@ -130,6 +143,45 @@ async def test_a_list_put_back_to_before_the_other_sides_edit_is_noticed_by_the_
     assert contents(change) == ["a", "a"]
     assert change.messages[1].id == "ours"
     assert [tombstone.id for tombstone in change.tombstones] == ["edited"]
+
+
+@over("langchain")
+async def test_a_list_put_back_to_before_a_message_expired_is_noticed_by_the_next_write(other, chat, only):
+    await chat.create_session(USER, session_id=SESSION, title="a chat")
+    brief, dead = NewMessage("user", "b", id="brief"), NewMessage("user", "x", id="dead")
+    for message in (dead, NewMessage("user", "a", id="first"), brief):
+        await chat.append(USER, SESSION, message)
+    await chat.delete_messages(USER, SESSION, ["dead"])
+    change = await only(chat)
+    expires = utc_now() + timedelta(milliseconds=100)
+    expiring = replace(change.messages[1], version=change.messages[1].version + 2, expires_at=expires)
+    await chat.put([replace(change, messages=(expiring,))])
+    await chat.append(USER, SESSION, NewMessage("user", "c", id="last"))
+    before = other.items()
+    await asyncio.sleep((expires - utc_now()).total_seconds() + 0.01)
+    with pytest.raises(ConflictError):  # the one has expired, which is written down, and the other was deleted
+        await chat.write(AppendMessages(user_id=USER, session_id=SESSION, messages=(brief, dead)))
+    other.replace(before)
+    await chat.append(USER, SESSION, NewMessage("user", "d", id="ours"))
+    change = await only(chat)
+    assert contents(change) == ["a", "b", "c", "d"]
+    assert [change.messages[rank].id for rank in (0, 2, 3)] == ["first", "last", "ours"]
+
+
+@over("llamaindex")
+async def test_a_list_put_back_to_before_it_lost_thousands_is_noticed_between_the_parts(other, chat, client):
+    write_down = SessionCalls(other.layout).adopt(SESSION.encode())
+    other.push(*(b'{"role":"user","content":"%d"}' % number for number in range(5_100)))
+    while await run(client, write_down) == [b"adopt"]:
+        pass
+    before = other.items()
+    other.trim(50)
+    assert await run(client, write_down) == [b"adopt"]
+    other.replace(before)
+    await chat.append(USER, SESSION, NewMessage("user", "last", id="ours"))
+    assert other.items()[:-1] == before
+    assert (await chat.pop_message(USER, SESSION)).id == "ours"
+    assert other.items() == before
 
 
 @over("vercel-kv")

@@ -338,6 +338,13 @@ local function adopted_entry(state, message)
   return text(state.cleared)
 end
 
+-- Between two parts the ledger's order is of no list, not of the one that was before either, should that come back.
+local function unfinished(state)
+  state.listing = ''
+  save(state)
+  return { 'adopt' }
+end
+
 -- Makes the ledger's order agree with a list that another program changed, so that positions never shift after.
 -- A message that it took from the list is deleted when it is gone altogether; one that is still there may have been
 -- lost from the list by two programs that wrote it at once, and stays free to come back.
@@ -371,8 +378,7 @@ local function adopt(state)
     end
   end
   if view.more then
-    save(state)
-    return { 'adopt' }
+    return unfinished(state)
   end
   local first, last = view.from or 0, view.to or view.size
   local whole = last
@@ -393,8 +399,7 @@ local function adopt(state)
     call_in_pieces('HSET', keys.entries, entries)
   end
   if last < whole then
-    save(state)
-    return { 'adopt' }
+    return unfinished(state)
   end
   note_listing(state, layout.listing and layout.listing(keys) or view.listing)
   return nil

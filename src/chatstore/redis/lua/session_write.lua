@@ -63,6 +63,9 @@ local function find_same(state, message)
   if not found and not wrong then
     -- It has expired, and the new one may have its id.
     remove_message(message.id)
+    if layout.view then
+      relist(state)
+    end
     save(state)
     return nil
   elseif not found or not layout.same(found[7], message.fields) then
