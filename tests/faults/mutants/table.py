@@ -183,11 +183,11 @@ MUTANTS = [
         "the checkpoint moves only behind what was written",
         (
             Edit(
-                "migration.backfill:_Backfill._take",
-                "refused = await",
-                "early = replace(checkpoint, cursor=batch.cursor or checkpoint.cursor).encode()\n"
+                "migration.backfill:_Backfill._done",
+                "done, begun = Done(), False",
+                "early = Checkpoint(started_at=utc_now()).moved(planned.walk, planned.cursor, Tallied()).encode()\n"
                 "await self._progress.save_checkpoint(self._name, early, lease.holder)\n"
-                "refused = await",
+                "done, begun = Done(), False",
             ),
         ),
         _chats("backfill-from-old", Fault.DIES),
@@ -210,9 +210,11 @@ MUTANTS = [
                 "await journal.state()",
             ),
             Edit(
-                "migration.backfill:_Backfill._take",
-                "await self._patience.until_done(lease.confirm)",
-                "for journal in self._copy.journals:\n    await journal.remember(journal_open=True)",
+                "migration.backfill:_Backfill._do",
+                "return await self._patience.until_done(lambda: self._runner(batch))",
+                "did = await self._patience.until_done(lambda: self._runner(batch))\n"
+                "for journal in self._copy.journals:\n    await journal.remember(journal_open=True)\n"
+                "return did",
             ),
         ),
         _chats("backfill-from-old", Fault.BESIDE, 0),
