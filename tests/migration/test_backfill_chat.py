@@ -151,6 +151,22 @@ async def test_a_checkpoint_is_not_trusted_when_a_journal_was_closed_since() -> 
     assert await chat_content(world.new) == await chat_content(world.old)
 
 
+async def test_a_checkpoint_is_not_trusted_when_the_layout_or_the_prefix_is_another() -> None:
+    class Elsewhere(MemoryChat):
+        space = "another"  # type: ignore[assignment]
+
+    world = await filled(sessions=20)
+    killer = Once("put", "after", _raise(KilledError()), after=5)
+    with pytest.raises(KilledError):
+        await backfill(world, target=Watched(world.new, killer.told))
+    world.progress._lease = None
+    source = Elsewhere(Side.OLD)
+    source._states, source.journal = world.old._states, world.old.journal
+    report = await backfill(world, source=source)
+    assert not report.resumed
+    assert report.copied == Tally(sessions=20, messages=60)
+
+
 async def test_two_at_once_are_refused() -> None:
     world = await filled()
 

@@ -14,6 +14,7 @@ _OLD = '{"cursor": "a", "started_at": "2026-01-01T00:00:00+00:00", "copied": {},
 
 def test_a_checkpoint_comes_back_as_it_was() -> None:
     checkpoint = Checkpoint(
+        space="hash b'session:'",
         places={"": '"é"\n', "part:7": None},
         started_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
         copied=Tally(messages=7),

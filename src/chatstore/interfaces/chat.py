@@ -246,6 +246,8 @@ class ChatSide(ChatHistoryStore):
         side: Which side it is; decides the parity of the versions that it gives.
         journal: Where its marks are.
         notes: What this side never stored or does not give back exactly, a sentence each: a migration tells it once.
+        space: Which data of its server this side is, where that may hold other data of the kind (a layout, a prefix): a
+            cursor of `keys` says nothing of others.
     """
 
     side: Side
@@ -254,6 +256,10 @@ class ChatSide(ChatHistoryStore):
     @property
     def notes(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    def space(self) -> str:
+        return ""
 
     @abstractmethod
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:

@@ -164,6 +164,8 @@ class DocumentSide(DocumentStore):
             one store object on one key take turns, so that a process need not tell its own marks apart.
         notes: What this side never stored or does not hold exactly, a sentence each: a migration tells it once. Some of
             it is known after the first call only.
+        space: Which data of its server this side is, where that may hold other data of the kind (a layout, a prefix): a
+            cursor of `keys` says nothing of others.
     """
 
     side: Side
@@ -173,6 +175,10 @@ class DocumentSide(DocumentStore):
     @property
     def notes(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    def space(self) -> str:
+        return ""
 
     @abstractmethod
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:

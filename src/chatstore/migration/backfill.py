@@ -223,6 +223,10 @@ class _Backfill(Generic[K]):
             if not all(state.journal_open for state in states):
                 # While a journal was closed, writes behind the checkpoint left no mark.
                 _log.warning("a journal was closed since the last run, so the %s starts over", self._name)
+            elif checkpoint.space != self._copy.space:
+                _log.warning(
+                    "the layout or the prefix is another since the last run, so the %s starts over", self._name
+                )
             elif not checkpoint.fits(self._starts):
                 _log.warning(
                     "the servers of the source are others since the last run, so the %s starts over", self._name
@@ -233,7 +237,7 @@ class _Backfill(Generic[K]):
             # Even where the journal was open: it may have been opened just now, by a run that was killed in this pause.
             self._reporter.waits("writes that began before the journal was opened")
             await asyncio.sleep(self._options.settle_seconds)
-        return Checkpoint(started_at=utc_now())
+        return Checkpoint(space=self._copy.space, started_at=utc_now())
 
     async def _copy_from(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
         if checkpoint.places:

@@ -51,6 +51,7 @@ class Checkpoint:
     Attributes:
         places: How far each walk over the source came, by its name: a cursor, or None where it ended. A walk that is
             not here is at its beginning.
+        space: Of which data of the source (`ChatSide.space`).
         started_at: When the first of the runs began that this checkpoint is the sum of.
         copied: What they copied.
         unchanged: What they passed over, because it was there as it is.
@@ -58,6 +59,7 @@ class Checkpoint:
     """
 
     places: Mapping[str, str | None] = field(default_factory=dict)
+    space: str = ""
     started_at: datetime
     copied: Tally = field(default_factory=Tally)
     unchanged: Tally = field(default_factory=Tally)
@@ -102,6 +104,7 @@ class Checkpoint:
             held = json.loads(text)
             return cls(
                 places=_places(held["places"]),
+                space=held["space"],
                 started_at=datetime.fromisoformat(held["started_at"]),
                 copied=Tally(**held["copied"]),
                 unchanged=Tally(**held.get("unchanged", {})),

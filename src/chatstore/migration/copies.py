@@ -34,6 +34,7 @@ class Copy(ABC, Generic[K]):
         at_once: How many keys make a batch, where nobody says otherwise.
         source_side: From where.
         target_side: To where.
+        space: Which of the source's data.
         source_atomic: Whether the source sets a write's mark in the step that writes.
         journals: The source's and the target's.
     """
@@ -42,6 +43,7 @@ class Copy(ABC, Generic[K]):
     at_once: ClassVar[int]
     source_side: Side
     target_side: Side
+    space: str
     source_atomic: bool
     journals: tuple[Journal, Journal]
 
@@ -87,6 +89,7 @@ class ChatCopy(Copy[str]):
 
     def __init__(self, source: ChatSide, target: ChatSide) -> None:
         self.source_side, self.target_side = source.side, target.side
+        self.space = source.space
         self.source_atomic = True
         self.journals = (source.journal, target.journal)
         self._source = source
@@ -152,6 +155,7 @@ class DocumentCopy(Copy[DocumentKey]):
 
     def __init__(self, source: DocumentSide, target: DocumentSide) -> None:
         self.source_side, self.target_side = source.side, target.side
+        self.space = source.space
         self.source_atomic = source.atomic
         self.journals = (source.journal, target.journal)
         self._source = source

@@ -93,6 +93,10 @@ class RedisChat(ChatSide):
     def notes(self) -> tuple[str, ...]:
         return self._layout.notes
 
+    @property
+    def space(self) -> str:
+        return f"{self._layout.name} {self._layout.prefix!r} {self._layout.index or ''}".rstrip()
+
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
         if self._ahead is None:
             reply = await self._execute(command, mark)

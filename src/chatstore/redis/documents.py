@@ -84,6 +84,10 @@ class RedisDocuments(DocumentSide):
     def notes(self) -> tuple[str, ...]:
         return self._layout.notes
 
+    @property
+    def space(self) -> str:
+        return f"{self._layout.name} {self._layout.prefix!r} {self._layout.index or ''}".rstrip()
+
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
         """As `DocumentSide.write`. When one of many ids conflicts, the others are written all the same."""
         await self._ready()
