@@ -182,6 +182,30 @@ async def test_every_user_has_at_least_one_document_searched_for() -> None:
     assert report.proved == 2
 
 
+async def test_a_server_that_is_away_while_the_sample_is_read_hides_no_broken_index() -> None:
+    class Blind(MemoryDocuments):
+        is_walked = is_away = False
+
+        async def keys(self, cursor: str | None = None) -> Any:
+            self.is_walked = True
+            async for page in super().keys(cursor):
+                yield page
+
+        async def changes(self, keys: Any) -> Any:
+            if self.is_walked and not self.is_away:
+                self.is_away = True
+                raise UnavailableError("away")
+            return await super().changes(keys)
+
+        async def search_by_embedding(self, *_args: Any, **_kwargs: Any) -> list[Match]:
+            return []
+
+    world = await equal_world(Blind(Side.NEW))
+    report = await verify(world, options=replace(QUICK, batch=100, proof_one_in=10**9))
+    assert {(d.field, d.new) for d in report.differences} == {("index", "not found")}
+    assert report.difference_count == 2
+
+
 async def test_of_a_user_whose_first_document_cannot_be_searched_for_another_one_is() -> None:
     world = DocumentWorld()
     await world.old.put([legacy_document(name, "x", 0.0, 0.0, 0.0) for name in "ab"])

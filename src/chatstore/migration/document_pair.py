@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import ClassVar
 
+from chatstore.errors import UnavailableError
 from chatstore.interfaces import DocumentSide
 from chatstore.migration.compare import Difference, compare_documents, is_same_document
 from chatstore.migration.index_proof import Proof, Sample, has_direction, prove_index
@@ -63,6 +64,15 @@ class DocumentPair(Pair[DocumentKey, DocumentKey, Document]):
         del key
 
     async def prove(self, keys: Sequence[DocumentKey]) -> Proof:
+        of_new_users = [key for key in keys if self._sample.is_new(key)]
+        try:
+            return await self._prove(keys)
+        except UnavailableError:
+            # Nothing was proved for them, and whoever tries again must choose them again.
+            self._sample.forget(of_new_users)
+            raise
+
+    async def _prove(self, keys: Sequence[DocumentKey]) -> Proof:
         documents: list[Document] = []
         rest: Sequence[DocumentKey] = keys
         while chosen := self._sample.of(rest):
