@@ -188,9 +188,7 @@ def _asked_first(documents: DocumentLayout) -> frozenset[str]:
 def _used(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozenset[str]:
     used = script_commands((*_JOURNAL, *_RUNS))
     if chat is not None:
-        sessions = script_commands((*_SESSIONS, *_SESSION_WRITES), chat.lua)
-        # Whether there is an order of ours is asked where other programs write one, too.
-        used |= sessions if chat.shared else sessions - {"exists"}
+        used |= script_commands((*_SESSIONS, *_SESSION_WRITES), chat.lua)
         if not chat.derived:
             # Its messages have ids and no order but ours: it is `unranked`.
             used -= {"zrank"}

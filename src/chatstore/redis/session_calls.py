@@ -106,11 +106,11 @@ class SessionCalls:
         self, session_id: bytes, user_id: str | None, after: MessageOrder | None, limit: int, *, room: int = 0
     ) -> Call:
         """Return the call that reads messages behind a place, or from the first on; `room` bytes of them, 0 for any."""
-        return self._read(session_id, user_id, "forward", *_place(after), limit, room, 0)
+        return self._read(session_id, user_id, "forward", *_place(after), limit, room)
 
     def read_whole(self, session_id: bytes, limit: int, *, room: int) -> Call:
         """Return the call that reads a session from its first message on, with its fingerprint if that is all of it."""
-        return self._read(session_id, None, "forward", *_place(None), limit, room, 1)
+        return self._read(session_id, None, "whole", *_place(None), limit, room)
 
     def fingerprint(self, session_id: bytes) -> Call:
         """Return the call that makes a session's fingerprint."""

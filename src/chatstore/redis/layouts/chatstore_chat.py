@@ -61,8 +61,8 @@ function layout.header(keys)
 end
 
 function layout.inputs(keys, see)
-  see.key(keys.header)
-  return call_of_type('HGET', keys.header, 'user')
+  local fields = see.hash(keys.header)
+  return fields and field_of(fields, 'user')
 end
 
 function layout.save(keys, fields)

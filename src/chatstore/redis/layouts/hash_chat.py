@@ -147,7 +147,7 @@ function layout.header(keys)
   return header
 end
 
-function layout.ids(listing)
+local function ids_of(listing)
   if listing == '' then
     return {}
   end
@@ -169,22 +169,35 @@ function layout.ids(listing)
   return ids, reason
 end
 
+local last = {}
+
+-- A reading and its fingerprint ask for the same.
+function layout.ids(listing)
+  if last.listing ~= listing then
+    last.listing, last.ids, last.reason = listing, ids_of(listing)
+  end
+  return last.ids, last.reason
+end
+
 function layout.inputs(keys, see, known)
-  local held = call_of_type('HMGET', keys.header, 'userId', 'messageIds')
-  local listed = held and layout.ids(held[2] or '')
-  if not listed or not see.key(keys.header) then
+  local fields = see.hash(keys.header)
+  local listed = fields and layout.ids(field_of(fields, 'messageIds') or '')
+  if not listed then
     return nil
   end
-  local seen = {}
-  for _, ids in ipairs({ listed, known }) do
-    for _, id in ipairs(ids) do
-      if not seen[id] and not see.key(message_key(id)) then
-        return nil
-      end
-      seen[id] = true
+  local see_hash, seen, are_known = see.hash, {}, #known > 0
+  for _, id in ipairs(listed) do
+    if not see_hash(message_key(id)) then
+      return nil
+    end
+    seen[id] = are_known or nil
+  end
+  for _, id in ipairs(known) do
+    if not seen[id] and not see_hash(message_key(id)) then
+      return nil
     end
   end
-  return held[1]
+  return field_of(fields, 'userId')
 end
 
 function layout.save(keys, fields)

@@ -28,7 +28,8 @@
 --
 --   inputs(keys, see, known)       tells a fingerprint what the others depend on, beside the ledger: values by `see.value`,
 --                                  keys with what is in them by `see.key`, when keys expire by `see.expiry`; each returns
---                                  whether there may be more. `known` are the ids of the ledger's order. Returns the owner; nil
+--                                  whether there may be more. `see.hash` is `see.key` for a hash that is read by `hash_at`,
+--                                  and returns its fields. `known` are the ids of the ledger's order. Returns the owner; nil
 --                                  where there is no session, or no fingerprint. Absent where none can be told
 --   listing(keys)                  what stands for the listing once all of it is written down, where that is another than before
 --
@@ -62,10 +63,10 @@ local NAMES = {
 }
 local NUMBERS = { version = true, born = true, deleted = true, cleared = true, last = true }
 
--- Returns what is known of the session, or nil and a problem.
-local function open()
-  local values = redis.call('HMGET', keys.state, unpack(NAMES))
-  local state = { gone = {} }
+-- Returns what is known of the session, or nil and a problem. `bare` is of a reading that knows that there is no ledger.
+local function open(bare)
+  local values = bare and {} or redis.call('HMGET', keys.state, unpack(NAMES))
+  local state = { gone = {}, bare = bare }
   for i, name in ipairs(NAMES) do
     state[name] = NUMBERS[name] and (tonumber(values[i]) or 0) or values[i] or ''
   end
@@ -146,15 +147,15 @@ end
 -- never saw has the place behind its predecessor, so a session that we never wrote has 0, 1, 2, …
 local function listed_view(state)
   local listing = state.header.listing
-  if not listing or redis.sha1hex(listing) == state.listing then
+  if not listing or (state.listing ~= '' and redis.sha1hex(listing) == state.listing) then
     return nil
   end
   local ids, reason = layout.ids(listing)
   if not ids then
     return nil, reason
   end
-  local ordered = redis.call('EXISTS', keys.order) == 1
-  local buried = redis.call('EXISTS', keys.tombstones) == 1
+  local ordered = not state.bare and redis.call('EXISTS', keys.order) == 1
+  local buried = not state.bare and redis.call('EXISTS', keys.tombstones) == 1
   local seen, items = {}, {}
   for _, id in ipairs(ids) do
     local known = ordered and redis.call('ZSCORE', keys.order, id)

@@ -1,2 +1,2 @@
 -- Replies {fingerprint, user} of a session, or nil where none can be told: see `fingerprint.lua`. Changes nothing.
-return fingerprint()
+return fingerprint(is_bare())

@@ -10,7 +10,12 @@ local PART_BYTES = 1048576
 local scope = take_list()
 local mode = take()
 
-local state, wrong = open()
+-- Read whole: the fingerprint of what is read is wanted, if that is all there is of the session.
+if mode == 'whole' then
+  noted = { hashes = {}, moments = {} }
+end
+local bare = is_bare()
+local state, wrong = open(bare)
 if wrong then
   if scope[1] then
     return scoped(wrong, scope[1]) or { 'missing' }
@@ -94,7 +99,7 @@ local function read(item)
   return read_one(item, redis.call('HGET', keys.entries, item.id))
 end
 
-local has_entries = redis.call('HLEN', keys.entries) > 0
+local has_entries = not bare and redis.call('HLEN', keys.entries) > 0
 
 -- The ledger's entries of some messages, of a few at a time.
 local function entries_of(items)
@@ -164,7 +169,9 @@ end
 local tombstones = {}
 
 local function read_tombstones(ids)
-  if ids then
+  if bare then
+    return
+  elseif ids then
     for _, id in ipairs(ids) do
       local version = redis.call('HGET', keys.tombstones, id)
       if version then
@@ -219,7 +226,7 @@ local function count()
 end
 
 local more, counted, print = false, 0, false
-if mode == 'forward' then
+if mode == 'forward' or mode == 'whole' then
   local after, limit, room = take_place(), tonumber(take()), tonumber(take())
   local rank = after and rank_of(after) or 0
   local at = after and slice(rank, rank)[1]
@@ -230,9 +237,8 @@ if mode == 'forward' then
   if not after and not scope[1] then
     read_tombstones()
   end
-  -- Whether the fingerprint of what is read here is wanted, if that is all there is of the session.
-  if take() == '1' and state.header and not after and not more and #problems == 0 and not edited then
-    print = fingerprint()
+  if mode == 'whole' and state.header and not more and #problems == 0 and not edited then
+    print = fingerprint(bare)
   end
 elseif mode == 'backward' then
   local before, limit = take_place(), tonumber(take())

@@ -201,11 +201,18 @@ local function call_of_type(command, key, ...)
   return nil
 end
 
+-- What was read of whole hashes, and when keys expire, by key: where a fingerprint is to be made of it, see
+-- `fingerprint.lua`; else nil.
+local noted
+
 -- Returns a hash's fields and values in one flat list (empty when there is none), or nil and the problem.
 local function hash_at(key)
   local fields = call_of_type('HGETALL', key)
   if not fields then
     return nil, wrong_type(key)
+  end
+  if noted then
+    noted.hashes[key] = fields
   end
   return fields
 end
@@ -247,8 +254,11 @@ local function rewrite_hash(key, fields, kept)
   call_in_pieces('HSET', key, fields)
 end
 
--- A key's expiry in microseconds as text; '' when it has none. Servers before Redis 7 only tell what is left of it.
-local function expiry_of(key)
+-- Whether the server tells when a key expires. Servers before Redis 7 only tell what is left of the time.
+local tells_moments = true
+
+-- When a key expires, in milliseconds; negative when it does not.
+local function moment_of(key)
   local at = redis.pcall('PEXPIRETIME', key)
   if type(at) == 'table' then
     if not at.err:find('nknown', 1, true) then
@@ -256,7 +266,17 @@ local function expiry_of(key)
     end
     local left = redis.call('PTTL', key)
     at = left < 0 and left or math.floor(clock() / 1000) + left
+    tells_moments = false
   end
+  if noted then
+    noted.moments[key] = at
+  end
+  return at
+end
+
+-- A key's expiry in microseconds as text; '' when it has none.
+local function expiry_of(key)
+  local at = moment_of(key)
   return at < 0 and '' or text(at) .. '000'
 end
 
