@@ -36,8 +36,9 @@ LEASE = timedelta(seconds=20)
 PATIENCE = timedelta(seconds=5)
 """How long a writer waits for the joins of his documents."""
 
-AT_ONCE = 3
-"""How many large joins are under way at once. Chroma writes one at a time: the others look, or wait for it there."""
+AT_ONCE = 2
+"""How many large joins are under way at once. One writes, and the other looks and gets ready meanwhile; more would be
+announced for longer, and be no faster."""
 
 _PAUSE_SECONDS = 0.05
 _TAKE_BACK_SECONDS = 1.0

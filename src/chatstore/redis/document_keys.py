@@ -12,6 +12,8 @@ from chatstore.redis.failures import quarantined
 from chatstore.redis.scripts import Reply, run, run_all
 
 _WANTED = 1000
+_ASKED = 950
+"""A server gives a few keys more than it is asked for: a page is to have them, too, and not to be cut into halves."""
 _AT_ONCE = 200
 _ROOM = 16 * 1024 * 1024
 """How many bytes the documents of one page may have, so that whoever reads them needs bounded memory."""
@@ -30,7 +32,7 @@ async def keys(
         cursor: Where to go on.
         passes_over: Is told of each record that is no document of this layout.
     """
-    async for step in calls.layout.walk(client, cursor, _WANTED):
+    async for step in calls.layout.walk(client, cursor, _ASKED):
         found: list[tuple[DocumentKey, int]] = []
         bad: list[Quarantined] = []
         for start in range(0, len(step.ids), _AT_ONCE):
