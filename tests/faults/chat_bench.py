@@ -24,7 +24,9 @@ class ChatBench(Bench):
     def router(self, process):
         journals = [process.sides[side].journal for side in Side]
         stages = StageResolver(Kind.CHAT, journals, client=self.flags.client)
-        return ChatRouter(process.sides, stages, replicator=chat_replicator(process.sides, inline=self.inline))
+        return ChatRouter(
+            process.sides, stages, replicator=chat_replicator(process.sides, inline=self.inline, linger=0.0)
+        )
 
     def repairer(self, process):
         return chat_repairer(process.sides)

@@ -48,7 +48,7 @@ class DocumentBench(Bench):
     def router(self, process):
         journals = [process.sides[side].journal for side in Side]
         stages = StageResolver(Kind.DOCUMENTS, journals, client=self.flags.client)
-        replicator = document_replicator(process.sides, inline=self.inline)
+        replicator = document_replicator(process.sides, inline=self.inline, linger=0.0)
         return DocumentRouter(process.sides, stages, replicator=replicator)
 
     def repairer(self, process):

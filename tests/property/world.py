@@ -223,7 +223,7 @@ class Process:
         behind = self.sides if self.inline else Sides(*(Link(world, self, side, owner=self) for side in Side))
         journals = [world.stores[side].journal for side in Side]
         stages = StageResolver(Kind.CHAT, journals, client=self.flags.client, refresh=0.0)
-        self.router = ChatRouter(self.sides, stages, replicator=chat_replicator(behind, inline=self.inline))
+        self.router = ChatRouter(self.sides, stages, replicator=chat_replicator(behind, inline=self.inline, linger=0.0))
         # A side that failed is asked again at once: the rests are real time, longer than any schedule.
         self.router._reads._catch_up._rest = 0.0
         if not self.inline:

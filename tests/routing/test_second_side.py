@@ -8,7 +8,14 @@ import pytest
 
 from chatstore.errors import BusyError, InvalidRecordError, NotFoundError, UnavailableError
 from chatstore.models import DocumentChange, DocumentKey, Mark, NewDocument, NewMessage, Side, Stage, utc_now
-from chatstore.routing import DocumentRouter, Sides, chat_repairer, document_repairer, document_replicator
+from chatstore.routing import (
+    DocumentRouter,
+    Sides,
+    chat_repairer,
+    chat_replicator,
+    document_repairer,
+    document_replicator,
+)
 from chatstore.routing.documents import LEASE
 from chatstore.routing.replication import Handover
 from chatstore.testing import MemoryDocuments, MemoryProgress
@@ -296,3 +303,23 @@ async def test_a_mark_that_others_contest_has_no_lease_once_both_sides_are_writt
     await router.upsert("u", NewDocument("text", id="d", embedding=EAST))
     marks = await documents.sides.old.journal.marks(limit=9)
     assert [mark.lease_until for mark in marks] == [None, None]
+
+
+async def test_writes_that_follow_one_another_at_once_reach_the_second_side_in_one_batch():
+    chat, _ = await chat_pair(inline=False)
+    chat.replicator = chat_replicator(chat.sides, linger=0.2)
+    await chat.create_session("ann", session_id="s")
+    await chat.replicator.drain()
+    batches = []
+    put = chat.sides.new.put
+
+    async def noting(changes):
+        batches.append(len(changes))
+        await put(changes)
+
+    chat.sides.new.put = noting
+    for number in range(10):
+        await chat.append("ann", "s", NewMessage(role="user", content=str(number)))
+    await chat.replicator.drain()
+    assert batches == [10]
+    assert await chat.sides.new.count_messages("ann", "s") == 10

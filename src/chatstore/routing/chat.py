@@ -26,7 +26,7 @@ from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_chat
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
-from chatstore.routing.replication import Handover, Replicator
+from chatstore.routing.replication import LINGER, Handover, Replicator
 from chatstore.routing.settle import settle
 from chatstore.routing.shadow import ShadowReader
 from chatstore.routing.sides import Sides
@@ -123,7 +123,9 @@ class ChatRouter(ChatHistoryStore):
         await self.sides.close()
 
 
-def chat_replicator(sides: Sides[ChatSide], *, inline: bool = False, deadline: float = 5.0) -> Replicator[ChatChange]:
+def chat_replicator(
+    sides: Sides[ChatSide], *, inline: bool = False, deadline: float = 5.0, linger: float = LINGER
+) -> Replicator[ChatChange]:
     """Return a replicator between two chat stores; see `Replicator` for the arguments."""
 
     async def put(side: Side, changes: Sequence[ChatChange]) -> None:
@@ -135,7 +137,7 @@ def chat_replicator(sides: Sides[ChatSide], *, inline: bool = False, deadline: f
     async def standing(marks: Sequence[Mark]) -> Sequence[Mark]:
         return await still_standing(sides, marks)
 
-    return Replicator(put, clear, standing, inline=inline, deadline=deadline)
+    return Replicator(put, clear, standing, inline=inline, deadline=deadline, linger=linger)
 
 
 def _concerned(command: ChatCommand) -> tuple[str, ...] | None:

@@ -27,7 +27,7 @@ from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_documents
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
-from chatstore.routing.replication import Handover, Replicator
+from chatstore.routing.replication import LINGER, Handover, Replicator
 from chatstore.routing.settle import settle, withdraw
 from chatstore.routing.shadow import ShadowReader
 from chatstore.routing.sides import Sides
@@ -135,7 +135,7 @@ class DocumentRouter(DocumentStore):
 
 
 def document_replicator(
-    sides: Sides[DocumentSide], *, inline: bool = False, deadline: float = 5.0
+    sides: Sides[DocumentSide], *, inline: bool = False, deadline: float = 5.0, linger: float = LINGER
 ) -> Replicator[DocumentChange]:
     """Return a replicator between two document stores; see `Replicator` for the arguments."""
     exclusive = not (sides.old.atomic and sides.new.atomic)
@@ -156,7 +156,8 @@ def document_replicator(
         return await still_standing(sides, marks)
 
     # One batch after the other: so this process is never at work on a key twice at once, and never contests itself.
-    return Replicator(put, clear, standing, inline=inline, deadline=deadline, workers=1 if exclusive else 4)
+    workers = 1 if exclusive else 4
+    return Replicator(put, clear, standing, inline=inline, deadline=deadline, workers=workers, linger=linger)
 
 
 def _ids(command: DocumentCommand) -> list[str]:

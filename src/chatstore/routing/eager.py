@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-def begin(work: Coroutine[Any, Any, T]) -> tuple[asyncio.Future[T], asyncio.Task[None]]:
+def begin(work: Coroutine[Any, Any, T]) -> tuple[Begun[T], asyncio.Task[None]]:
     """Run a coroutine up to where it first waits; from there on a task runs it.
 
     The beginning, too, is run as that task and in its context: a deadline that is set there is the task's, and no
@@ -21,47 +21,64 @@ def begin(work: Coroutine[Any, Any, T]) -> tuple[asyncio.Future[T], asyncio.Task
         work: The coroutine.
 
     Returns:
-        What the coroutine returned or raised, done as soon as it has ended, which may be at once; to cancel it cancels
-        nothing else. And the task, which ends by an error only if that could not be told because it was cancelled.
+        What is known of it, and its task, which ends by an error only if that could not be told.
+
+    Raises:
+        Exception: What the coroutine raised in its beginning.
     """
     loop = asyncio.get_running_loop()
     context = copy_context()
-    begun = _Begun(work, loop.create_future())
+    begun = Begun(work, loop)
     task = loop.create_task(begun, context=context)
     caller = asyncio.current_task(loop)
-    _switch(loop, caller, task)
+    # Documented for just this, see above.
+    if caller is not None:
+        asyncio._leave_task(loop, caller)  # noqa: SLF001
+    asyncio._enter_task(loop, task)  # noqa: SLF001
     try:
         context.run(begun.start)
     finally:
-        _switch(loop, task, caller)
-    return begun.outcome, task
+        asyncio._leave_task(loop, task)  # noqa: SLF001
+        if caller is not None:
+            asyncio._enter_task(loop, caller)  # noqa: SLF001
+    return begun, task
 
 
-class _Begun(Coroutine[Any, Any, None], Generic[T]):
-    """The rest of a coroutine, for its task.
+class Begun(Coroutine[Any, Any, None], Generic[T]):
+    """A coroutine whose beginning was run, for the task that runs the rest.
 
     It does not know the task, which knows it: the two would be a circle, and left to the garbage collector.
+
+    Attributes:
+        ended: Whether it came to its end in the beginning.
+        value: What it then returned.
+        outcome: Otherwise, what it returns or raises in the end; to cancel this cancels nothing else.
     """
 
-    __slots__ = ("_awaited", "_ended", "_passed_on", "_work", "outcome")
+    __slots__ = ("_awaited", "_loop", "_passed_on", "_work", "ended", "outcome", "value")
 
-    def __init__(self, work: Coroutine[Any, Any, T], outcome: asyncio.Future[T]) -> None:
-        self.outcome = outcome
+    value: T
+    outcome: asyncio.Future[T]
+
+    def __init__(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> None:
+        self.ended = True
         self._work = work
-        self._awaited: Any = None
+        self._loop = loop
         self._passed_on = False
-        self._ended = False
 
     def start(self) -> None:
         """Run the beginning."""
         try:
-            self._awaited = self._step(self._work.send, None)
-        except StopIteration:
-            self._ended = True
+            self._awaited = self._work.send(None)
+        except StopIteration as end:
+            self.value = end.value
+        else:
+            self.ended = False
+            self.outcome = self._loop.create_future()
 
     def send(self, value: Any) -> Any:
         """Go on; the first time, that was done already, and the task is given what there is to wait for."""
-        if self._ended:
+        if self.ended:
             raise StopIteration
         if not self._passed_on:
             self._passed_on = True
@@ -70,7 +87,7 @@ class _Begun(Coroutine[Any, Any, None], Generic[T]):
 
     def throw(self, *error: Any) -> Any:
         """Raise an error, which is the task's cancellation, where the coroutine waits."""
-        if self._ended:
+        if self.ended:
             raise StopIteration
         if not self._passed_on:
             # A task cancels what it waits for; this one does not know yet that it waits.
@@ -102,10 +119,3 @@ class _Begun(Coroutine[Any, Any, None], Generic[T]):
             if not told or not isinstance(error, Exception):
                 raise
         raise StopIteration
-
-
-def _switch(loop: asyncio.AbstractEventLoop, leave: asyncio.Task[Any] | None, enter: asyncio.Task[Any] | None) -> None:
-    if leave is not None:
-        asyncio._leave_task(loop, leave)  # noqa: SLF001 - documented for just this, see above
-    if enter is not None:
-        asyncio._enter_task(loop, enter)  # noqa: SLF001

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
-from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
+from openfeature.flag_evaluation import FlagEvaluationDetails, FlagEvaluationOptions, Reason
 
 from chatstore.interfaces import Journal
 from chatstore.models import Kind, MigrationState, Side, Stage
@@ -24,6 +24,7 @@ FLAGS = {Kind.CHAT: "chatstore-chat-stage", Kind.DOCUMENTS: "chatstore-documents
 """The names of the two string flags; their values are those of `Stage`."""
 
 _UNSET = ""
+_OPTIONS = FlagEvaluationOptions()
 _STAGES = {stage.value: stage for stage in Stage}
 
 
@@ -97,7 +98,7 @@ class StageResolver:
             return turn.stage
         state = self.recorded.current or await self.recorded.known()
         context = EvaluationContext(user_id, {"key": key, "operation": operation})
-        details = await self._client.get_string_details_async(self._flag, _UNSET, context)
+        details = await self._client.get_string_details_async(self._flag, _UNSET, context, _OPTIONS)
         stage = self._usable(details, user_id, state)
         if stage is None:
             stage = self._fallback(user_id, state)
@@ -162,12 +163,16 @@ class StageResolver:
     def _note(self, user_id: str, stage: Stage, state: MigrationState) -> None:
         now = time.monotonic()
         seen = self._seen.get(user_id)
+        if seen is not None and seen.stage is stage and now - seen.at <= self._absence:
+            self._seen.move_to_end(user_id)
+            seen.at = now
+            return
         if seen is None:
             seen = self._seen[user_id] = _Seen(stage, now)
             unsettled = self._settle if self._may_move(stage, state) else 0.0
             if len(self._seen) > self._users:
                 self._seen.popitem(last=False)
-        elif seen.stage is not stage and _reads(seen.stage) is not _reads(stage):
+        elif _reads(seen.stage) is not _reads(stage):
             unsettled = self._settle
         elif now - seen.at > self._absence and self._may_move(stage, state):
             unsettled = self._absence

@@ -23,15 +23,15 @@ class WritesUnderWay:
 
     async def run(self, write: Coroutine[Any, Any, T]) -> T:
         """Await `write`, protected."""
-        outcome, task = begin(write)
-        if outcome.done():
-            return outcome.result()
+        begun, task = begin(write)
+        if begun.ended:
+            return begun.value
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
-            return await outcome
+            return await begun.outcome
         except asyncio.CancelledError:
-            outcome.add_done_callback(_report)
+            begun.outcome.add_done_callback(_report)
             task.add_done_callback(_report)
             raise
 

@@ -20,6 +20,9 @@ from chatstore.routing.missed import Missed, Standing
 
 logger = logging.getLogger("chatstore.routing")
 
+LINGER = 0.002
+"""For how many seconds a batch waits for more: next to nothing beside a round trip to Supabase or Chroma."""
+
 _CONTESTED = 1000
 
 _PUT_OF_LEASE = 1 / 3
@@ -29,7 +32,7 @@ document's lasts, which are the deadline (5 s) and Chroma's timeout (10 s)."""
 C = TypeVar("C", bound=ChatChange | DocumentChange)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would make it dearer to make, and one is made for each write
 class Handover(Generic[C]):
     """What one write leaves to do on the other side: join `changes` into `target`, then clear `marks`."""
 
@@ -94,7 +97,7 @@ class Replicator(Generic[C]):
         inline: bool = False,
         patience: int = 3,
         rest: float = 2.0,
-        linger: float = 0.002,
+        linger: float = LINGER,
     ) -> None:
         self._counts = ReplicationCounts()
         self._put = put
@@ -108,6 +111,7 @@ class Replicator(Generic[C]):
         self._rest = rest
         self._linger = linger
         self._queue: asyncio.Queue[Handover[C]] = asyncio.Queue()
+        self._collecting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._failures = dict.fromkeys(Side, 0)
         self._down_until = dict.fromkeys(Side, 0.0)
@@ -162,17 +166,22 @@ class Replicator(Generic[C]):
 
     async def _work(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            if self._linger:
-                await asyncio.sleep(self._linger)
-            while len(batch) < self._batch and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch: list[Handover[C]] = []
             try:
+                async with self._collecting:  # one at a time, or the idle workers would take one handover each
+                    await self._collect(batch)
                 await self._do(batch)
             finally:
                 self._counts.waiting -= len(batch)
                 for _ in batch:
                     self._queue.task_done()
+
+    async def _collect(self, batch: list[Handover[C]]) -> None:
+        batch.append(await self._queue.get())
+        if self._linger:
+            await asyncio.sleep(self._linger)
+        while len(batch) < self._batch and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
 
     async def _do(self, batch: Sequence[Handover[C]]) -> None:
         for side in Side:
