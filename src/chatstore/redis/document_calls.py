@@ -125,9 +125,12 @@ class DocumentCalls:
         """Return the call that reads a document of any user for the migrator: what others did is written down then."""
         return self._read(document_id, None, "adopt", room=room)
 
-    def weigh(self, document_id: bytes) -> Call:
-        """Return the call that reads of a document of any user whose it is, and how large; see `weight`."""
-        return self._read(document_id, None, "size")
+    def weigh(self, document_id: bytes, *, room: int = 0) -> Call:
+        """Return the call that reads of a document of any user whose it is, and how large; see `weight`.
+
+        A reply has more than `room` bytes only where the document is unreadable; it is replied as large then.
+        """
+        return self._read(document_id, None, "size", room=room)
 
     def weight(self, found: DocumentReply) -> int:
         """Return how many bytes a document has, of the reply to `weigh`."""

@@ -15,6 +15,7 @@ _WANTED = 1000
 _ASKED = 950
 """A server gives a few keys more than it is asked for: a page is to have them, too, and not to be cut into halves."""
 _AT_ONCE = 200
+_A_REPLY = 131_072
 _ROOM = 16 * 1024 * 1024
 """How many bytes the documents of one page may have, so that whoever reads them needs bounded memory."""
 
@@ -37,7 +38,9 @@ async def keys(
         bad: list[Quarantined] = []
         for start in range(0, len(step.ids), _AT_ONCE):
             ids = step.ids[start : start + _AT_ONCE]
-            for name, reply in zip(ids, await run_all(client, [calls.weigh(name) for name in ids]), strict=True):
+            replies = await run_all(client, [calls.weigh(name, room=_A_REPLY) for name in ids])
+            for name, weighed in zip(ids, replies, strict=True):
+                reply = await run(client, calls.weigh(name)) if weighed[0] == b"large" else weighed
                 if reply[0] == b"other":
                     passes_over(reply)
                     continue

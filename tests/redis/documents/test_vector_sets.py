@@ -187,10 +187,10 @@ async def test_a_scan_goes_through_thousands_of_elements_in_parts(app, world):
         pipeline.execute()
     opened = await world("vector-set", index=KEY)
     pages = [page async for page in opened.old.scan()]
-    assert len(pages) > 5
+    assert len(pages) > 1
     assert sorted(one.key.id for page in pages for one in page.changes) == sorted(f"e{n}" for n in range(1500))
-    half = [page async for page in opened.old.scan(pages[3].cursor)]
-    assert sum(len(page.changes) for page in half) == 1500 - sum(len(page.changes) for page in pages[:4])
+    rest = [page async for page in opened.old.scan(pages[0].cursor)]
+    assert sum(len(page.changes) for page in rest) == 1500 - len(pages[0].changes)
 
 
 async def test_a_server_without_vector_sets_and_a_key_of_another_type_are_told(app, redis_database, world):

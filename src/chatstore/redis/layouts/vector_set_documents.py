@@ -189,7 +189,8 @@ def _said(attributes: bytes, embedding: Embedding | None, quantization: str) -> 
     if hint is not None:
         extra[_ATTRIBUTES] = hint
     text = metadata.get(_TEXT)
-    if isinstance(text, str):
+    # An empty one stays: nothing else tells an element with an empty text from one without any.
+    if isinstance(text, str) and text:
         metadata = {name: value for name, value in metadata.items() if name != _TEXT}
     return DocumentValues(text if isinstance(text, str) else "", embedding, "", "", metadata, extra)
 
