@@ -669,11 +669,15 @@ $$;
 --
 -- These functions take each record by its index, whatever Postgres knows of the tables: a connection keeps the plan that
 -- was best when they were empty, and in the minutes until they are analyzed they may grow to millions of rows.
+--
+-- A function whose request or answer changes gets another name, and the one before is dropped: a process of an older
+-- release goes on calling that one, and must be told that it is gone, not be answered as if it had been understood.
+drop function if exists public.chatstore_put(text), public.chatstore_states(text);
 
 -- Joins states into this side: of each record the newer version stays, and what was deleted stays deleted. What has
 -- expired here is as if it were not there: the same version with a later expiry takes its place. A session comes once,
 -- with the newest of what is handed over; likewise each message and each tombstone.
-create or replace function public.chatstore_put(request text) returns text
+create or replace function public.chatstore_put_columns(request text) returns text
 language plpgsql volatile set search_path = ''
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
@@ -713,6 +717,9 @@ begin
     m_created timestamptz[], m_expires timestamptz[], m_versions bigint[], m_extra jsonb[],
     t_of integer[], t_ids text[], t_versions bigint[]
   );
+  if s_ids is null then
+    raise exception 'this is no request of this version of chatstore' using errcode = '42883';
+  end if;
 
   -- In the order of their ids, so that of two that meet on several sessions one waits, and neither for the other.
   insert into chatstore.session_states (session_id, user_id, last)
@@ -993,7 +1000,7 @@ $$;
 
 -- Tells all about the sessions named, in the order of their ids, from behind a place on; nothing that has expired. It
 -- stops when it has told `limit` sessions and messages, or 4 MB of them, and says how far it came.
-create or replace function public.chatstore_states(request text) returns text
+create or replace function public.chatstore_state_columns(request text) returns text
 language plpgsql stable set search_path = ''
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare

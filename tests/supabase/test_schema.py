@@ -1,5 +1,6 @@
 """The schema can be applied again and again, and leaves nothing open."""
 
+import json
 from pathlib import Path
 
 import psycopg
@@ -69,27 +70,63 @@ def test_users_may_call_what_an_app_needs_and_nothing_else(database):
     ]
 
 
-def test_the_schema_is_applied_over_the_version_before(database_url, database):
+@pytest.fixture
+def before(database_url, database):
+    """The URL of a database with the schema of the version before, as that release's `schema --apply` made it."""
     database.execute("create database before")
-    try:
-        url = database_url.rpartition("/")[0] + "/before"
-        with psycopg.connect(url, autocommit=True) as before:
-            before.execute(
-                "create schema auth; create function auth.jwt() returns jsonb language sql stable return '{}'::jsonb"
-            )
-            apply_schema(url)
-            before.execute(
-                "drop table chatstore.copied;"
-                "drop function public.chatstore_proved, public.chatstore_is_locked, public.chatstore_session_ids;"
-                "create or replace function public.chatstore_version() returns integer language sql return 2;"
-                "insert into public.sessions (id, user_id) values ('s', 'u')"
-            )
-            apply_schema(url)
-            assert before.execute("select public.chatstore_version()").fetchone() == (SCHEMA_VERSION,)
-            assert before.execute("select public.chatstore_session_ids('{\"limit\": 2}')").fetchone() == ('["s"]',)
-            assert before.execute("select count(*) from chatstore.copied").fetchone() == (0,)
-    finally:
-        database.execute("drop database before with (force)")
+    url = database_url.rpartition("/")[0] + "/before"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "create schema auth; create function auth.jwt() returns jsonb language sql stable return '{}'::jsonb"
+        )
+        connection.execute((Path(__file__).parent / "schema_2.sql").read_bytes())
+    yield url
+    database.execute("drop database before with (force)")
+
+
+HANDOVER_OF_VERSION_2 = json.dumps(
+    {
+        "sessions": [
+            {
+                "id": "s", "user_id": "u", "title": "t", "metadata": {}, "created_at": "2026-11-24T00:00:00+00:00",
+                "updated_at": "2026-11-24T00:00:00+00:00", "expires_at": None, "version": 4, "born": 4, "extra": {},
+                "deleted": 0, "cleared": 0, "last": 6,
+            },
+        ],
+        "messages": [
+            {
+                "session_id": "s", "id": "m", "user_id": "u", "position": 0, "role": "user", "content": "hello",
+                "metadata": {}, "created_at": "2026-11-24T00:00:00+00:00", "expires_at": None, "version": 6, "extra": {},
+            },
+        ],
+        "tombstones": [],
+    }
+)  # fmt: skip
+
+
+def test_the_schema_is_applied_over_the_version_before(before):
+    with psycopg.connect(before, autocommit=True) as database:
+        database.execute("select public.chatstore_put(%s)", (HANDOVER_OF_VERSION_2,))
+        apply_schema(before)
+        assert database.execute("select public.chatstore_version()").fetchone() == (SCHEMA_VERSION,)
+        assert database.execute("select public.chatstore_session_ids('{\"limit\": 2}')").fetchone() == ('["s"]',)
+        assert database.execute("select content from public.messages").fetchall() == [("hello",)]
+        assert database.execute("select count(*) from chatstore.copied").fetchone() == (0,)
+
+
+def test_a_process_of_the_version_before_is_told_that_its_functions_are_gone_and_writes_nothing(before):
+    with psycopg.connect(before, autocommit=True) as database:
+        apply_schema(before)
+        for function in ("chatstore_put", "chatstore_states", "chatstore_put_columns"):
+            with pytest.raises(psycopg.errors.UndefinedFunction):
+                database.execute(f"select public.{function}(%s)", (HANDOVER_OF_VERSION_2,))
+        assert database.execute("select count(*) from public.sessions").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("function", ["chatstore_put", "chatstore_put_columns"])
+async def test_the_api_tells_it_as_a_matter_of_the_schema_so_that_its_marks_stay(client, function):
+    with pytest.raises(SchemaError):
+        await client.ask(function, HANDOVER_OF_VERSION_2)
 
 
 def test_a_project_that_has_other_tables_of_these_names_is_left_as_it_is(database_url, database):
@@ -115,7 +152,8 @@ def test_a_database_that_is_not_there_is_told_from_an_url_that_is_none():
 
 @pytest.mark.parametrize("copy", ["scripts/supabase-init.sql", "supabase/migrations/20261123000000_chatstore.sql"])
 def test_the_copies_for_the_sql_editor_and_the_supabase_cli_are_the_packages_own(copy):
-    assert (ROOT / copy).read_text(encoding="utf-8") == schema_sql(), f"run: chatstore schema > {copy}"
+    text = (ROOT / copy).read_text(encoding="utf-8")
+    assert text.rstrip() == schema_sql().rstrip(), f"run: chatstore schema > {copy}"
 
 
 def test_each_part_begins_with_what_it_is_for():

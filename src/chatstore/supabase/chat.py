@@ -127,7 +127,7 @@ class SupabaseChat(ChatSide):
 
     async def put(self, changes: Sequence[ChatChange]) -> None:
         for request in put_requests(changes):
-            await self._bulk.do_text("chatstore_put", request)
+            await self._bulk.do_text("chatstore_put_columns", request)
 
     async def fetch(
         self, session_ids: Sequence[str], *, message_ids: Sequence[str] | None = None
@@ -171,7 +171,7 @@ class SupabaseChat(ChatSide):
         """Nothing is under way: the client is its maker's to close."""
 
     async def _states(self, request: Mapping[str, object]) -> tuple[list[ChatChange], Mapping[str, object] | None]:
-        answer = await self._bulk.ask("chatstore_states", text.dump(request))
+        answer = await self._bulk.ask("chatstore_state_columns", text.dump(request))
         try:
             return changes_from_text(answer)
         except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -26,7 +26,7 @@ _NOTHING: JsonObject = {}
 
 
 def changes_to_text(changes: Sequence[ChatChange], last: Sequence[int]) -> str:
-    """Return what `chatstore_put` takes.
+    """Return what `chatstore_put_columns` takes.
 
     Args:
         changes: One of each session; what is in it is of one life, and each record comes once.
@@ -44,7 +44,7 @@ def changes_to_text(changes: Sequence[ChatChange], last: Sequence[int]) -> str:
 
 
 def changes_from_text(answer: str) -> tuple[list[ChatChange], dict[str, Any] | None]:
-    """Return what `chatstore_states` told, and where it goes on.
+    """Return what `chatstore_state_columns` told, and where it goes on.
 
     Raises:
         ValueError, TypeError, KeyError: It is no answer of that function.

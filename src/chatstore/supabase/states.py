@@ -1,4 +1,4 @@
-"""What `chatstore_put` takes: of each record in a batch of changes the newest state, once."""
+"""What `chatstore_put_columns` takes: of each record in a batch of changes the newest state, once."""
 
 from __future__ import annotations
 

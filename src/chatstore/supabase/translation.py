@@ -121,7 +121,10 @@ def _by_postgres(code: str, message: str | None, detail: str | None, where: str)
     if code == "23505":
         return ConflictError("the id is taken")
     if code in _NO_SCHEMA:
-        return SchemaError(f"{where} lacks a part of chatstore's schema ({code}): run `chatstore schema --apply`")
+        return SchemaError(
+            f"{where} lacks a part of chatstore's schema ({code}): run `chatstore schema --apply`; if a newer "
+            "release has done so, restart this process with that one"
+        )
     if code.startswith(_BAD_RECORD_CLASSES) or code in _BAD_RECORD:
         return InvalidRecordError(f"Postgres cannot hold the record ({code}): an id, a number or a time is too great")
     if code in _WHY_UNAVAILABLE:

@@ -1,0 +1,1166 @@
+-- The schema that no app user's request can name: it is not among those that the API exposes.
+
+create schema if not exists chatstore;
+revoke all on schema chatstore from public;
+grant usage on schema chatstore to authenticated, service_role;
+
+-- A store asks for this before its first call. It grows with every change of this schema that a client must know of.
+create or replace function public.chatstore_version() returns integer
+language sql immutable parallel safe set search_path = ''
+return 2;
+
+-- The next version of a record on the new side: greater than the last, not before the clock, and odd.
+create or replace function chatstore.next_version(last bigint) returns bigint
+language sql volatile set search_path = ''
+return greatest(last + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint) | 1;
+
+-- Sessions and messages. Ids sort by code point on both sides, hence the collation. Times stay in the years that clients
+-- can hold.
+
+create table if not exists public.sessions (
+  id text collate "C" primary key,
+  user_id text collate "C" not null,
+  title text not null default '',
+  metadata jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  expires_at timestamptz,
+  version bigint not null default chatstore.next_version(0),
+  born bigint not null default chatstore.next_version(0),
+  extra jsonb not null default '{}',
+  check (created_at >= '0001-01-01 00:00+00' and created_at < '10000-01-01 00:00+00'),
+  check (updated_at >= '0001-01-01 00:00+00' and updated_at < '10000-01-01 00:00+00'),
+  check (expires_at >= '0001-01-01 00:00+00' and expires_at < '10000-01-01 00:00+00'),
+  check (jsonb_typeof(metadata) = 'object' and jsonb_typeof(extra) = 'object')
+);
+
+create index if not exists sessions_by_recency on public.sessions (user_id, updated_at desc, id desc);
+
+create table if not exists public.messages (
+  session_id text collate "C" not null references public.sessions (id) on delete cascade,
+  id text collate "C" not null,
+  user_id text collate "C" not null,
+  position bigint not null,
+  role text not null,
+  content text not null,
+  metadata jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  version bigint not null default chatstore.next_version(0),
+  extra jsonb not null default '{}',
+  check (created_at >= '0001-01-01 00:00+00' and created_at < '10000-01-01 00:00+00'),
+  check (jsonb_typeof(metadata) = 'object' and jsonb_typeof(extra) = 'object'),
+  primary key (session_id, id)
+);
+
+-- Not among the columns above, so that it is also added where an older version of this schema was applied.
+alter table public.messages add column if not exists expires_at timestamptz
+  check (expires_at >= '0001-01-01 00:00+00' and expires_at < '10000-01-01 00:00+00');
+
+create index if not exists messages_in_order on public.messages (session_id, position, id);
+
+-- What a sweep looks for. Where nothing expires they take no room.
+create index if not exists sessions_by_expiry on public.sessions (expires_at) where expires_at is not null;
+create index if not exists messages_by_expiry on public.messages (expires_at) where expires_at is not null;
+
+-- What outlives a session: its greatest version, its deletions, the end of lives that expired (`lapsed` is more than the
+-- `born` of each that is held no more), and the row that serialises the writes to it.
+create table if not exists chatstore.session_states (
+  session_id text collate "C" primary key,
+  user_id text collate "C" not null,
+  last bigint not null default 0,
+  deleted bigint not null default 0,
+  cleared bigint not null default 0
+);
+
+alter table chatstore.session_states add column if not exists lapsed bigint not null default 0;
+
+create table if not exists chatstore.tombstones (
+  session_id text collate "C" not null references chatstore.session_states (session_id),
+  id text collate "C" not null,
+  version bigint not null,
+  primary key (session_id, id)
+);
+
+-- The journal of the new side, and what is remembered of the migration beside it.
+
+create table if not exists chatstore.marks (
+  token text collate "C" primary key,
+  key text collate "C" not null,
+  user_id text collate "C" not null,
+  side text not null check (side in ('old', 'new')),
+  op text not null,
+  message_ids jsonb,
+  at timestamptz not null,
+  lease_until timestamptz,
+  while_open boolean not null default false
+);
+
+create index if not exists marks_by_age on chatstore.marks (at, token);
+create index if not exists marks_by_key on chatstore.marks (user_id, key);
+
+create table if not exists chatstore.migration (
+  only_one boolean primary key default true check (only_one),
+  journal_open boolean not null default false,
+  backfilled_at timestamptz,
+  verified_at timestamptz,
+  differed_at timestamptz,
+  stage text,
+  way_back_closed boolean not null default false
+);
+
+-- Whoever comes with a user's token sees and changes that user's rows only, also from inside chatstore's functions,
+-- which run with the rights of their caller. The service key passes all of this: it is for the migration.
+
+alter table public.sessions enable row level security;
+alter table public.messages enable row level security;
+alter table chatstore.session_states enable row level security;
+alter table chatstore.tombstones enable row level security;
+alter table chatstore.marks enable row level security;
+alter table chatstore.migration enable row level security;
+
+revoke all on public.sessions, public.messages from anon, authenticated;
+grant select, insert, update, delete on public.sessions, public.messages to authenticated, service_role;
+revoke all on all tables in schema chatstore from public, anon, authenticated;
+grant select, insert, update, delete on all tables in schema chatstore to service_role;
+grant select, insert, update on chatstore.session_states to authenticated;
+grant select, insert, delete on chatstore.tombstones to authenticated;
+grant insert on chatstore.marks to authenticated;
+grant select (journal_open) on chatstore.migration to authenticated;
+
+drop policy if exists "A user's own sessions" on public.sessions;
+create policy "A user's own sessions" on public.sessions
+  for all to authenticated
+  using (((select auth.jwt()) ->> 'sub') = user_id)
+  with check (((select auth.jwt()) ->> 'sub') = user_id);
+
+-- The session is asked for as well: else a user could lay a message of their own into another's session.
+drop policy if exists "A user's own messages" on public.messages;
+create policy "A user's own messages" on public.messages
+  for all to authenticated
+  using (((select auth.jwt()) ->> 'sub') = user_id)
+  with check (
+    ((select auth.jwt()) ->> 'sub') = user_id
+    and exists (
+      select from public.sessions s
+      where s.id = messages.session_id and s.user_id = ((select auth.jwt()) ->> 'sub')
+    )
+  );
+
+drop policy if exists "A user's own session states" on chatstore.session_states;
+create policy "A user's own session states" on chatstore.session_states
+  for all to authenticated
+  using (((select auth.jwt()) ->> 'sub') = user_id)
+  with check (((select auth.jwt()) ->> 'sub') = user_id);
+
+drop policy if exists "A user's own tombstones" on chatstore.tombstones;
+create policy "A user's own tombstones" on chatstore.tombstones
+  for all to authenticated
+  using (
+    exists (
+      select from chatstore.session_states s
+      where s.session_id = tombstones.session_id and s.user_id = ((select auth.jwt()) ->> 'sub')
+    )
+  );
+
+drop policy if exists "Marks of a user's own writes" on chatstore.marks;
+create policy "Marks of a user's own writes" on chatstore.marks
+  for insert to authenticated
+  with check (((select auth.jwt()) ->> 'sub') = user_id);
+
+drop policy if exists "Whether the journal is open" on chatstore.migration;
+create policy "Whether the journal is open" on chatstore.migration
+  for select to authenticated
+  using (true);
+
+-- What an app reads. Each function takes and gives JSON as text, because a server between Postgres and the client may
+-- handle JSON in JavaScript, where a great integer loses its last digits and 1.0 becomes 1. A session that is not the
+-- user's, is not there, or has expired, is answered by null; a message that has expired is passed over.
+
+create or replace function chatstore.is_visible(session_id text, user_id text) returns boolean
+language sql stable set search_path = ''
+return exists (
+  select from public.sessions s
+  where s.id = is_visible.session_id
+    and s.user_id = is_visible.user_id
+    and (s.expires_at is null or s.expires_at > now())
+);
+
+create or replace function public.chatstore_session(request text) returns text
+language sql stable set search_path = ''
+begin atomic
+  select row_to_json(s)::text
+  from public.sessions s
+  where s.id = request::jsonb ->> 'session_id'
+    and s.user_id = request::jsonb ->> 'user_id'
+    and (s.expires_at is null or s.expires_at > now());
+end;
+
+create or replace function public.chatstore_sessions(request text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  wanted jsonb := request::jsonb;
+begin
+  return (
+    select coalesce(json_agg(page), '[]')::text
+    from (
+      select s.*
+      from public.sessions s
+      where s.user_id = wanted ->> 'user_id'
+        and (s.updated_at, s.id) < (coalesce((wanted ->> 'before')::timestamptz, 'infinity'), wanted ->> 'before_id')
+        and (s.expires_at is null or s.expires_at > now())
+      order by s.updated_at desc, s.id desc
+      limit (wanted ->> 'limit')::integer
+    ) page
+  );
+end;
+$$;
+
+-- How many bytes a message takes in an answer, nearly.
+create or replace function chatstore.weight(message public.messages) returns bigint
+language sql immutable set search_path = ''
+return octet_length(message.content) + pg_column_size(message.metadata) + pg_column_size(message.extra);
+
+-- A page of a session's messages, oldest first: at most `room` of them, and no more once they hold 4 MB.
+create or replace function chatstore.page_of_messages(
+  session_id text, after_position bigint, after_id text, room integer,
+  out messages json, out told integer, out more boolean, out last_position bigint, out last_id text
+)
+language plpgsql stable set search_path = '' as $$
+begin
+  select
+    coalesce(json_agg(row_to_json(found.message) order by found.place), '[]'),
+    count(*),
+    coalesce(max(found.found_in_all) > count(*), false),
+    (array_agg(found.position order by found.place desc))[1],
+    (array_agg(found.id order by found.place desc))[1]
+  into messages, told, more, last_position, last_id
+  from (
+    select
+      message, message.position, message.id,
+      row_number() over in_order as place,
+      count(*) over () as found_in_all,
+      sum(chatstore.weight(message)) over in_order - chatstore.weight(message) as weight_before
+    from (
+      select m.*
+      from public.messages m
+      where m.session_id = page_of_messages.session_id
+        and (m.expires_at is null or m.expires_at > now())
+        and (m.position, m.id) > (coalesce(after_position, -9223372036854775808), coalesce(after_id, ''))
+      order by m.position, m.id
+      limit room + 1
+    ) message
+    window in_order as (order by message.position, message.id)
+  ) found
+  where found.place <= room and found.weight_before < 4000000;
+end;
+$$;
+
+create or replace function public.chatstore_messages(request text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  wanted jsonb := request::jsonb;
+begin
+  if not chatstore.is_visible(wanted ->> 'session_id', wanted ->> 'user_id') then
+    return null;
+  end if;
+  return (
+    select json_build_object('messages', page.messages, 'more', page.more)::text
+    from chatstore.page_of_messages(
+      wanted ->> 'session_id', (wanted ->> 'after')::bigint, wanted ->> 'after_id', (wanted ->> 'limit')::integer
+    ) page
+  );
+end;
+$$;
+
+-- As a page of messages, but the last ones; still oldest first.
+create or replace function public.chatstore_last_messages(request text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  wanted jsonb := request::jsonb;
+  room integer := wanted ->> 'limit';
+begin
+  if not chatstore.is_visible(wanted ->> 'session_id', wanted ->> 'user_id') then
+    return null;
+  end if;
+  return (
+    select json_build_object(
+      'messages', coalesce(json_agg(row_to_json(found.message) order by found.place desc), '[]'),
+      'more', coalesce(max(found.found_in_all) > count(*), false)
+    )::text
+    from (
+      select
+        message,
+        row_number() over from_the_end as place,
+        count(*) over () as found_in_all,
+        sum(chatstore.weight(message)) over from_the_end - chatstore.weight(message) as weight_behind
+      from (
+        select m.*
+        from public.messages m
+        where m.session_id = wanted ->> 'session_id'
+          and (m.expires_at is null or m.expires_at > now())
+          and (m.position, m.id)
+            < (coalesce((wanted ->> 'before')::bigint, 9223372036854775807), coalesce(wanted ->> 'before_id', ''))
+        order by m.position desc, m.id desc
+        limit room + 1
+      ) message
+      window from_the_end as (order by message.position desc, message.id desc)
+    ) found
+    where found.place <= room and found.weight_behind < 4000000
+  );
+end;
+$$;
+
+create or replace function public.chatstore_count_messages(request text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  wanted jsonb := request::jsonb;
+begin
+  if not chatstore.is_visible(wanted ->> 'session_id', wanted ->> 'user_id') then
+    return null;
+  end if;
+  return (
+    select count(*)
+    from public.messages m
+    where m.session_id = wanted ->> 'session_id' and (m.expires_at is null or m.expires_at > now())
+  )::text;
+end;
+$$;
+
+-- What an app may ask for, one function a command. Each runs inside `chatstore_write`, with the rights of its caller,
+-- and returns the messages that the command concerns and the version that it gave; no version means that it found
+-- nothing to change. The row of `session_states`, locked first, serialises all writes to a session.
+-- SQLSTATE PT404 and PT409 are PostgREST's way to answer with that HTTP status: not found, and a conflict. The detail
+-- is the id. What has expired is as if it were not there.
+
+create or replace function chatstore.lock_state(session_id text, user_id text) returns chatstore.session_states
+language plpgsql volatile set search_path = '' as $$
+declare
+  state chatstore.session_states;
+begin
+  select * into state from chatstore.session_states s where s.session_id = lock_state.session_id for update;
+  if not found then
+    -- New, or written by something else than chatstore: then its versions must still grow from where they are.
+    insert into chatstore.session_states (session_id, user_id, last)
+    values (lock_state.session_id, lock_state.user_id, chatstore.greatest_version(lock_state.session_id))
+    on conflict do nothing;
+    select * into state from chatstore.session_states s where s.session_id = lock_state.session_id for update;
+  end if;
+  return state;
+end;
+$$;
+
+create or replace function chatstore.greatest_version(session_id text) returns bigint
+language sql stable set search_path = ''
+return greatest(
+  0,
+  (select s.version from public.sessions s where s.id = greatest_version.session_id),
+  (select max(m.version) from public.messages m where m.session_id = greatest_version.session_id)
+);
+
+create or replace function chatstore.open_session(command jsonb) returns chatstore.session_states
+language plpgsql volatile set search_path = '' as $$
+declare
+  state chatstore.session_states := chatstore.lock_state(command ->> 'session_id', command ->> 'user_id');
+begin
+  if not chatstore.is_visible(command ->> 'session_id', command ->> 'user_id') then
+    raise exception 'there is no such session of this user'
+      using errcode = 'PT404', detail = command ->> 'session_id';
+  end if;
+  return state;
+end;
+$$;
+
+create or replace function chatstore.close_session(command jsonb, version bigint) returns void
+language sql volatile set search_path = ''
+begin atomic
+  update public.sessions s
+  set updated_at = greatest(s.updated_at, (command ->> 'at')::timestamptz)
+  where s.id = command ->> 'session_id';
+  update chatstore.session_states s set last = close_session.version where s.session_id = command ->> 'session_id';
+end;
+
+-- Writes a session's deletion down, and returns its version. What belongs to the life that it ends needs no tombstone.
+create or replace function chatstore.end_life(state chatstore.session_states) returns bigint
+language plpgsql volatile set search_path = '' as $$
+declare
+  stamp bigint := chatstore.next_version(state.last);
+begin
+  update chatstore.session_states s
+  set last = stamp, deleted = stamp, cleared = stamp
+  where s.session_id = state.session_id;
+  delete from chatstore.tombstones t where t.session_id = state.session_id;
+  return stamp;
+end;
+$$;
+
+create or replace function chatstore.create_session(command jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  name text := command ->> 'session_id';
+  state chatstore.session_states := chatstore.lock_state(name, command ->> 'user_id');
+  held public.sessions;
+  stamp bigint;
+begin
+  select * into held from public.sessions s where s.id = name;
+  if held.expires_at <= now() or (held.id is null and state.lapsed > state.deleted) then
+    -- A deletion that is written down only now.
+    state.last := chatstore.end_life(state);
+    delete from public.sessions s where s.id = name;
+  elsif held.id is not null and (held.user_id, held.title, held.metadata) = (
+    command ->> 'user_id', command ->> 'title', command -> 'metadata'
+  ) then
+    return '{}';
+  elsif held.id is not null or state.session_id is null then
+    raise exception 'the session id is taken' using errcode = 'PT409', detail = name;
+  end if;
+  stamp := chatstore.next_version(state.last);
+  insert into public.sessions (id, user_id, title, metadata, created_at, updated_at, expires_at, version, born, extra)
+  select
+    name, new.user_id, new.title, new.metadata, new.at, new.at, new.expires_at, stamp, stamp, new.extra
+  from jsonb_to_record(command) as new (
+    user_id text, title text, metadata jsonb, at timestamptz, expires_at timestamptz, extra jsonb
+  );
+  update chatstore.session_states s set user_id = command ->> 'user_id', last = stamp where s.session_id = name;
+  return jsonb_build_object('version', stamp);
+end;
+$$;
+
+create or replace function chatstore.update_session(command jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  state chatstore.session_states := chatstore.open_session(command);
+  stamp bigint := chatstore.next_version(state.last);
+begin
+  update public.sessions s
+  set
+    title = coalesce(command ->> 'title', s.title),
+    metadata = coalesce(command -> 'metadata', s.metadata),
+    version = stamp
+  where s.id = state.session_id;
+  perform chatstore.close_session(command, stamp);
+  return jsonb_build_object('version', stamp);
+end;
+$$;
+
+create or replace function chatstore.delete_session(command jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  name text := command ->> 'session_id';
+  state chatstore.session_states;
+begin
+  if not chatstore.is_visible(name, command ->> 'user_id') then
+    return '{}';
+  end if;
+  state := chatstore.lock_state(name, command ->> 'user_id');
+  delete from public.sessions s where s.id = name and s.user_id = command ->> 'user_id';
+  if not found then
+    return '{}';
+  end if;
+  return jsonb_build_object('version', chatstore.end_life(state));
+end;
+$$;
+
+create or replace function chatstore.append_messages(command jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  state chatstore.session_states := chatstore.open_session(command);
+  replacing boolean := (command ->> 'replace')::boolean;
+  stamp bigint := chatstore.next_version(state.last);
+  last_position bigint;
+  clash text;
+begin
+  select new.id into clash
+  from jsonb_to_recordset(command -> 'messages') as new (id text)
+  join chatstore.tombstones t on t.session_id = state.session_id and t.id = new.id
+  limit 1;
+  if clash is not null then
+    raise exception 'the message was deleted from this session: append it under a new id'
+      using errcode = 'PT409', detail = clash;
+  end if;
+
+  select new.id into clash
+  from jsonb_to_recordset(command -> 'messages') as new (id text, role text, content text)
+  join public.messages m on m.session_id = state.session_id and m.id = new.id
+  where (replacing or (m.role, m.content) <> (new.role, new.content))
+    and (m.expires_at is null or m.expires_at > now())
+  limit 1;
+  if clash is not null then
+    raise exception 'the message id is taken in this session' using errcode = 'PT409', detail = clash;
+  end if;
+
+  if replacing then
+    delete from public.messages m where m.session_id = state.session_id;
+    update chatstore.session_states s set cleared = stamp where s.session_id = state.session_id;
+  end if;
+  -- Before the ids are free again: a place that was given is not given once more.
+  select coalesce(max(m.position), -1) into last_position
+  from public.messages m
+  where m.session_id = state.session_id;
+  delete from public.messages m
+  using jsonb_to_recordset(command -> 'messages') as new (id text)
+  where m.session_id = state.session_id and m.id = new.id and m.expires_at <= now();
+  insert into public.messages (
+    session_id, id, user_id, position, role, content, metadata, created_at, expires_at, version, extra
+  )
+  select
+    state.session_id, new.id, command ->> 'user_id', last_position + row_number() over (order by new.place),
+    new.role, new.content, new.metadata, new.created_at, new.expires_at, stamp, new.extra
+  from rows from (
+    jsonb_to_recordset(command -> 'messages') as (
+      id text, role text, content text, metadata jsonb, created_at timestamptz, expires_at timestamptz, extra jsonb
+    )
+  ) with ordinality as new (id, role, content, metadata, created_at, expires_at, extra, place)
+  where not exists (select from public.messages m where m.session_id = state.session_id and m.id = new.id);
+  if found or replacing then
+    perform chatstore.close_session(command, stamp);
+  else
+    stamp := null;
+  end if;
+  return jsonb_build_object(
+    'version', stamp,
+    'messages', (
+      select coalesce(jsonb_agg(to_jsonb(m) order by new.place), '[]')
+      from rows from (jsonb_to_recordset(command -> 'messages') as (id text)) with ordinality as new (id, place)
+      join public.messages m on m.session_id = state.session_id and m.id = new.id
+    )
+  );
+end;
+$$;
+
+create or replace function chatstore.edit_message(command jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  state chatstore.session_states := chatstore.open_session(command);
+  stamp bigint := chatstore.next_version(state.last);
+  edited public.messages;
+begin
+  update public.messages m
+  set
+    content = coalesce(command ->> 'content', m.content),
+    metadata = coalesce(command -> 'metadata', m.metadata),
+    version = stamp
+  where m.session_id = state.session_id and m.id = command ->> 'message_id'
+    and (m.expires_at is null or m.expires_at > now())
+  returning m.* into edited;
+  if not found then
+    raise exception 'the session has no such message' using errcode = 'PT404', detail = command ->> 'message_id';
+  end if;
+  perform chatstore.close_session(command, stamp);
+  return jsonb_build_object('version', stamp, 'messages', jsonb_build_array(to_jsonb(edited)));
+end;
+$$;
+
+-- Deletes the messages of the given ids, or the last one when no ids are given.
+create or replace function chatstore.remove_messages(command jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  state chatstore.session_states := chatstore.open_session(command);
+  stamp bigint := chatstore.next_version(state.last);
+  removed jsonb;
+begin
+  with gone as (
+    delete from public.messages m
+    where m.session_id = state.session_id
+      and (m.expires_at is null or m.expires_at > now())
+      and m.id in (
+        select jsonb_array_elements_text(command -> 'message_ids')
+        union all
+        (
+          select n.id from public.messages n
+          where n.session_id = state.session_id and not command ? 'message_ids'
+            and (n.expires_at is null or n.expires_at > now())
+          order by n.position desc, n.id desc
+          limit 1
+        )
+      )
+    returning m.*
+  )
+  select jsonb_agg(to_jsonb(gone) order by gone.position, gone.id) into removed from gone;
+  if removed is null then
+    return '{}';
+  end if;
+  insert into chatstore.tombstones (session_id, id, version)
+  select state.session_id, gone.id, stamp
+  from jsonb_to_recordset(removed) as gone (id text)
+  on conflict do nothing;
+  perform chatstore.close_session(command, stamp);
+  return jsonb_build_object('version', stamp, 'messages', removed);
+end;
+$$;
+
+create or replace function chatstore.clear_messages(command jsonb) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  state chatstore.session_states := chatstore.open_session(command);
+  stamp bigint := chatstore.next_version(state.last);
+begin
+  delete from public.messages m where m.session_id = state.session_id;
+  update chatstore.session_states s set cleared = stamp where s.session_id = state.session_id;
+  perform chatstore.close_session(command, stamp);
+  return jsonb_build_object('version', stamp);
+end;
+$$;
+
+-- Executes a command and sets its mark, in one transaction; tells what the other side must know.
+create or replace function public.chatstore_write(request text) returns text
+language plpgsql volatile set search_path = '' as $$
+declare
+  command jsonb := request::jsonb;
+  done jsonb;
+begin
+  done := case command ->> 'op'
+    when 'create' then chatstore.create_session(command)
+    when 'update' then chatstore.update_session(command)
+    when 'delete' then chatstore.delete_session(command)
+    when 'append' then chatstore.append_messages(command)
+    when 'edit' then chatstore.edit_message(command)
+    when 'pop' then chatstore.remove_messages(command)
+    when 'delete_messages' then chatstore.remove_messages(command)
+    when 'clear' then chatstore.clear_messages(command)
+  end;
+  if done ->> 'version' is not null and command ? 'mark' then
+    perform chatstore.add_marks(jsonb_build_array(command -> 'mark'));
+  end if;
+  return (
+    select jsonb_build_object(
+      'version', done -> 'version',
+      'messages', coalesce(done -> 'messages', '[]'),
+      'deleted', coalesce(state.deleted, 0),
+      'cleared', coalesce(state.cleared, 0),
+      'session', to_jsonb(s)
+    )::text
+    from (values (command ->> 'session_id')) as asked (id)
+    left join chatstore.session_states state on state.session_id = asked.id
+    left join public.sessions s on s.id = asked.id and s.user_id = command ->> 'user_id'
+  );
+end;
+$$;
+
+-- What one side hands to the other. For the service key only.
+
+-- Joins states into this side: of each record the newer version stays, and what was deleted stays deleted. What has
+-- expired here is as if it were not there: the same version with a later expiry takes its place. A session comes once in
+-- `sessions`, with the newest of what is handed over; likewise each message and each tombstone.
+create or replace function public.chatstore_put(request text) returns text
+language plpgsql volatile set search_path = '' as $$
+declare
+  given jsonb := request::jsonb;
+  ids text[];
+  swept text[];
+  ended text[];
+  expired text[];
+  lapsing text[];
+  arriving text[];
+  taken text;
+begin
+  ids := array(select s.id from jsonb_to_recordset(given -> 'sessions') as s (id text) order by s.id);
+
+  -- In the order of their ids, so that of two that meet on several sessions one waits, and neither for the other.
+  insert into chatstore.session_states (session_id, user_id, last)
+  select new.id, new.user_id, chatstore.greatest_version(new.id)
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, user_id text)
+  where not exists (select from chatstore.session_states state where state.session_id = new.id)
+  order by new.id
+  on conflict do nothing;
+  perform from chatstore.session_states state where state.session_id = any (ids) order by state.session_id for update;
+
+  -- What belongs to a life that was born before the newest deletion is passed over, and so is one that has expired before
+  -- the one that is here was born.
+  arriving := array(
+    select new.id
+    from jsonb_to_recordset(given -> 'sessions')
+      as new (id text, born bigint, deleted bigint, expires_at timestamptz)
+    join chatstore.session_states state
+      on state.session_id = new.id and new.born >= greatest(state.deleted, new.deleted)
+    left join public.sessions s on s.id = new.id
+    where s.id is null or new.born >= s.born or new.expires_at is null or new.expires_at > now()
+  );
+  expired := array(
+    select s.id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, born bigint)
+    join public.sessions s on s.id = new.id and s.born < new.born and s.expires_at <= now()
+    where new.id = any (arriving)
+  );
+  -- What would replace or delete another user's session must not.
+  select s.id into taken
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, user_id text, deleted bigint)
+  join public.sessions s on s.id = new.id and s.user_id <> new.user_id
+  where (new.id = any (arriving) or s.born < new.deleted) and s.id <> all (expired)
+  limit 1;
+  if taken is not null then
+    raise exception 'the session id is taken by another user' using errcode = 'PT409', detail = taken;
+  end if;
+
+  swept := array(
+    select state.session_id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, cleared bigint)
+    join chatstore.session_states state on state.session_id = new.id and state.cleared < new.cleared
+  );
+  ended := array(
+    select s.id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, deleted bigint)
+    join public.sessions s on s.id = new.id and s.born < new.deleted
+  );
+  update chatstore.session_states state
+  set
+    last = greatest(state.last, new.last),
+    deleted = greatest(state.deleted, new.deleted),
+    cleared = greatest(state.cleared, new.cleared)
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, last bigint, deleted bigint, cleared bigint)
+  where state.session_id = new.id;
+  delete from public.sessions s where s.id = any (ended || expired);
+  delete from chatstore.tombstones t where t.session_id = any (ended || expired);
+
+  -- A session that has expired is not made: it is noted that there was this life of it.
+  lapsing := array(
+    select new.id
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, expires_at timestamptz)
+    where new.id = any (arriving) and new.expires_at <= now()
+      and not exists (select from public.sessions s where s.id = new.id)
+  );
+  if cardinality(lapsing) > 0 then
+    update chatstore.session_states state
+    set lapsed = greatest(state.lapsed, new.born + 1)
+    from jsonb_to_recordset(given -> 'sessions') as new (id text, born bigint)
+    where new.id = any (lapsing) and state.session_id = new.id;
+    arriving := array(select unnest(arriving) except select unnest(lapsing));
+  end if;
+
+  insert into public.sessions as s (
+    id, user_id, title, metadata, created_at, updated_at, expires_at, version, born, extra
+  )
+  select
+    new.id, new.user_id, new.title, new.metadata, new.created_at, new.updated_at, new.expires_at, new.version, new.born,
+    new.extra
+  from jsonb_to_recordset(given -> 'sessions') as new (
+    id text, user_id text, title text, metadata jsonb, created_at timestamptz, updated_at timestamptz,
+    expires_at timestamptz, version bigint, born bigint, extra jsonb
+  )
+  where new.id = any (arriving)
+  on conflict (id) do update set
+    title = excluded.title,
+    metadata = excluded.metadata,
+    created_at = excluded.created_at,
+    updated_at = greatest(s.updated_at, excluded.updated_at),
+    expires_at = excluded.expires_at,
+    version = excluded.version,
+    born = greatest(s.born, excluded.born),
+    extra = excluded.extra
+  where s.version < excluded.version or (s.version = excluded.version and s.expires_at <= now());
+  update public.sessions s
+  set updated_at = greatest(s.updated_at, new.updated_at), born = greatest(s.born, new.born)
+  from jsonb_to_recordset(given -> 'sessions') as new (id text, updated_at timestamptz, born bigint)
+  where s.id = new.id and s.id = any (arriving) and (s.updated_at < new.updated_at or s.born < new.born);
+  update chatstore.session_states state
+  set user_id = s.user_id
+  from public.sessions s
+  where s.id = any (arriving) and state.session_id = s.id and state.user_id <> s.user_id;
+
+  if jsonb_array_length(given -> 'tombstones') > 0 then
+    insert into chatstore.tombstones as t (session_id, id, version)
+    select new.session_id, new.id, new.version
+    from jsonb_to_recordset(given -> 'tombstones') as new (session_id text, id text, version bigint)
+    where new.session_id = any (arriving)
+    on conflict (session_id, id) do update set version = excluded.version
+    where t.version < excluded.version;
+    delete from public.messages m
+    using chatstore.tombstones t
+    where m.session_id = any (arriving) and t.session_id = m.session_id and t.id = m.id;
+  end if;
+  if cardinality(swept) > 0 then
+    delete from public.messages m
+    using chatstore.session_states state
+    where m.session_id = any (swept) and state.session_id = m.session_id and m.version < state.cleared;
+  end if;
+
+  -- A message whose newest state has expired is none.
+  if given -> 'messages' @? '$[*].expires_at ? (@ != null)' then
+    delete from public.messages m
+    using jsonb_to_recordset(given -> 'messages') as new (
+      session_id text, id text, version bigint, expires_at timestamptz
+    )
+    where m.session_id = any (arriving) and m.session_id = new.session_id and m.id = new.id
+      and m.version < new.version and new.expires_at <= now();
+  end if;
+  insert into public.messages as m (
+    session_id, id, user_id, position, role, content, metadata, created_at, expires_at, version, extra
+  )
+  select
+    new.session_id, new.id, s.user_id, new.position, new.role, new.content, new.metadata, new.created_at,
+    new.expires_at, new.version, new.extra
+  from jsonb_to_recordset(given -> 'messages') as new (
+    session_id text, id text, position bigint, role text, content text, metadata jsonb, created_at timestamptz,
+    expires_at timestamptz, version bigint, extra jsonb
+  )
+  join public.sessions s on s.id = new.session_id
+  join chatstore.session_states state on state.session_id = new.session_id and new.version >= state.cleared
+  where new.session_id = any (arriving) and (new.expires_at is null or new.expires_at > now()) and not exists (
+    select from chatstore.tombstones t where t.session_id = new.session_id and t.id = new.id
+  )
+  on conflict (session_id, id) do update set
+    position = excluded.position,
+    role = excluded.role,
+    content = excluded.content,
+    metadata = excluded.metadata,
+    created_at = excluded.created_at,
+    expires_at = excluded.expires_at,
+    version = excluded.version,
+    extra = excluded.extra
+  where m.version < excluded.version or (m.version = excluded.version and m.expires_at <= now());
+  return 'done';
+end;
+$$;
+
+-- Tells all about the sessions named, or about every one that exists, in the order of their ids, from behind a cursor
+-- on; nothing that has expired. It stops when it has told `limit` sessions and messages, or 4 MB of one session's, and says how far it came.
+create or replace function public.chatstore_states(request text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  wanted jsonb := request::jsonb;
+  only_messages text[] := array(select jsonb_array_elements_text(wanted -> 'message_ids'));
+  room integer := wanted ->> 'limit';
+  after_session text := coalesce(wanted ->> 'after_session', '');
+  after_position bigint := wanted ->> 'after';
+  after_id text := wanted ->> 'after_id';
+  names text[];
+  name text;
+  alive boolean;
+  page record;
+  part json;
+  parts json[] := '{}';
+  next json;
+begin
+  if wanted ? 'session_ids' then
+    names := array(
+      select distinct named.id
+      from (select jsonb_array_elements_text(wanted -> 'session_ids') collate "C" as id) named
+      where named.id > after_session or (named.id = after_session and after_id is not null)
+      order by named.id
+    );
+  else
+    names := array(
+      select s.id from public.sessions s
+      where s.id >= after_session and (s.id > after_session or after_id is not null)
+        and (s.expires_at is null or s.expires_at > now())
+      order by s.id
+      limit room
+    );
+    if cardinality(names) = room then
+      next := json_build_object('after_session', names[room]);
+    end if;
+  end if;
+
+  foreach name in array names loop
+    alive := not exists (select from public.sessions s where s.id = name and s.expires_at <= now());
+    if wanted ? 'message_ids' or not alive then
+      select
+        coalesce(json_agg(row_to_json(m) order by m.position, m.id), '[]') as messages,
+        count(*)::integer as told, false as more
+      into page
+      from public.messages m
+      where alive and m.session_id = name and m.id = any (only_messages)
+        and (m.expires_at is null or m.expires_at > now());
+    else
+      select * into page from chatstore.page_of_messages(name, after_position, after_id, room);
+    end if;
+    select json_build_object(
+      'session_id', name,
+      'user_id', coalesce(s.user_id, state.user_id),
+      'session', row_to_json(s),
+      'deleted', coalesce(state.deleted, 0),
+      'cleared', coalesce(state.cleared, 0),
+      'messages', page.messages,
+      'tombstones', (
+        select coalesce(json_agg(json_build_object('id', t.id, 'version', t.version)), '[]')
+        from chatstore.tombstones t
+        where alive
+          and t.session_id = name
+          and after_id is null
+          and (not wanted ? 'message_ids' or t.id = any (only_messages))
+      )
+    ) into part
+    from (values (name)) as asked (id)
+    left join public.sessions s on alive and s.id = asked.id
+    left join chatstore.session_states state on state.session_id = asked.id
+    where s.id is not null or state.deleted > 0;
+    if part is not null then
+      parts := parts || part;
+    end if;
+
+    room := room - 1 - page.told;
+    if page.more then
+      next := json_build_object('after_session', name, 'after', page.last_position, 'after_id', page.last_id);
+      exit;
+    end if;
+    if room <= 0 and name <> names[cardinality(names)] then
+      next := json_build_object('after_session', name);
+      exit;
+    end if;
+    after_position := null;
+    after_id := null;
+  end loop;
+  return json_build_object('parts', array_to_json(parts), 'next', next)::text;
+end;
+$$;
+
+create or replace function public.chatstore_count(request text) returns text
+language sql stable set search_path = ''
+begin atomic
+  select json_build_object(
+    'sessions', (select count(*) from public.sessions),
+    'messages', (select count(*) from public.messages)
+  )::text;
+end;
+
+-- Removing what has expired. Reads pass it over anyway, so a sweep only gives its room back, and may run at any time.
+--
+-- It writes no deletion down: the other side may know of a later expiry, or of a life that was born since. What the join
+-- must know stays in `session_states`: that there was a life up to `lapsed`, and the greatest version. What comes late
+-- has expired, too, and the join does not take it.
+
+-- Removes up to `max_rows` expired sessions, their messages and tombstones, and expired messages of other sessions. It
+-- waits for nobody: what others are writing is left for the next sweep. `more` tells that it came to `max_rows`.
+create or replace function chatstore.sweep_expired(max_rows integer default 10000) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  room integer := greatest(max_rows, 1);
+  names text[];
+  gone text[];
+  messages integer;
+  tombstones integer;
+  alone integer;
+begin
+  names := array(
+    select s.id from public.sessions s where s.expires_at <= now() order by s.expires_at, s.id limit room
+  );
+  -- A session that something else than chatstore wrote has no state yet; see `lock_state`.
+  insert into chatstore.session_states (session_id, user_id, last)
+  select s.id, s.user_id, chatstore.greatest_version(s.id)
+  from public.sessions s
+  where s.id = any (names)
+    and not exists (select from chatstore.session_states state where state.session_id = s.id)
+  order by s.id
+  on conflict do nothing;
+  names := array(
+    select state.session_id from chatstore.session_states state
+    where state.session_id = any (names)
+    order by state.session_id
+    for update skip locked
+  );
+  -- Looked at again: until they were locked, a put may have brought a later expiry.
+  names := array(
+    select s.id from public.sessions s where s.id = any (names) and s.expires_at <= now() for update skip locked
+  );
+
+  with doomed as materialized (
+    select n.session_id, n.id from public.messages n where n.session_id = any (names) limit room for update skip locked
+  )
+  delete from public.messages m
+  using doomed
+  where m.session_id = doomed.session_id and m.id = doomed.id;
+  get diagnostics messages = row_count;
+  room := room - messages;
+
+  with doomed as materialized (
+    select u.session_id, u.id from chatstore.tombstones u where u.session_id = any (names) limit room
+  )
+  delete from chatstore.tombstones t
+  using doomed
+  where t.session_id = doomed.session_id and t.id = doomed.id;
+  get diagnostics tombstones = row_count;
+  room := room - tombstones;
+
+  -- A session with more than there was room for goes with a later sweep.
+  gone := array(
+    select s.id from public.sessions s
+    where s.id = any (names)
+      and not exists (select from public.messages m where m.session_id = s.id)
+      and not exists (select from chatstore.tombstones t where t.session_id = s.id)
+    limit room
+  );
+  update chatstore.session_states state
+  set lapsed = greatest(state.lapsed, s.born + 1), last = greatest(state.last, s.version)
+  from public.sessions s
+  where s.id = any (gone) and state.session_id = s.id;
+  delete from public.sessions s where s.id = any (gone);
+  room := room - cardinality(gone);
+
+  with doomed as materialized (
+    select n.session_id, n.id from public.messages n
+    where n.expires_at <= now()
+    order by n.expires_at
+    limit room
+    for update skip locked
+  )
+  delete from public.messages m
+  using doomed
+  where m.session_id = doomed.session_id and m.id = doomed.id;
+  get diagnostics alone = row_count;
+  room := room - alone;
+
+  return jsonb_build_object(
+    'sessions', cardinality(gone), 'messages', messages + alone, 'tombstones', tombstones, 'more', room <= 0
+  );
+end;
+$$;
+
+-- The same for the API.
+create or replace function public.chatstore_sweep(request text) returns text
+language sql volatile set search_path = ''
+return chatstore.sweep_expired((request::jsonb ->> 'limit')::integer)::text;
+
+-- The journal. An app's user reaches `add_marks` only, from inside a write; the rest is for the service key. What has
+-- nothing to tell answers `done`, which nobody else's server would by chance.
+
+create or replace function chatstore.add_marks(marks jsonb) returns void
+language sql volatile set search_path = ''
+begin atomic
+  insert into chatstore.marks (token, key, user_id, side, op, message_ids, at, lease_until, while_open)
+  select new.token, new.key, new.user_id, new.side, new.op, new.message_ids, new.at, new.lease_until, new.while_open
+  from jsonb_to_recordset(marks) as new (
+    token text, key text, user_id text, side text, op text, message_ids jsonb, at timestamptz,
+    lease_until timestamptz, while_open boolean
+  )
+  where not new.while_open or exists (select m.journal_open from chatstore.migration m where m.journal_open)
+  on conflict do nothing;
+end;
+
+create or replace function public.chatstore_add_marks(request text) returns text
+language sql volatile set search_path = ''
+begin atomic
+  select chatstore.add_marks(request::jsonb -> 'marks');
+  select 'done';
+end;
+
+create or replace function public.chatstore_clear_marks(request text) returns text
+language sql volatile set search_path = ''
+begin atomic
+  delete from chatstore.marks m
+  where m.token = any (array(select jsonb_array_elements_text(request::jsonb -> 'tokens')));
+  select 'done';
+end;
+
+-- Clears the marks on whose keys none stands that is not known; returns the tokens of the others.
+create or replace function public.chatstore_clear_marks_alone(request text) returns text
+language plpgsql volatile set search_path = '' as $$
+declare
+  given jsonb := request::jsonb -> 'marks';
+  known text[] := array(select jsonb_array_elements_text(request::jsonb -> 'known'));
+  contested text[] := array(
+    select distinct mine.token
+    from jsonb_to_recordset(given) as mine (token text, user_id text, key text)
+    join chatstore.marks other on other.user_id = mine.user_id and other.key = mine.key
+    where other.token <> all (known)
+  );
+begin
+  delete from chatstore.marks m
+  using jsonb_to_recordset(given) as mine (token text)
+  where m.token = mine.token and mine.token <> all (contested);
+  return to_json(contested)::text;
+end;
+$$;
+
+create or replace function public.chatstore_marks(request text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  wanted jsonb := request::jsonb;
+begin
+  return (
+    select coalesce(json_agg(page), '[]')::text
+    from (
+      select m.*
+      from chatstore.marks m
+      where (m.at, m.token) > (coalesce((wanted ->> 'after')::timestamptz, '-infinity'), coalesce(wanted ->> 'token', ''))
+      order by m.at, m.token
+      limit (wanted ->> 'limit')::integer
+    ) page
+  );
+end;
+$$;
+
+create or replace function public.chatstore_marks_of(request text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  wanted jsonb := request::jsonb;
+  keys text[] := array(select jsonb_array_elements_text(wanted -> 'keys'));
+begin
+  return (
+    select coalesce(json_agg(m order by m.at, m.token), '[]')::text
+    from chatstore.marks m
+    where m.user_id = wanted ->> 'user_id' and (not wanted ? 'keys' or m.key = any (keys))
+  );
+end;
+$$;
+
+create or replace function public.chatstore_backlog(request text) returns text
+language sql stable set search_path = ''
+begin atomic
+  select json_build_object('marks', count(*), 'oldest', min(m.at))::text from chatstore.marks m;
+end;
+
+create or replace function public.chatstore_migration(request text) returns text
+language sql stable set search_path = ''
+begin atomic
+  select row_to_json(m)::text from chatstore.migration m;
+end;
+
+-- Remembers what is given and leaves the rest as it is.
+create or replace function public.chatstore_remember(request text) returns text
+language sql volatile set search_path = ''
+begin atomic
+  insert into chatstore.migration as m (
+    journal_open, backfilled_at, verified_at, differed_at, stage, way_back_closed
+  )
+  select
+    coalesce(new.journal_open, false), new.backfilled_at, new.verified_at, new.differed_at, new.stage,
+    coalesce(new.way_back_closed, false)
+  from jsonb_to_record(request::jsonb) as new (
+    journal_open boolean, backfilled_at timestamptz, verified_at timestamptz, differed_at timestamptz, stage text,
+    way_back_closed boolean
+  )
+  on conflict (only_one) do update set
+    journal_open = coalesce((request::jsonb ->> 'journal_open')::boolean, m.journal_open),
+    backfilled_at = coalesce(excluded.backfilled_at, m.backfilled_at),
+    verified_at = coalesce(excluded.verified_at, m.verified_at),
+    differed_at = coalesce(excluded.differed_at, m.differed_at),
+    stage = coalesce(excluded.stage, m.stage),
+    way_back_closed = coalesce((request::jsonb ->> 'way_back_closed')::boolean, m.way_back_closed);
+  select 'done';
+end;
+
+create or replace function public.chatstore_forget(request text) returns text
+language sql volatile set search_path = ''
+begin atomic
+  delete from chatstore.migration where true;
+  select 'done';
+end;
+
+-- Nobody may call what is not granted here. Supabase grants every new function in `public` to all roles by default.
+
+do $$
+declare
+  ours regprocedure;
+begin
+  for ours in
+    select p.oid from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace and p.proname like 'chatstore\_%'
+  loop
+    execute format('revoke all on function %s from public, anon, authenticated', ours);
+    execute format('grant execute on function %s to service_role', ours);
+  end loop;
+end;
+$$;
+
+revoke all on all functions in schema chatstore from public, anon;
+grant execute on all functions in schema chatstore to authenticated, service_role;
+revoke execute on function chatstore.sweep_expired(integer) from authenticated;
+
+grant execute on function
+  public.chatstore_version(),
+  public.chatstore_write(text),
+  public.chatstore_session(text),
+  public.chatstore_sessions(text),
+  public.chatstore_messages(text),
+  public.chatstore_last_messages(text),
+  public.chatstore_count_messages(text)
+to authenticated;
