@@ -1,7 +1,10 @@
 """A migration on real servers whose batches other processes copy."""
 
+import secrets
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
+import chromadb
 import pytest
 
 from chatstore.backends import Backends
@@ -71,13 +74,26 @@ def _session(number):
 
 
 @pytest.fixture
-def settings_of_sides(settings, redis_database):
+def chroma_database(settings):
+    """A database of its own: that of the other tests holds what they left."""
+    place = urlsplit(settings.chroma_url)
+    at = {"chroma_server_host": place.hostname, "chroma_server_http_port": place.port}
+    admin = chromadb.AdminClient(chromadb.Settings(chroma_api_impl="chromadb.api.fastapi.FastAPI", **at))
+    name = f"workers_{secrets.token_hex(8)}"
+    admin.create_database(name)
+    yield name
+    admin.delete_database(name)
+
+
+@pytest.fixture
+def settings_of_sides(settings, redis_database, chroma_database):
     return load_settings(
         _env_file=None,
         redis_url=redis_database,
         supabase_url=settings.supabase_url,
         supabase_secret_key=settings.supabase_secret_key,
         chroma_url=settings.chroma_url,
+        chroma_database=chroma_database,
     )
 
 
