@@ -939,8 +939,7 @@ begin
 end;
 $$;
 
--- Which sessions were put with these fingerprints; with `content`, only those that are still held as they were put. What
--- has expired is held no more.
+-- Which sessions were put with these fingerprints, and are still held as they were put. What has expired is held no more.
 create or replace function public.chatstore_proved(request text) returns text
 language plpgsql stable set search_path = ''
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -949,11 +948,11 @@ begin
     select json_build_object(
       'ids', coalesce(json_agg(c.session_id), '[]'), 'messages', coalesce(json_agg(c.messages), '[]')
     )::text
-    from jsonb_to_record(request::jsonb) as wanted (ids text[], fingerprints text[], content boolean)
+    from jsonb_to_record(request::jsonb) as wanted (ids text[], fingerprints text[])
     cross join unnest(wanted.ids, wanted.fingerprints) as asked (id, fingerprint)
     join chatstore.copied c on c.session_id = asked.id and c.fingerprint = asked.fingerprint
     join public.sessions s on s.id = c.session_id and (s.expires_at is null or s.expires_at > now())
-    where not wanted.content or c.digest = (
+    where c.digest = (
       select
         case when bool_or(m.expires_at <= now()) then null
         else sha256(

@@ -80,6 +80,16 @@ async def test_a_second_run_changes_nothing() -> None:
     assert [page async for page in world.new.scan()] == before
 
 
+async def test_a_second_run_brings_back_what_somebody_removed_from_the_target() -> None:
+    world = await filled()
+    await backfill(world)
+    name = sorted(world.new._states)[2]
+    world.new._states[name].messages.clear()
+    again = await backfill(world)
+    assert (again.copied, again.unchanged) == (Tally(sessions=1, messages=3), Tally(sessions=4, messages=12))
+    assert await chat_content(world.new) == await chat_content(world.old)
+
+
 async def test_it_works_in_the_other_direction() -> None:
     world = ChatWorld()
     await world.new.put([legacy_session("s", "a", "b")])

@@ -53,8 +53,8 @@ def postgres(database_url):
         yield connection
 
 
-async def proved(side, change, fingerprint="f1", *, content=True):
-    found = await side.proved({change.session_id: fingerprint, "nobody's": "f1"}, content=content)
+async def proved(side, change, fingerprint="f1"):
+    found = await side.proved({change.session_id: fingerprint, "nobody's": "f1"})
     return found.get(change.session_id)
 
 
@@ -62,10 +62,9 @@ async def test_what_is_held_as_it_was_put_is_proved_with_its_number_of_messages(
     for side in (chat, bulk):
         change, empty = a_change(), replace(a_change(), messages=())
         await side.put([change, empty])
-        assert await proved(side, change) == await proved(side, change, content=False) == 2
+        assert await proved(side, change) == 2
         assert await proved(side, empty) == 0
         assert await proved(side, change, "f2") is None
-        assert await proved(side, change, "f2", content=False) is None
 
 
 CHANGES = [
@@ -113,7 +112,6 @@ async def test_what_a_newer_write_changed_here_is_proved_no_more_nor_by_putting_
     assert await proved(chat, change) is None
     await chat.put([change])
     assert await proved(chat, change) is None
-    assert await proved(chat, change, content=False) == 2
 
 
 async def test_a_part_of_a_session_or_what_is_joined_of_several_proves_nothing(chat):
@@ -121,8 +119,8 @@ async def test_a_part_of_a_session_or_what_is_joined_of_several_proves_nothing(c
     newer = replace(joined, session=replace(joined.session, title="newer", version=2), messages=(), fingerprint="f2")
     await chat.put([parts, joined, newer])
     for fingerprint in ("f1", "f2", ""):
-        assert await proved(chat, parts, fingerprint, content=False) is None
-        assert await proved(chat, joined, fingerprint, content=False) is None
+        assert await proved(chat, parts, fingerprint) is None
+        assert await proved(chat, joined, fingerprint) is None
 
 
 async def test_a_session_that_was_put_again_is_proved_by_its_newest_fingerprint_alone(chat):
@@ -142,7 +140,7 @@ async def test_what_expired_before_it_came_is_not_proved(chat):
     gone = replace(gone, session=replace(gone.session, expires_at=past))
     await chat.put([lapsed, gone])
     assert await proved(chat, lapsed) is None
-    assert await proved(chat, gone, content=False) is None
+    assert await proved(chat, gone) is None
 
 
 async def test_nothing_of_it_is_left_when_its_session_is_deleted(chat, postgres):
@@ -153,7 +151,7 @@ async def test_nothing_of_it_is_left_when_its_session_is_deleted(chat, postgres)
     await chat.write(DeleteSession(user_id="u", session_id=change.session_id))
     assert postgres.execute(held, (change.session_id,)).fetchone() == (0,)
     await chat.put([change])
-    assert await proved(chat, change, content=False) is None
+    assert await proved(chat, change) is None
 
 
 any_object = st.just({}) | st.dictionaries(any_text, any_json, max_size=3)

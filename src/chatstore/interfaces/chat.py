@@ -322,17 +322,16 @@ class ChatSide(ChatHistoryStore):
         del session_ids
         return {}
 
-    async def proved(self, fingerprints: Mapping[str, str], *, content: bool) -> Mapping[str, int]:
+    async def proved(self, fingerprints: Mapping[str, str]) -> Mapping[str, int]:
         """Return which sessions hold here what was put with these fingerprints, each with its number of messages.
 
-        A side may remember, of each session that was put with its fingerprint, what it must then hold. For those that
-        are not returned nothing is said: they may hold it all the same.
+        A side may remember, of each session that was put with its fingerprint, what it must then hold; it looks at what
+        it holds now, record by record. For those that are not returned nothing is said: they may hold it all the same.
 
         Args:
             fingerprints: By session id, as the other side tells them now.
-            content: Whether what is held now is looked at, record by record. Without, it is enough that it was put.
         """
-        del fingerprints, content
+        del fingerprints
         return {}
 
     async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[ChatChange]]:

@@ -27,7 +27,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from chatstore.errors import StaleSideError
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
-from chatstore.migration.batches import Batch, Done, Runner, Skip, Work, in_order
+from chatstore.migration.batches import Batch, Done, Runner, Work, in_order
 from chatstore.migration.checkpoint import BEGINNING, Checkpoint, Tallied, reached, run_name
 from chatstore.migration.collecting import collecting_seldom
 from chatstore.migration.copies import ChatCopy, Copy, DocumentCopy
@@ -245,29 +245,26 @@ class _Backfill(Generic[K]):
         self._reporter.begin(Step.COPY, done=checkpoint.records)
         skip = await self._skip()
         async with counted_beside(self._reporter, self._copy.count):
-            async for planned, done in self._done(checkpoint.left(self._starts), Work.COPY, skip, lease):
+            async for planned, done in self._done(checkpoint.left(self._starts), Work.COPY, skip=skip, lease=lease):
                 checkpoint = await self._move(checkpoint, planned, done, lease)
         return checkpoint
 
     async def _delete_from_target(self, checkpoint: Checkpoint, lease: Lease) -> Checkpoint:
         """Bring deletions over. A run that is resumed does this from the beginning: the checkpoint is the copy's."""
         self._reporter.begin(Step.DELETE)
-        async for _, done in self._done({BEGINNING: None}, Work.DELETE, Skip.NONE, lease):
+        async for _, done in self._done({BEGINNING: None}, Work.DELETE, skip=False, lease=lease):
             if done.quarantined:
                 await self._quarantine(done.quarantined, checkpoint.started_at)
             checkpoint = replace(checkpoint, quarantined=checkpoint.quarantined + len(done.quarantined))
         return checkpoint
 
-    async def _skip(self) -> Skip:
-        """Return what need not be copied again: after a run that came to its end, what is on the target since."""
+    async def _skip(self) -> bool:
+        """Return whether to look for what is on the target already: after a run that came to its end, that is most."""
         states = [await self._patience.until_done(journal.state) for journal in self._copy.journals]
-        if any(state.backfilled_at is None for state in states):
-            return Skip.NONE
-        # What a verify found to differ is mended, though it was put there once.
-        return Skip.PUT if all(state.verified or state.differed_at is None for state in states) else Skip.PROVED
+        return all(state.backfilled_at is not None for state in states)
 
     async def _done(
-        self, places: Mapping[str, str | None], work: Work, skip: Skip, lease: Lease
+        self, places: Mapping[str, str | None], work: Work, *, skip: bool, lease: Lease
     ) -> AsyncGenerator[tuple[_Planned[K], Done], None]:
         """Yield the batches of walks from some places in their order, once they are done, several at once."""
         keys = partial(self._copy.keys, work)

@@ -25,14 +25,6 @@ class Work(StrEnum):
     DELETE = "delete what the source knows to be deleted"
 
 
-class Skip(StrEnum):
-    """Which records of a batch need not be copied again."""
-
-    NONE = "none"
-    PUT = "those that were put as they are"
-    PROVED = "those that were put as they are, and are still held so"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(Generic[K]):
     """Some records to bring to the other side. It can be pickled, so any process can do it; and done twice.
@@ -42,14 +34,14 @@ class Batch(Generic[K]):
         source: The side that they come from.
         work: What to do with them.
         keys: Which they are: session ids, or `DocumentKey`s.
-        skip: Which of them may be passed over.
+        skip: Whether to pass over those that are on the other side as they are.
     """
 
     kind: Kind
     source: Side
     work: Work
     keys: tuple[K, ...]
-    skip: Skip = Skip.NONE
+    skip: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

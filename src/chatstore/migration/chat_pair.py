@@ -65,7 +65,7 @@ class ChatPair(Pair[str, ChatKey, ChatRecord]):
             now = utc_now()
             return {header.id: Tally() for header in headers if header and not has_expired(header.expires_at, now)}
         fingerprints = await old.fingerprints(keys)
-        proved = await new.proved(fingerprints, content=True) if fingerprints else {}
+        proved = await new.proved(fingerprints) if fingerprints else {}
         return {name: Tally(sessions=1, messages=messages) for name, messages in proved.items()}
 
     async def compare(self, side: Side, keys: Sequence[str], suspect: Suspect[ChatKey, ChatRecord]) -> Compared:

@@ -12,7 +12,7 @@ from typing import ClassVar, Generic, TypeVar
 from chatstore.errors import ConflictError, InvalidRecordError
 from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.migration.announced import put_announced
-from chatstore.migration.batches import Batch, Done, Skip, Work
+from chatstore.migration.batches import Batch, Done, Work
 from chatstore.migration.counting import weight_of_chat
 from chatstore.migration.reading import ahead, batched, closing
 from chatstore.migration.reports import Tally
@@ -68,12 +68,12 @@ class Copy(ABC, Generic[K]):
         """Do a batch: the `Runner` of this process."""
         clock = _Clock()
         done = await (
-            self._copy(batch.keys, batch.skip, clock) if batch.work is Work.COPY else self._delete(batch.keys)
+            self._copy(batch.keys, clock, skip=batch.skip) if batch.work is Work.COPY else self._delete(batch.keys)
         )
         return replace(done, reading=clock.reading, writing=clock.writing, notes=self.notes)
 
     @abstractmethod
-    async def _copy(self, keys: Sequence[K], skip: Skip, clock: _Clock) -> Done:
+    async def _copy(self, keys: Sequence[K], clock: _Clock, *, skip: bool) -> Done:
         """Join what the source holds of some records into the target."""
 
     @abstractmethod
@@ -109,8 +109,8 @@ class ChatCopy(Copy[str]):
         count = await self._source.count()
         return count.sessions + count.messages
 
-    async def _copy(self, keys: Sequence[str], skip: Skip, clock: _Clock) -> Done:
-        unchanged = await self._unchanged(keys, skip)
+    async def _copy(self, keys: Sequence[str], clock: _Clock, *, skip: bool) -> Done:
+        unchanged = await self._unchanged(keys) if skip else {}
         pages = batched(
             clock.read(self._source.fetch([key for key in keys if key not in unchanged])),
             _RECORDS_AT_ONCE,
@@ -134,11 +134,9 @@ class ChatCopy(Copy[str]):
         passed_over = Tally(sessions=len(unchanged), messages=sum(unchanged.values()))
         return Done(copied=copied, unchanged=passed_over, quarantined=tuple(quarantined))
 
-    async def _unchanged(self, keys: Sequence[str], skip: Skip) -> Mapping[str, int]:
-        if skip is Skip.NONE:
-            return {}
+    async def _unchanged(self, keys: Sequence[str]) -> Mapping[str, int]:
         fingerprints = await self._source.fingerprints(keys)
-        return await self._target.proved(fingerprints, content=skip is Skip.PROVED) if fingerprints else {}
+        return await self._target.proved(fingerprints) if fingerprints else {}
 
     async def _delete(self, keys: Sequence[str]) -> Done:
         # Without their messages: deletions of messages come with the sessions that are still there.
@@ -172,8 +170,8 @@ class DocumentCopy(Copy[DocumentKey]):
     async def count(self) -> int:
         return await self._source.count()
 
-    async def _copy(self, keys: Sequence[DocumentKey], skip: Skip, clock: _Clock) -> Done:
-        if skip is Skip.NONE and not self._target.atomic:
+    async def _copy(self, keys: Sequence[DocumentKey], clock: _Clock, *, skip: bool) -> Done:
+        if not skip and not self._target.atomic:
             # They are read once more under the announcement, so not here; unless one is refused: which one?
             with suppress(InvalidRecordError, ConflictError), clock.writes():
                 done = await put_announced(self._sides, self.source_side, keys, op="backfill")
@@ -182,7 +180,7 @@ class DocumentCopy(Copy[DocumentKey]):
                 return Done(copied=Tally(documents=done.put), quarantined=done.quarantined)
         with clock.reads():
             page = await self._source.changes(keys)
-        changes = page.changes if skip is Skip.NONE else await self._target.lacking(page.changes)
+        changes = await self._target.lacking(page.changes) if skip else page.changes
         with clock.writes():
             refused = await self._put(changes)
         return Done(

@@ -149,8 +149,8 @@ class SupabaseChat(ChatSide):
             if last is None:
                 return
 
-    async def proved(self, fingerprints: Mapping[str, str], *, content: bool) -> Mapping[str, int]:
-        request = {"ids": list(fingerprints), "fingerprints": list(fingerprints.values()), "content": content}
+    async def proved(self, fingerprints: Mapping[str, str]) -> Mapping[str, int]:
+        request = {"ids": list(fingerprints), "fingerprints": list(fingerprints.values())}
         answer = await self._bulk.call("chatstore_proved", request)
         return dict(zip(answer["ids"], answer["messages"], strict=True))
 

@@ -277,12 +277,12 @@ class MemoryChat(ChatSide):
         wholes = {name: self._whole(name) for name in session_ids}
         return {name: digest_of(whole) for name, whole in wholes.items() if whole is not None}
 
-    async def proved(self, fingerprints: Mapping[str, str], *, content: bool) -> Mapping[str, int]:
+    async def proved(self, fingerprints: Mapping[str, str]) -> Mapping[str, int]:
         put = {name: self._put.get(name, _NOTHING) for name in fingerprints}
         return {
             name: put[name].messages
             for name, fingerprint in fingerprints.items()
-            if put[name].fingerprint == fingerprint and (not content or self._holds(name, put[name].digest))
+            if put[name].fingerprint == fingerprint and self._holds(name, put[name].digest)
         }
 
     def _holds(self, session_id: str, digest: str) -> bool:
