@@ -168,7 +168,7 @@ def acl_line(rules: Sequence[str], user: str = "chatstore") -> str:
 
 def script_commands(parts: Iterable[Sequence[str]], layout: str = "") -> frozenset[str]:
     """Return the commands that scripts may call, in lower case."""
-    texts = [script(*one, layout=layout).text for one in parts]
+    texts = [script(*one, layout=layout).source for one in parts]
     names = [name for text in texts for first in _CALLS.findall(text) for name in _NAMES.findall(first)]
     # Those of modules are often put together with their arguments before they are called.
     names += [name for text in texts for name in _OF_MODULES.findall(text)]

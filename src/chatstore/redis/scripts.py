@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,16 +19,31 @@ Reply: TypeAlias = Any
 """What a script returns: bytes, numbers and lists of them. `session_replies.py` makes records of it."""
 
 
+_REMARK = re.compile(r"^ *--.*\n", re.MULTILINE)
+_FUNCTION = re.compile(r"^(?:local )?function ((?:layout\.)?\w+)\([^)\n]*\)\n.*?^end\n", re.MULTILINE | re.DOTALL)
+_NAME = re.compile(r"\b(?:layout\.)?\w+")
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script and the digest that the server knows it by."""
+    """A script and the digest that the server knows it by.
 
-    text: str
+    Attributes:
+        source: What it is made of.
+        text: What the server runs: the same without the functions that nothing calls, as to make one takes time in
+            every run, needed or not.
+        sha: Its digest.
+    """
+
+    source: str
+    text: str = field(init=False)
     sha: str = field(init=False)
 
     def __post_init__(self) -> None:
+        text = _trimmed(self.source)
+        object.__setattr__(self, "text", text)
         # SHA-1 is how Redis names scripts; nothing is protected by it.
-        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+        object.__setattr__(self, "sha", hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +66,26 @@ def script(*parts: str, layout: str = "") -> Script:
 def guarded(whole: Script) -> Script:
     """Return a script, which begins with `values`, that does nothing when it is run after the time it is told first."""
     values = lua_part("values")
-    return Script(f"{values}\n{lua_part('deadline')}{whole.text[len(values) :]}")
+    return Script(f"{values}\n{lua_part('deadline')}{whole.source[len(values) :]}")
 
 
 @cache
 def lua_part(name: str) -> str:
     """Return the text of a part of the `lua` folder."""
     return files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")
+
+
+def _trimmed(source: str) -> str:
+    """Return a script without remarks, and without those functions at its top that nothing in it names."""
+    text = _REMARK.sub("", source)
+    uses: dict[str, set[str]] = {}
+    for one in _FUNCTION.finditer(text):
+        uses.setdefault(one[1], set()).update(_NAME.findall(one[0]))
+    named, new = set[str](), set(_NAME.findall(_FUNCTION.sub("", text)))
+    while new:
+        named |= new
+        new = set[str]().union(*(uses[name] for name in new & uses.keys())) - named
+    return _FUNCTION.sub(lambda one: one[0] if one[1] in named else "", text)
 
 
 def flat_fields(fields: Mapping[str, bytes]) -> list[Argument]:
