@@ -9,6 +9,7 @@ import pytest
 
 from chatstore.errors import LeaseLostError, UnavailableError
 from chatstore.migration.backfill import BackfillOptions, backfill_chat
+from chatstore.migration.batches import in_order
 from chatstore.migration.events import ProgressEvent, Step
 from chatstore.migration.patience import Patience
 from chatstore.migration.reports import BackfillReport, Tally
@@ -392,3 +393,34 @@ def _raise(error: BaseException) -> Callable[[], Awaitable[None]]:
         raise error
 
     return action
+
+
+async def test_a_lease_that_the_server_has_forgotten_is_taken_again() -> None:
+    world = await filled(sessions=20)
+
+    async def forget() -> None:
+        world.progress._lease = None
+
+    forgetting = Once("put", "after", forget, after=3)
+    report = await backfill(world, target=Watched(world.new, forgetting.told))
+    assert forgetting.done
+    assert report.copied == Tally(sessions=20, messages=60)
+
+
+async def test_an_error_of_a_later_batch_is_not_kept_waiting_by_the_first() -> None:
+    async def items() -> Any:
+        for number in range(3):
+            yield number
+
+    async def work(number: int) -> int:
+        await asyncio.sleep(30 if number == 0 else 0)
+        if number == 1:
+            raise LeaseLostError("another")
+        return number
+
+    async def run() -> None:
+        async for _ in in_order(items(), work, at_once=lambda: 3):
+            pass
+
+    with pytest.raises(LeaseLostError):
+        await asyncio.wait_for(run(), 5)

@@ -276,6 +276,7 @@ class Link:
     """A process's way to a store: each request, and the reply of each write, waits for the test, and may get lost."""
 
     notes = ()
+    space = ""
 
     def __init__(self, world, process, side, owner=None):
         self.side = side

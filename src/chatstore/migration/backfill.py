@@ -316,10 +316,12 @@ class _Backfill(Generic[K]):
             await self._quarantine(quarantined, checkpoint.started_at)
         did = Tallied(done.copied, done.unchanged, len(quarantined))
         self._ahead[planned.walk] = self._ahead.get(planned.walk, Tallied()) + did
-        if planned.cursor is not None or planned.is_end:
+        # A part of a step that has several is told with the step's own beginning, which is no progress.
+        has_moved = planned.cursor is not None and planned.cursor != checkpoint.places.get(planned.walk)
+        if has_moved or planned.is_end:
             checkpoint = checkpoint.moved(planned.walk, planned.cursor, self._ahead.pop(planned.walk))
             text = checkpoint.encode()
-            await self._patience.until_done(lambda: self._progress.save_checkpoint(self._name, text, lease.holder))
+            await self._save(text, lease)
         so_far = sum(self._ahead.values(), checkpoint.tallied)
         self._reporter.moved(
             done=so_far.records,
@@ -329,6 +331,10 @@ class _Backfill(Generic[K]):
             writing=done.writing,
         )
         return checkpoint
+
+    async def _save(self, checkpoint: str | None, lease: Lease) -> None:
+        save = partial(self._progress.save_checkpoint, self._name, checkpoint, lease.holder)
+        await self._patience.until_done(partial(lease.fenced, save))
 
     async def _quarantine(self, records: tuple[Quarantined, ...], not_before: datetime) -> None:
         for record in records:
@@ -344,7 +350,7 @@ class _Backfill(Generic[K]):
         await self._patience.until_done(lease.confirm)
         await self._patience.until_done(lambda: self._release_taken(ended.started_at))
         await self._patience.until_done(self._remember_end)
-        await self._patience.until_done(lambda: self._progress.save_checkpoint(self._name, None, lease.holder))
+        await self._save(None, lease)
 
     async def _remember_end(self) -> None:
         now = utc_now()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
@@ -104,19 +104,26 @@ async def in_order(
             async for item in items:
                 pending.append((item, asyncio.create_task(_as_coroutine(work, item))))
                 while len(pending) >= at_once():
-                    first, task = pending[0]
-                    result = await task
-                    pending.popleft()
-                    yield first, result
+                    result = await _first_of(pending)
+                    yield pending.popleft()[0], result
             while pending:
-                first, task = pending[0]
-                result = await task
-                pending.popleft()
-                yield first, result
+                result = await _first_of(pending)
+                yield pending.popleft()[0], result
         finally:
             for _, task in pending:
                 task.cancel()
             await asyncio.gather(*(task for _, task in pending), return_exceptions=True)
+
+
+async def _first_of(pending: Sequence[tuple[T, asyncio.Task[R]]]) -> R:
+    """Return what the first of some tasks comes to; raise what any of them raises, as soon as it does."""
+    while True:
+        for _, task in pending:
+            if task.done() and (error := task.exception()) is not None:
+                raise error
+        if pending[0][1].done():
+            return pending[0][1].result()
+        await asyncio.wait([task for _, task in pending if not task.done()], return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _as_coroutine(work: Callable[[T], Awaitable[R]], item: T) -> R:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,9 @@ from chatstore.interfaces import Progress
 _log = logging.getLogger(__name__)
 
 _BEATS = 3  # A lease outlives two renewals that fail.
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""One that goes on while the machine sleeps, where there is one: so does the server's."""
 
 
 class Lease:
@@ -33,6 +37,7 @@ class Lease:
         self._progress = progress
         self._seconds = seconds
         self._until = 0.0
+        self._lost: LeaseLostError | None = None
         self._heart: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,12 +69,30 @@ class Lease:
             LeaseLostError: Another runner has it: stop.
             UnavailableError: It ran out, and the server that knows about it does not answer.
         """
-        if time.monotonic() >= self._until:
+        if self._lost is not None:
+            # Somebody else had it, and may have changed what this run found at its beginning.
+            raise self._lost
+        if _now() >= self._until:
             await self._renew()
+
+    async def fenced(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Do what the server lets the holder do only.
+
+        A server that was away for long, or was started again, knows nothing of the lease any more: it is taken again.
+
+        Raises:
+            LeaseLostError: Another runner has it: stop.
+        """
+        await self.confirm()
+        try:
+            await action()
+        except LeaseLostError:
+            await self._renew()
+            await action()
 
     async def _renew(self) -> None:
         # Counted from before the call, so that the server's lease never ends before this one.
-        asked = time.monotonic()
+        asked = _now()
         await self._progress.acquire(self.holder, self._seconds)
         self._until = asked + self._seconds
 
@@ -78,8 +101,12 @@ class Lease:
             await asyncio.sleep(self._seconds / _BEATS)
             try:
                 await self._renew()
-            except LeaseLostError:
-                self._until = 0.0
+            except LeaseLostError as error:
+                self._lost = error
                 return
             except ChatStoreError as error:
                 _log.warning("the lease could not be renewed yet: %s", error)
+
+
+def _now() -> float:
+    return time.clock_gettime(_CLOCK)

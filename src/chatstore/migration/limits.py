@@ -154,6 +154,10 @@ class Limits:
 _NAMES: Final = tuple(field.name for field in fields(Limits))
 
 
+_FASTEST = 1e9
+"""Records a second. No server comes near, so a greater number is a mistake."""
+
+
 def parse_rate(text: str) -> float:
     """Return the records a second that a text names.
 
@@ -164,7 +168,7 @@ def parse_rate(text: str) -> float:
         rate = float(text)
     except ValueError:
         rate = 0.0
-    if not 0 < rate < float("inf"):
+    if not 0 < rate <= _FASTEST:
         raise ConfigurationError(
             f"{text!r} is no rate: give records a second, as in 500, or none for no limit; `chatstore pause` stops all"
         )

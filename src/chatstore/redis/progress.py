@@ -78,8 +78,8 @@ class RedisProgress(Progress):
             raise LeaseLostError(f"{holder} does not hold the lease on this migration any more")
 
     async def quarantine(self, records: Sequence[Quarantined]) -> None:
-        if records:
-            pairs = ((record.key, _encode(record)) for record in records)
+        for start in range(0, len(records), _BATCH):
+            pairs = ((record.key, _encode(record)) for record in records[start : start + _BATCH])
             await self._client.ask("HSET", self._keys.quarantine, *(part for pair in pairs for part in pair))
 
     async def quarantined(self) -> AsyncIterator[Quarantined]:
