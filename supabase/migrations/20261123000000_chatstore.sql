@@ -1019,6 +1019,8 @@ declare
   cut integer;
   messages public.messages[];
   places bigint[];
+  -- Whose each message is, where that is not whose its session is: chatstore makes none such, but somebody else may.
+  strangers text[];
   next json;
 begin
   names := array(
@@ -1031,11 +1033,12 @@ begin
 
   if wanted ? 'message_ids' then
     told := names;
-    select array_agg(found.message), array_agg(found.place)
-    into messages, places
+    select array_agg(found.message), array_agg(found.place), array_agg(found.stranger)
+    into messages, places, strangers
     from (
-      select m as message, asked.place
+      select m as message, asked.place, nullif(m.user_id, s.user_id) as stranger
       from unnest(told) with ordinality as asked (id, place)
+      join public.sessions s on s.id = asked.id
       join public.messages m on m.session_id = asked.id and m.id = any (only_messages)
       where asked.id <> all (lapsed) and (m.expires_at is null or m.expires_at > now())
       order by asked.place, m.position, m.id
@@ -1080,13 +1083,14 @@ begin
       room := room - 1 - size;
       heavy := heavy - weight;
     end loop;
-    select array_agg(found.message), array_agg(found.place)
-    into messages, places
+    select array_agg(found.message), array_agg(found.place), array_agg(found.stranger)
+    into messages, places, strangers
     from (
-      select line.message, asked.place
+      select line.message, asked.place, nullif(line.user_id, s.user_id) as stranger
       from unnest(told) with ordinality as asked (id, place)
+      join public.sessions s on s.id = asked.id
       cross join lateral (
-        select m as message, m.position, m.id
+        select m as message, m.position, m.id, m.user_id
         from public.messages m
         where m.session_id = asked.id
           and (after_id is null or asked.id <> after_session or (m.position, m.id) > (after_position, after_id))
@@ -1129,8 +1133,9 @@ begin
     ),
     'messages', (
       select json_build_object(
-        'of', json_agg(line.place), 'ids', json_agg(line.id), 'positions', json_agg(line.position),
-        'roles', json_agg(line.role), 'contents', json_agg(line.content),
+        'of', json_agg(line.place), 'ids', json_agg(line.id),
+        'users', case when array_remove(strangers, null) <> '{}' then to_json(strangers) end,
+        'positions', json_agg(line.position), 'roles', json_agg(line.role), 'contents', json_agg(line.content),
         'metadata', json_agg(nullif(line.metadata, '{}')::text), 'created', json_agg(line.created_at),
         'expires', json_agg(line.expires_at), 'versions', json_agg(line.version),
         'extra', json_agg(nullif(line.extra, '{}')::text)

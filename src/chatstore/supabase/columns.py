@@ -191,6 +191,8 @@ def _messages(
     rows = zip(
         columns["of"],
         _texts(columns["ids"], encoded=encoded),
+        # Where nobody is named, the session's user.
+        _texts(columns["users"], encoded=encoded) or [None] * len(columns["of"]),
         columns["positions"],
         _texts(columns["roles"], encoded=encoded),
         _texts(columns["contents"], encoded=encoded),
@@ -201,13 +203,13 @@ def _messages(
         columns["extra"],
         strict=True,
     )
-    for place, name, position, role, content, metadata, created, expires, version, extra in rows:
+    for place, name, user, position, role, content, metadata, created, expires, version, extra in rows:
         yield (
             place,
             Message(
                 id=name,
                 session_id=sessions[place - 1],
-                user_id=users[place - 1],
+                user_id=users[place - 1] if user is None else user,
                 position=position,
                 role=role,
                 content=content,
