@@ -137,6 +137,22 @@ async def test_one_document_that_is_refused_goes_to_quarantine_alone() -> None:
     assert report.quarantined == 1
 
 
+async def test_a_refused_document_that_is_marked_already_gets_no_further_mark_by_each_run() -> None:
+    class Picky(PickyDocuments, TwoStepDocuments):
+        pass
+
+    world = await filled(Picky(Side.NEW))
+    await world.old.put([legacy_document("refused", "bad")])
+    standing = Mark(key="refused", user_id="u", side=Side.OLD, op="backfill")
+    await world.old.journal.add([standing])
+
+    world.repair = _nothing  # type: ignore[method-assign] # As a real one, which passes over what a side refuses.
+    for _ in range(3):
+        report = await backfill(world)
+        assert report.quarantined == 1
+        assert [mark.token for mark in await world.old.journal.marks(limit=100)] == [standing.token]
+
+
 async def test_a_refusal_leaves_no_announcement_behind() -> None:
     class PickyTwoStep(PickyDocuments, TwoStepDocuments):
         pass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from chatstore.errors import BusyError, ConflictError, InvalidRecordError, UnavailableError
 from chatstore.interfaces import DocumentSide
-from chatstore.models import DocumentKey, Quarantined, Side
+from chatstore.models import DocumentKey, Mark, Quarantined, Side
 from chatstore.routing import Sides, announcements, settle, withdraw
 
 # Half of an announcement's lease, because a put that was given up may go on in the server for a while.
@@ -61,7 +61,7 @@ async def put_announced(sides: Sides[DocumentSide], source: Side, keys: Sequence
     except TimeoutError as error:
         raise UnavailableError(f"{len(keys)} documents were not written in {DEADLINE_SECONDS:.0f} s") from error
     except (InvalidRecordError, ConflictError):
-        await withdraw(sides, await settle(sides, marks, exclusive=True))
+        await _withdraw_once(sides, await settle(sides, marks, exclusive=True))
         raise
     except BusyError:
         # Nothing of this is on its way any more, so nobody need wait for it.
@@ -69,3 +69,30 @@ async def put_announced(sides: Sides[DocumentSide], source: Side, keys: Sequence
         raise
     await withdraw(sides, await settle(sides, marks, exclusive=True))
     return Announced(sum(change.document is not None for change in page.changes), page.quarantined, reading)
+
+
+async def _withdraw_once(sides: Sides[DocumentSide], announced: Sequence[Mark]) -> None:
+    """Withdraw announcements, each by the mark that stands on its key already, if there is one that does for it.
+
+    A document that is refused comes here at each attempt, and no repair clears its marks: they would become ever more.
+    A mark without a lease does where no leased one stands: whoever merges its key begins after this, and so reads what
+    this work left behind.
+    """
+    superfluous: list[Mark] = []
+    own = {mark.token for mark in announced}
+    for user in {mark.user_id for mark in announced}:
+        mine = [mark for mark in announced if mark.user_id == user]
+        found = [
+            mark
+            for side in Side
+            for mark in await sides[side].journal.marks_of(user, [mark.key for mark in mine])
+            if mark.token not in own
+        ]
+        at_work = {mark.key for mark in found if mark.lease_until is not None}
+        waiting = {mark.key for mark in found} - at_work
+        superfluous += [mark for mark in mine if mark.key in waiting]
+    for side in Side:
+        if done := [mark for mark in superfluous if mark.side is side]:
+            await sides[side].journal.clear(done)
+    tokens = {mark.token for mark in superfluous}
+    await withdraw(sides, [mark for mark in announced if mark.token not in tokens])
