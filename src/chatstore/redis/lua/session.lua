@@ -143,6 +143,25 @@ local function position_between(before, id, after)
   return after.position
 end
 
+-- A view of all messages that a list has, see `layout.view`; what `slice` gives is not to be changed.
+local function view_of(items, seen, listing)
+  local view = { size = #items, listing = listing }
+  function view.slice(first, last)
+    if first == 0 and last >= #items - 1 then
+      return items
+    end
+    local found = {}
+    for i = first, math.min(last, #items - 1) do
+      found[#found + 1] = items[i + 1]
+    end
+    return found
+  end
+  function view.lists(id)
+    return seen[id]
+  end
+  return view
+end
+
 -- Where another program changed the list of ids since our last write: a view of its messages, ordered. One that we
 -- never saw has the place behind its predecessor, so a session that we never wrote has 0, 1, 2, …
 local function listed_view(state)
@@ -154,9 +173,17 @@ local function listed_view(state)
   if not ids then
     return nil, reason
   end
-  local ordered = not state.bare and redis.call('EXISTS', keys.order) == 1
-  local buried = not state.bare and redis.call('EXISTS', keys.tombstones) == 1
   local seen, items = {}, {}
+  if state.bare then
+    for _, id in ipairs(ids) do
+      if not seen[id] then
+        items[#items + 1], seen[id] = { id = id, position = #items }, true
+      end
+    end
+    return view_of(items, seen, listing), reason
+  end
+  local ordered = redis.call('EXISTS', keys.order) == 1
+  local buried = redis.call('EXISTS', keys.tombstones) == 1
   for _, id in ipairs(ids) do
     local known = ordered and redis.call('ZSCORE', keys.order, id)
     local deleted = not known and buried and redis.call('HEXISTS', keys.tombstones, id) == 1
@@ -177,18 +204,7 @@ local function listed_view(state)
   if not in_order then
     table.sort(items, precedes)
   end
-  local view = { size = #items, listing = listing }
-  function view.slice(first, last)
-    local found = {}
-    for i = first, math.min(last, #items - 1) do
-      found[#found + 1] = items[i + 1]
-    end
-    return found
-  end
-  function view.lists(id)
-    return seen[id]
-  end
-  return view, reason
+  return view_of(items, seen, listing), reason
 end
 
 -- Where another program changed the order of the messages since our last write: a view of theirs, see `layout.view`.
@@ -422,7 +438,7 @@ local function load_message(state, message, raw)
     state.unknown = state.unknown or read_entry(state.cleared)
   end
   local entry = raw and read_entry(state.cleared, raw) or state.unknown
-  if has_passed(entry.expires) then
+  if entry.expires ~= '' and has_passed(entry.expires) then
     return nil
   end
   local fields, rest, created, key, expires = layout.load(keys, message, entry.body, state)
@@ -438,7 +454,8 @@ local function load_message(state, message, raw)
   -- What expires with its session has no expiry of its own.
   local of_session = state.expires ~= '' and coarse(state.expires, 3) or ''
   expires = expires and expires ~= of_session and precise(entry.expires, expires, 3) or entry.expires
-  return { message.id, message.position, text(entry.version), created, expires, rest, fields }
+  entry.told = entry.told or text(entry.version)
+  return { message.id, message.position, entry.told, created, expires, rest, fields }
 end
 
 local function find(state, id)
