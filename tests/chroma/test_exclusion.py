@@ -123,7 +123,7 @@ async def test_many_documents_are_joined_in_portions_that_records_of_less_than_4
 async def test_a_portion_is_halved_when_one_took_long_or_was_given_up_and_grows_again(side):
     portions = Portions()
     first = portions.size
-    portions.took(first, 4.0)
+    portions.took(first, 5.0)
     assert portions.size == first // 2
     portions.took(10, 0.1)
     assert portions.size == first // 2, "a small one says nothing about large ones"

@@ -26,7 +26,7 @@ _TIMEOUT_SECONDS = 10.0
 _ATTEMPT = 3
 """After how many times its timeout an attempt to connect is given up: chromadb makes some requests in it."""
 _CLOUD = "https://api.trychroma.com"
-_CLOUD_RECORDS, _RECORDS = 250, 1000
+_CLOUD_RECORDS, _RECORDS = 250, 1250
 
 _engine_user: int | None = None
 """The process that first used an embedded database here: this one, or the one that this one was forked from."""

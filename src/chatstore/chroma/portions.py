@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-LEAST, MOST = 50, 1000
-_FIRST = 500
-_SECONDS = 3.0
+LEAST, MOST = 50, 1250
+_FIRST = 625
+_SECONDS = 4.0
 """How long a portion should take at the most: well below the time after which a join is given up."""
 
 
@@ -29,5 +29,5 @@ class Portions:
         """Learn from a portion of so many documents; an infinite time is that of one which was given up."""
         if seconds > _SECONDS:
             self.size = max(LEAST, self.size // 2)
-        elif count >= self.size and 2 * seconds < _SECONDS:
+        elif seconds * 2 * self.size <= _SECONDS * count:
             self.size = min(MOST, 2 * self.size)

@@ -241,6 +241,10 @@ class DocumentSide(DocumentStore):
     async def count(self) -> int:
         """Return how many documents this side holds; those that expired and are not swept yet may count."""
 
+    async def estimate(self) -> int:
+        """Return about how many documents this side holds, without looking at each: what a progress bar needs."""
+        return await self.count()
+
     async def expired(self) -> AsyncIterator[Sequence[DocumentKey]]:
         """Yield the documents that have expired and are still held, some at a time, for `remove_expired`.
 

@@ -62,7 +62,7 @@ class Copy(ABC, Generic[K]):
 
     @abstractmethod
     async def count(self) -> int:
-        """Return how many records the source holds."""
+        """Return how many records the source holds, about."""
 
     async def do(self, batch: Batch[K]) -> Done:
         """Do a batch: the `Runner` of this process."""
@@ -149,7 +149,7 @@ class DocumentCopy(Copy[DocumentKey]):
     """The way of documents."""
 
     kind: ClassVar[Kind] = Kind.DOCUMENTS
-    at_once: ClassVar[int] = 1000
+    at_once: ClassVar[int] = 1250
 
     def __init__(self, source: DocumentSide, target: DocumentSide) -> None:
         self.source_side, self.target_side = source.side, target.side
@@ -168,7 +168,7 @@ class DocumentCopy(Copy[DocumentKey]):
         return (self._source if work is Work.COPY else self._target).keys(cursor)
 
     async def count(self) -> int:
-        return await self._source.count()
+        return await self._source.estimate()
 
     async def _copy(self, keys: Sequence[DocumentKey], clock: _Clock, *, skip: bool) -> Done:
         if not skip and not self._target.atomic:

@@ -33,7 +33,7 @@ class DocumentPair(Pair[DocumentKey, DocumentKey, Document]):
         return self._sides[side].keys(cursor)
 
     async def total(self, side: Side, *, backfilled: bool) -> int:
-        return await self._sides[Side.NEW if backfilled else side].count()
+        return await self._sides[Side.NEW if backfilled else side].estimate()
 
     async def passed_over(self, side: Side, keys: Sequence[DocumentKey]) -> Mapping[DocumentKey, Tally]:
         return {} if side is Side.OLD else dict.fromkeys(await self._sides[Side.OLD].held(keys), Tally())

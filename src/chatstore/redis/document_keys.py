@@ -12,7 +12,7 @@ from chatstore.redis.failures import quarantined
 from chatstore.redis.scripts import Reply, run, run_all
 
 _WANTED = 1000
-_ASKED = 950
+_MOST = 1250
 """A server gives a few keys more than it is asked for: a page is to have them, too, and not to be cut into halves."""
 _AT_ONCE = 200
 _A_REPLY = 131_072
@@ -33,7 +33,7 @@ async def keys(
         cursor: Where to go on.
         passes_over: Is told of each record that is no document of this layout.
     """
-    async for step in calls.layout.walk(client, cursor, _ASKED):
+    async for step in calls.layout.walk(client, cursor, _WANTED):
         found: list[tuple[DocumentKey, int]] = []
         bad: list[Quarantined] = []
         for start in range(0, len(step.ids), _AT_ONCE):
@@ -71,7 +71,7 @@ async def _whole(client: Client, calls: DocumentCalls, name: bytes, error: Layou
 
 def _portions(found: Sequence[tuple[DocumentKey, int]]) -> Iterator[tuple[DocumentKey, ...]]:
     """Yield keys in portions of about the same number, but for large documents, of which a portion has few."""
-    pages = -(-len(found) // _WANTED) or 1
+    pages = -(-len(found) // _MOST) or 1
     number = -(-len(found) // pages)
     portion: list[DocumentKey] = []
     weight = 0
