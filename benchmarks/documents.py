@@ -5,10 +5,10 @@
 Everything runs on this machine: a Valkey with the layout `hash`, filled as an app does it (embeddings are JSON there),
 and a new Chroma server for each run that writes into one. All runs of one dimension write the same documents.
 
-`raw` is what the backfill is held against: an upsert of arrays that were prepared before the clock starts, in batches
-of the same size, by one, two and four threads at a time, the fastest of which counts. It writes the records that the
-backfill writes, with chatstore's own metadata. `raw plain` leaves these out: an app's documents in Chroma as one would
-write them without chatstore. Both end with a count and a search, as the backfill does, so whatever Chroma has not put
+Raw upserts are what the backfill is held against: arrays that were prepared before the clock starts, in batches
+of about the same size, by one, two and four threads at a time, the fastest of which counts. It writes the records that
+the backfill writes, with chatstore's own metadata. Without these it writes an app's documents as one would without
+chatstore. Both end with a count and a search, as the backfill does, so whatever Chroma has not put
 into its index by then is waited for.
 """
 
@@ -31,6 +31,7 @@ import orjson
 from chromadb.config import Settings
 
 from benchmarks.ledgers import server as redis_server
+from benchmarks.results import Row, per_second, show
 from chatstore.chroma import ChromaClient, ChromaDocuments
 from chatstore.chroma.metadata import encode
 from chatstore.chroma.records import columns_of
@@ -45,6 +46,7 @@ from chatstore.routing import Sides, document_repairer
 
 USER = "alice"
 BATCH = 1000
+DIMENSIONS = (384, 1536)
 _SEED = 7
 _MILLIS = 1_760_000_000_000
 _WORDS = re.findall(
@@ -164,7 +166,7 @@ async def migrate(client: Client, documents: Sequence[Document]) -> dict[str, fl
         sides: Sides[DocumentSide] = Sides(old, new)
         progress = RedisProgress(client, Kind.DOCUMENTS)
         repairer = document_repairer(sides, progress=progress)
-        options = BackfillOptions(batch=BATCH, settle_seconds=0)
+        options = BackfillOptions(settle_seconds=0)
 
         @contextmanager
         def timed(what: str) -> Iterator[None]:
@@ -197,40 +199,46 @@ async def migrate(client: Client, documents: Sequence[Document]) -> dict[str, fl
     return rates
 
 
-def measure(count: int = 6000, dimension: int = 384) -> dict[str, float]:
-    """Return documents a second of each run, by its name."""
-    documents = documents_of(count, dimension)
-    rates = {
-        "raw": max(raw(documents, threads=threads) for threads in (1, 2, 4)),
-        "raw plain": max(raw(documents, threads=threads, plain=True) for threads in (1, 2)),
-    }
+def measure(count: int = 10_000) -> list[Row]:
+    """Return the comparisons: of so many documents of 384 dimensions, and of fewer larger ones."""
+    return [row for dimension in DIMENSIONS for row in rows(count * DIMENSIONS[0] // dimension, dimension)]
 
-    async def run() -> None:
+
+def rows(count: int, dimension: int) -> list[Row]:
+    """Return the comparisons for one dimension."""
+    documents = documents_of(count, dimension)
+    by_threads = {threads: raw(documents, threads=threads) for threads in (1, 2, 4)}
+    threads = max(by_threads, key=lambda number: by_threads[number])
+    plain = raw(documents, threads=threads, plain=True)
+
+    async def run() -> dict[str, float]:
         async with redis_server() as url, connect(url) as client:
             await fill(client, documents)
-            rates.update(await migrate(client, documents))
+            return await migrate(client, documents)
 
-    asyncio.run(run())
-    return rates
+    ours = asyncio.run(run())
+    backfill = ours["backfill"]
+
+    def row(work: str, done: float, beside: str, other: float, at_least: float | None) -> Row:
+        what = f"{work}, {dimension} dimensions"
+        return Row(what, _rate(done), f"{beside}: {_rate(other)}", done / other, at_least=at_least)
+
+    upserts = f"raw upserts, {threads} at a time"
+    return [
+        row("documents backfill", backfill, upserts, by_threads[threads], 0.9),
+        row("the same", backfill, f"{upserts}, without chatstore's metadata", plain, None),
+        row("verify of documents", ours["verify"], "the backfill", backfill, 2),
+        row("a second run with nothing to do", ours["second run"], "the first", backfill, 5),
+        row("the way back, into an empty Redis", ours["reverse"], "the way there", backfill, 0.5),
+    ]
 
 
-def ratios(rates: dict[str, float]) -> dict[str, float]:
-    """Return what the targets are about."""
-    return {
-        "backfill / raw": rates["backfill"] / rates["raw"],
-        "backfill / raw plain": rates["backfill"] / rates["raw plain"],
-        "verify / backfill": rates["verify"] / rates["backfill"],
-        "second run / backfill": rates["second run"] / rates["backfill"],
-        "reverse / backfill": rates["reverse"] / rates["backfill"],
-    }
+def _rate(rate: float) -> str:
+    return per_second(1, 1 / rate, "documents")
 
 
 if __name__ == "__main__":
     numbers = [int(argument) for argument in sys.argv[1:]]
-    for length in numbers[1:] or [384, 1536]:
-        found = measure(numbers[0] if numbers else 6000, length)
-        sys.stdout.write(f"{length} dimensions\n")
-        for what, rate in found.items():
-            sys.stdout.write(f"  {rate:>8,.0f} documents/s  {what}\n")
-        for what, ratio in ratios(found).items():
-            sys.stdout.write(f"  {ratio:>8.2f}              {what}\n")
+    for length in numbers[1:] or DIMENSIONS:
+        wanted = numbers[0] if numbers else 10_000 * DIMENSIONS[0] // length
+        show(rows(wanted, length))
