@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import redis.asyncio
 
 from benchmarks.ledgers import server
+from benchmarks.results import Row, show
 from chatstore.models import ChatChange
 from chatstore.redis import Client, RedisChat, chat_layout, connect
 
@@ -97,7 +98,22 @@ async def put(chat: RedisChat, changes: list[ChatChange]) -> None:
         await chat.put(changes[start : start + _A_BATCH])
 
 
-async def measure(messages: int = 40_000) -> dict[str, Rate]:
+def measure(messages: int = 40_000) -> list[Row]:
+    """Return the comparisons with the raw client."""
+    rates = asyncio.run(_measure(messages))
+    rows = []
+    for name, found in rates.items():
+        if name.startswith("raw"):
+            continue
+        beside = "raw write" if name.startswith("put") else "raw read"
+        ours, raw = (
+            f"{one.per_second:,.0f} messages/s, Redis {one.of_redis:.1f} µs each" for one in (found, rates[beside])
+        )
+        rows.append(Row(name, ours, f"{beside}: {raw}", found.per_second / rates[beside].per_second))
+    return rows
+
+
+async def _measure(messages: int) -> dict[str, Rate]:
     """Return how fast each of them was, by its name."""
     sessions, rates = messages // _A_SESSION, dict[str, Rate]()
     async with server() as url, connect(url) as client, redis.asyncio.Redis.from_url(url) as app:
@@ -131,15 +147,5 @@ async def measure(messages: int = 40_000) -> dict[str, Rate]:
     return rates
 
 
-def main() -> None:
-    rates = asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 40_000))
-    for name, found in rates.items():
-        raw = rates["raw write" if name.startswith("put") or name == "raw write" else "raw read"]
-        ratio = found.per_second / raw.per_second
-        print(
-            f"{name:13}{found.per_second:9,.0f} messages/s  {ratio:5.2f} of raw  {found.of_redis:6.2f} us of Redis each"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    show(measure(*map(int, sys.argv[1:])))
