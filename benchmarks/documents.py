@@ -5,11 +5,11 @@
 Everything runs on this machine: a Valkey with the layout `hash`, filled as an app does it (embeddings are JSON there),
 and a new Chroma server for each run that writes into one. All runs of one dimension write the same documents.
 
-Raw upserts are what the backfill is held against: arrays that were prepared before the clock starts, in batches
-of about the same size, by one, two and four threads at a time, the fastest of which counts. It writes the records that
-the backfill writes, with chatstore's own metadata. Without these it writes an app's documents as one would without
-chatstore. Both end with a count and a search, as the backfill does, so whatever Chroma has not put
-into its index by then is waited for.
+Raw upserts are what the backfill is held against: arrays that were prepared before the clock starts, in batches of
+about the same size, by one, two and four threads at a time, the fastest of which counts. They write the records that
+the backfill writes, with chatstore's own metadata, and once without these: an app's documents as one would write them
+without chatstore. They end with a count and a search, as the backfill does, so whatever Chroma has not put into its
+index by then is waited for.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ async def migrate(client: Client, documents: Sequence[Document]) -> dict[str, fl
     return rates
 
 
-def measure(count: int = 10_000) -> list[Row]:
+def measure(count: int = 15_000) -> list[Row]:
     """Return the comparisons: of so many documents of 384 dimensions, and of fewer larger ones."""
     return [row for dimension in DIMENSIONS for row in rows(count * DIMENSIONS[0] // dimension, dimension)]
 
@@ -240,5 +240,5 @@ def _rate(rate: float) -> str:
 if __name__ == "__main__":
     numbers = [int(argument) for argument in sys.argv[1:]]
     for length in numbers[1:] or DIMENSIONS:
-        wanted = numbers[0] if numbers else 10_000 * DIMENSIONS[0] // length
+        wanted = numbers[0] if numbers else 15_000 * DIMENSIONS[0] // length
         show(rows(wanted, length))

@@ -188,6 +188,7 @@ async def test_a_scan_goes_through_thousands_of_elements_in_parts(app, world):
     opened = await world("vector-set", index=KEY)
     pages = [page async for page in opened.old.scan()]
     assert len(pages) > 1
+    assert await opened.old.estimate() == await opened.old.count() == 1500
     assert sorted(one.key.id for page in pages for one in page.changes) == sorted(f"e{n}" for n in range(1500))
     rest = [page async for page in opened.old.scan(pages[0].cursor)]
     assert sum(len(page.changes) for page in rest) == 1500 - len(pages[0].changes)
