@@ -81,6 +81,21 @@ def test_a_migrate_sets_what_it_is_told_and_a_later_run_keeps_it(program, memory
     assert program("limits", "--json").json["documents"]["rate"] == 100_000
 
 
+def test_what_an_operator_changes_while_the_first_kind_is_copied_stays_for_the_second(program, memory, monkeypatch):
+    chat, documents = memory.runs[Kind.CHAT], memory.runs[Kind.DOCUMENTS]
+    begin = chat.acquire
+
+    async def an_operator_comes(holder, seconds):
+        await begin(holder, seconds)
+        assert '"rate": 90000.0' in await documents.limits()
+        await documents.set_limits('{"rate": 70000}')
+
+    monkeypatch.setattr(chat, "acquire", an_operator_comes)
+    assert program("migrate", "--rate", 90_000, "--json").status == 0
+    held = program("limits", "--json").json
+    assert (held["chat"]["rate"], held["documents"]["rate"]) == (90_000, 70_000)
+
+
 def test_a_migrate_that_is_refused_changes_no_limits_of_the_one_that_runs(program, memory):
     asyncio.run(memory.runs[Kind.CHAT].acquire("host:1:x", 60))
     assert program("migrate", "--chat", "--rate", 5).status == 2

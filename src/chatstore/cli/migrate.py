@@ -115,10 +115,11 @@ async def _migrate(
         backends = await opening.enter_async_context(Backends(record.settings))
         kinds_opened = await open_kinds(backends, kinds, "migrate --back" if back else "migrate")
         copying = await opening.enter_async_context(hands(backends, workers=workers, dask=dask))
+        for opened in kinds_opened:  # All before the first begins: what an operator changes meanwhile stays.
+            await set_before(backends.progress(opened.kind), changes)
         for opened in kinds_opened:
             copy, runner = opened.bring_back if back else opened.backfill, copying.of(opened.kind)
             options = BackfillOptions() if runner is None else BackfillOptions(at_once=runner.at_once)
-            await set_before(backends.progress(opened.kind), changes)
             async with record.chapter(opened.kind, backends.progress(opened.kind)) as chapter:
                 with progress_shown() as shown:
                     report = await copy(on_progress=chapter.listening(shown), options=options, runner=runner)
