@@ -225,6 +225,7 @@ async def test_while_another_one_is_at_work_it_is_refused_and_says_who_and_for_h
     progress = second._backends.progress(Kind.CHAT)
     await progress.acquire("their-machine:4711:x", 20)
     assert await second.end() == 2
-    assert "their-machine:4711:x is at work on this migration; its lease runs out in 1" in second.log()
+    assert "their-machine (pid 4711) is at work on this migration: `chatstore status` shows it" in second.log()
+    assert "its lease ends in 1" in second.log()
     await progress.release("their-machine:4711:x")
     assert await second.end() == 1

@@ -368,6 +368,17 @@ def test_a_narrow_terminal_gets_lines_that_are_cut_rather_than_wrapped(monkeypat
         assert max(map(len, lines)) <= width
 
 
+def test_a_servers_reason_is_cut_and_says_so_but_never_what_lets_the_run_go_on(capsys):
+    with bars.progress_shown() as on_progress:
+        on_progress(replace(EVENT, waiting_for="x" * 500))
+        on_progress(replace(EVENT, paused="p" * 500, limited="l" * 500))
+        on_progress(replace(EVENT, step=Step.REPAIR, limited="l" * 500))
+    waits, paused, limited = capsys.readouterr().err.splitlines()
+    assert waits.startswith(f"chat: waits: {'x' * 99}…: ")
+    assert "p" * 500 in paused
+    assert "l" * 500 in limited
+
+
 def test_elsewhere_lines_come_when_something_begins(capsys):
     with bars.progress_shown() as on_progress:
         on_progress(EVENT)
@@ -377,7 +388,7 @@ def test_elsewhere_lines_come_when_something_begins(capsys):
         on_progress(replace(EVENT, step=Step.REPAIR, total=None, quarantined=0, rate=0.0, average=0.0, left=None))
     assert capsys.readouterr().err.splitlines() == [
         "chat: copy: 1,200 of about 4,000, 50/s, about 56.0 s left, 2 in quarantine",
-        "chat: waits for Redis\\x1b[2J: 1,200 of about 4,000, 50/s, 2 in quarantine",
+        "chat: waits: Redis\\x1b[2J: 1,200 of about 4,000, 50/s, 2 in quarantine",
         "chat: paused: 1,200 of about 4,000, 50/s, 2 in quarantine",
         "chat: repair: 1,200",
     ]

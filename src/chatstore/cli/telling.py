@@ -14,9 +14,9 @@ _REASON_CHARACTERS = 100
 def doing(event: ProgressEvent) -> str:
     """Return what the run does: `chat: copy`; or what it waits for."""
     if event.waiting_for:
-        return f"{event.kind}: waits for {_reason(event.waiting_for)}"
+        return f"{event.kind}: waits: {_cut(event.waiting_for)}"
     if event.paused:
-        return f"{event.kind}: {_reason(event.paused)}"
+        return f"{event.kind}: {printable(event.paused)}"
     return f"{event.kind}: {event.step}"
 
 
@@ -57,7 +57,7 @@ def servers(event: ProgressEvent) -> Iterator[str]:
     if event.at_once > 1:
         yield f"{event.at_once} batches at once"
     if event.limited and not event.paused:
-        yield f"limited: {_reason(event.limited)}"
+        yield f"limited: {printable(event.limited)}"
 
 
 def costs(source: LoadSeen | None, target: LoadSeen | None) -> Iterator[str]:
@@ -87,5 +87,7 @@ def records(kind: Kind, tally: Tally) -> str:
     return f"{number(tally.sessions, 'session')} and {number(tally.messages, 'message')}"
 
 
-def _reason(text: str) -> str:
-    return printable(text)[:_REASON_CHARACTERS]
+def _cut(error: str) -> str:
+    """Return a server's reason, which may be of any length; all of it is in the log."""
+    text = printable(error)
+    return text if len(text) <= _REASON_CHARACTERS else f"{text[: _REASON_CHARACTERS - 1]}…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import AsyncIterator, Sequence
 
 import orjson
@@ -36,7 +37,8 @@ class RedisProgress(Progress):
         if other:
             name, milliseconds = other
             raise LeaseLostError(
-                f"{name.decode()} is at work on this migration; its lease runs out in {milliseconds / 1000:.1f} s"
+                f"{_process(name.decode())} is at work on this migration: `chatstore status` shows it; if that was "
+                f"killed, its lease ends in {math.ceil(milliseconds / 1000)} s"
             )
 
     async def release(self, holder: str) -> None:
@@ -97,6 +99,12 @@ class RedisProgress(Progress):
     async def release_quarantined(self, keys: Sequence[str]) -> None:
         if keys:
             await self._client.ask("HDEL", self._keys.quarantine, *keys)
+
+
+def _process(holder: str) -> str:
+    """Return who holds a lease as people say it: a run calls itself `host:pid:token`."""
+    host, pid, token = (["", "", *holder.rsplit(":", 2)])[-3:]
+    return f"{host} (pid {pid})" if host and token and pid.isdecimal() else holder
 
 
 def _encode(record: Quarantined) -> bytes:
