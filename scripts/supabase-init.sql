@@ -1,5 +1,25 @@
 -- The schema that no app user's request can name: it is not among those that the API exposes.
 
+-- Where these tables are there already, and apps at work on them: all are locked at once, in the order in which a write
+-- takes them. Who takes them in another order, as reads do, may wait for us while we wait for him; so we give way before
+-- Postgres looks for deadlocks (a second), and no app's call is ended by this. Run it again then.
+do $$
+declare
+  ours regclass;
+begin
+  perform set_config('lock_timeout', '800ms', true);
+  foreach ours in array array[
+    to_regclass('chatstore.session_states'), to_regclass('public.sessions'), to_regclass('chatstore.tombstones'),
+    to_regclass('public.messages'), to_regclass('chatstore.copied'), to_regclass('chatstore.marks'),
+    to_regclass('chatstore.migration')
+  ] loop
+    if ours is not null then
+      execute format('lock table %s', ours);
+    end if;
+  end loop;
+end;
+$$;
+
 create schema if not exists chatstore;
 revoke all on schema chatstore from public;
 grant usage on schema chatstore to authenticated, service_role;

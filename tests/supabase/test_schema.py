@@ -1,6 +1,8 @@
 """The schema can be applied again and again, and leaves nothing open."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -8,6 +10,7 @@ import pytest
 
 from chatstore.errors import ConfigurationError, SchemaError, UnavailableError
 from chatstore.supabase import SCHEMA_VERSION, apply_schema, schema_sql
+from chatstore.supabase import schema as module
 from chatstore.supabase.schema import schema_files
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +143,32 @@ def test_a_project_that_has_other_tables_of_these_names_is_left_as_it_is(databas
             assert other.execute("select to_regnamespace('chatstore') is null").fetchone() == (True,)
     finally:
         database.execute("drop database taken with (force)")
+
+
+@pytest.mark.parametrize("first", ["public.sessions", "chatstore.marks"])
+def test_it_is_applied_beside_those_who_take_the_tables_in_any_order(database_url, first):
+    with (
+        psycopg.connect(database_url) as app,
+        psycopg.connect(database_url, autocommit=True) as watcher,
+        ThreadPoolExecutor() as threads,
+    ):
+        app.execute(f"select count(*) from {first}")
+        applied = threads.submit(apply_schema, database_url)
+        while not watcher.execute(
+            "select pid from pg_stat_activity where %s = any (pg_blocking_pids(pid))", (app.info.backend_pid,)
+        ).fetchone():
+            time.sleep(0.01)
+        app.execute("select count(*) from chatstore.session_states")  # It waits for us, and we for it.
+        app.commit()
+        applied.result()
+
+
+def test_who_holds_the_tables_for_long_is_told_from_a_database_that_is_away(database_url, monkeypatch):
+    monkeypatch.setattr(module, "_ATTEMPTS", 1)
+    with psycopg.connect(database_url) as app:
+        app.execute("select count(*) from public.messages")
+        with pytest.raises(UnavailableError, match="look for long transactions"):
+            apply_schema(database_url)
 
 
 def test_a_database_that_is_not_there_is_told_from_an_url_that_is_none():

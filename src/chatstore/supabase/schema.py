@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import importlib.resources
+import random
+import time
+from typing import Final
 
 import psycopg
 
-from chatstore.errors import ConfigurationError, SchemaError, UnavailableError
+from chatstore.errors import ChatStoreError, ConfigurationError, SchemaError, UnavailableError
 
 SCHEMA_VERSION = 3
 """What `chatstore_version()` answers in a database whose schema this release works with."""
+
+
+_ATTEMPTS = 10
+# What Postgres says when others have locks on our tables: a deadlock, and that we waited for long enough.
+_HELD_BY_OTHERS: Final = frozenset({"40P01", "55P03"})
 
 
 def check_version(version: int) -> None:
@@ -44,32 +52,48 @@ def schema_files() -> dict[str, str]:
 def apply_schema(db_url: str) -> None:
     """Bring a database to this release's schema, in one transaction, and have the API read it again.
 
+    Apps may be at work on its tables: their calls wait for it, a second at most. When the tables are not to be had in
+    that time, it gives way and tries again.
+
     Args:
         db_url: `SUPABASE_DB_URL`, of a role that owns the schema `public`, as Supabase's `postgres` does.
 
     Raises:
         ConfigurationError: The URL is malformed.
         SchemaError: Postgres refused it, say because `public.sessions` is there already with other columns.
-        UnavailableError: The database could not be reached.
+        UnavailableError: The database could not be reached, or others hold its tables for too long.
     """
-    try:
-        # Poolers give each transaction another connection, on which a statement prepared before is not known.
-        with psycopg.connect(db_url, prepare_threshold=None, connect_timeout=10) as connection:
-            connection.execute(schema_sql().encode())
-            connection.execute("notify pgrst, 'reload schema'")
-    except psycopg.OperationalError as error:
-        raise UnavailableError(
-            f"the database of SUPABASE_DB_URL cannot be reached: {' '.join(str(error).split())}"
-        ) from error
-    except psycopg.ProgrammingError as error:
-        if error.sqlstate is None:
-            raise ConfigurationError(
-                "SUPABASE_DB_URL is not a Postgres URL: postgresql://user:password@host/db"
-            ) from None
-        raise _refused(error) from error
-    except psycopg.Error as error:
-        raise _refused(error) from error
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _apply(db_url)
+        except psycopg.Error as error:
+            if error.sqlstate in _HELD_BY_OTHERS and attempt < _ATTEMPTS:
+                time.sleep(random.uniform(0.1, 0.3 * attempt))  # noqa: S311 - to meet others at another moment
+                continue
+            meaning = _meaning(error)
+            # What is said of a malformed URL quotes it.
+            raise meaning from (None if isinstance(meaning, ConfigurationError) else error)
+        return
 
 
-def _refused(error: psycopg.Error) -> SchemaError:
-    return SchemaError(f"Postgres refused chatstore's schema, and nothing was changed: {error.diag.message_primary}")
+def _apply(db_url: str) -> None:
+    # Poolers give each transaction another connection, on which a statement prepared before is not known.
+    with psycopg.connect(db_url, prepare_threshold=None, connect_timeout=10) as connection:
+        connection.execute(schema_sql().encode())
+        connection.execute("notify pgrst, 'reload schema'")
+
+
+def _meaning(error: psycopg.Error) -> ChatStoreError:
+    code, said = error.sqlstate, error.diag.message_primary
+    if code in _HELD_BY_OTHERS:
+        return UnavailableError(
+            f"others are at work on chatstore's tables in the database, and gave no room in {_ATTEMPTS} attempts "
+            f"({code}): nothing was changed; look for long transactions, or try again at a quieter moment"
+        )
+    if code is None and isinstance(error, psycopg.OperationalError):
+        return UnavailableError(f"the database of SUPABASE_DB_URL cannot be reached: {' '.join(str(error).split())}")
+    if code is None:
+        return ConfigurationError("SUPABASE_DB_URL is not a Postgres URL: postgresql://user:password@host/db")
+    if isinstance(error, psycopg.OperationalError):
+        return UnavailableError(f"the database answered with an error ({code}), and nothing was changed: {said}")
+    return SchemaError(f"Postgres refused chatstore's schema, and nothing was changed: {said}")
