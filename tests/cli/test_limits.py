@@ -59,14 +59,36 @@ def test_a_pause_names_the_run_that_it_holds(program, memory):
 @pytest.mark.parametrize("command", ["limits", "migrate"])
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--rate", 0), ("--rate", -5), ("--between", "25:00-06:00"), ("--max-latency", "20"), ("--at-once", 0)],
-)
+    [
+        ("--rate", 0), ("--rate", -5), ("--rate", "1e-300"), ("--rate", "1e300"), ("--rate", "nan"),
+        ("--between", "25:00-06:00"), ("--max-latency", "20"),
+        ("--at-once", 0), ("--at-once", 1001), ("--at-once", 10**24), ("--at-once", "²"),
+    ],
+)  # fmt: skip
 def test_what_means_nothing_is_refused_and_nothing_changed(program, memory, command, option, value):
     program("limits", "--rate", 7)
     refused = program(command, option, value)
     assert refused.status == 2
     assert f"error: '{value}'" in refused.err
     assert program("limits", "--json").json["chat"]["rate"] == 7
+
+
+def test_a_value_without_end_is_refused_and_not_repeated(program, memory):
+    for option, says in (
+        ("--at-once", "give one from 1 to 1,000"),
+        ("--rate", "from 0.01 to 1,000,000,000"),
+        ("--max-latency", "as in 20ms or 1.5s"),
+    ):
+        refused = program("migrate", option, "9" * 5000 + "s" * (option == "--max-latency"))
+        assert refused.status == 2
+        assert says in refused.err
+        assert len(refused.err) < 400
+
+
+def test_the_bounds_themselves_are_taken(program, memory):
+    assert program("limits", "--chat", "--rate", "0.01", "--at-once", "1000").out == (
+        "chat: 0.01 records a second; 1000 at once\n"
+    )
 
 
 def test_limits_that_cannot_be_read_are_told_and_can_be_removed(program, memory):

@@ -109,9 +109,9 @@ def test_what_is_no_latency_is_refused(text: str) -> None:
         parse_latency(text)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "²", ""])
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "²", "", "1001", "9" * 5000])
 def test_what_is_no_number_of_batches_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="1 or more"):
+    with pytest.raises(ConfigurationError, match="from 1 to 1,000"):
         parse_at_once(text)
 
 

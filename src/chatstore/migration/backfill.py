@@ -235,7 +235,7 @@ class _Backfill(Generic[K]):
                 return checkpoint
         if not self._copy.source_atomic:
             # Even where the journal was open: it may have been opened just now, by a run that was killed in this pause.
-            self._reporter.waits("writes that began before the journal was opened")
+            self._reporter.waits("writes that began before the journal was opened have time to end")
             await asyncio.sleep(self._options.settle_seconds)
         return Checkpoint(space=self._copy.space, started_at=utc_now())
 

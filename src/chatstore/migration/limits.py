@@ -41,15 +41,15 @@ class Window:
         found = _WINDOW.fullmatch(text.strip())
         if found is None:
             raise ConfigurationError(
-                f"{text!r} is no part of a day: give two times in UTC, as in 22:00-06:00, or in a time zone, as in "
-                f"'22:00-06:00 Europe/Berlin'"
+                f"{_quoted(text)} is no part of a day: give two times in UTC, as in 22:00-06:00, or in a time zone, "
+                f"as in '22:00-06:00 Europe/Berlin'"
             )
         try:
             begin, end = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
         except ValueError as error:
-            raise ConfigurationError(f"{text!r} is no part of a day: times go from 00:00 to 23:59") from error
+            raise ConfigurationError(f"{_quoted(text)} is no part of a day: times go from 00:00 to 23:59") from error
         if begin == end:
-            raise ConfigurationError(f"{text!r} begins when it ends: leave the window out to run all day")
+            raise ConfigurationError(f"{_quoted(text)} begins when it ends: leave the window out to run all day")
         window = cls(begin, end, found[5] or _UTC)
         window._zone()
         return window
@@ -154,23 +154,30 @@ class Limits:
 _NAMES: Final = tuple(field.name for field in fields(Limits))
 
 
-_FASTEST = 1e9
+_FASTEST: Final = 1e9
 """Records a second. No server comes near, so a greater number is a mistake."""
+_SLOWEST: Final = 0.01
+"""Records a second: one in 100 s. Whoever wants less than that wants a pause."""
+_LONGEST: Final = 3600.0
+_MOST_AT_ONCE: Final = 1000
+"""Batches, each of which is held in memory: a greater number is a mistake, too."""
+_QUOTED: Final = 40
 
 
 def parse_rate(text: str) -> float:
     """Return the records a second that a text names.
 
     Raises:
-        ConfigurationError: It is no number above 0.
+        ConfigurationError: It is no number from 0.01 to 1,000,000,000.
     """
     try:
         rate = float(text)
     except ValueError:
         rate = 0.0
-    if not 0 < rate <= _FASTEST:
+    if not _SLOWEST <= rate <= _FASTEST:
         raise ConfigurationError(
-            f"{text!r} is no rate: give records a second, as in 500, or none for no limit; `chatstore pause` stops all"
+            f"{_quoted(text)} is no rate: give records a second, as in 500, from {_SLOWEST} to {_FASTEST:,.0f}; or "
+            f"none for no limit; `chatstore pause` stops all"
         )
     return rate
 
@@ -179,12 +186,12 @@ def parse_latency(text: str) -> float:
     """Return the seconds that a text names, as in `20ms` or `1.5s`.
 
     Raises:
-        ConfigurationError: It names none, or 0.
+        ConfigurationError: It names none, or 0, or an hour and more.
     """
     found = _DURATION.fullmatch(text.strip())
     seconds = float(found[1]) * _UNITS[found[2]] if found is not None else 0.0
-    if seconds <= 0:
-        raise ConfigurationError(f"{text!r} is no time that an answer may take: give it as in 20ms or 1.5s")
+    if not 0 < seconds < _LONGEST:
+        raise ConfigurationError(f"{_quoted(text)} is no time that an answer may take: give it as in 20ms or 1.5s")
     return seconds
 
 
@@ -192,14 +199,20 @@ def parse_at_once(text: str) -> int:
     """Return the number of batches that a text names.
 
     Raises:
-        ConfigurationError: It is no whole number from 1 on.
+        ConfigurationError: It is no whole number from 1 to 1,000.
     """
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if number < 1:
-        raise ConfigurationError(f"{text!r} is no number of batches: give 1 or more")
+    digits = text.strip().lstrip("0")
+    # Python itself refuses to read a number of thousands of digits.
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= len(str(_MOST_AT_ONCE)) else 0
+    if not 1 <= number <= _MOST_AT_ONCE:
+        raise ConfigurationError(f"{_quoted(text)} is no number of batches: give one from 1 to {_MOST_AT_ONCE:,}")
     return number
 
 
 def shown(seconds: float) -> str:
     """Return a short time as people say it: `20 ms`, `1.5 s`."""
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def _quoted(text: str) -> str:
+    return repr(text) if len(text) <= _QUOTED else f"{text[:_QUOTED]!r}…"
