@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import ModuleType
 
 import psutil
 import psycopg
@@ -83,3 +84,10 @@ def test_a_cluster_without_dask_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'chatstore\[dask\]'"):
         _connected("tcp://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("address", ["foo", "", "foo:x", "tcp:/foo:1"])
+def test_what_is_no_address_of_a_cluster_is_refused_before_anything_is_looked_for(monkeypatch, address):
+    monkeypatch.setitem(sys.modules, "distributed", ModuleType("distributed"))  # which has no Client
+    with pytest.raises(ConfigurationError, match="no address of a Dask scheduler, as tcp://host:8786 is"):
+        _connected(address)

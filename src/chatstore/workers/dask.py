@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from chatstore.workers.recipe import Recipe
 from chatstore.workers.runner import ExecutorRunner
 
 _CONNECT_SECONDS = 10
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+|[^\s/]+:\d{1,5}")
 
 
 @asynccontextmanager
@@ -27,7 +29,7 @@ async def dask_cluster(address: str, recipe: Recipe) -> AsyncGenerator[ExecutorR
             `Recipe.from_environment`, where the network is not your own.
 
     Raises:
-        ConfigurationError: Dask is not installed.
+        ConfigurationError: Dask is not installed, or this is no address.
         UnavailableError: The scheduler does not answer, or has no workers.
     """
     clients = [await asyncio.to_thread(_connected, address)]
@@ -49,17 +51,21 @@ async def dask_cluster(address: str, recipe: Recipe) -> AsyncGenerator[ExecutorR
 
 
 def _connected(address: str) -> Any:
+    no_address = f"{address!r} is no address of a Dask scheduler, as tcp://host:8786 is"
     try:
         import distributed  # noqa: PLC0415 - an extra, imported when it is asked for
     except ImportError as error:
         raise ConfigurationError("Dask is not installed here: pip install 'chatstore[dask]'") from error
+    if not _ADDRESS.fullmatch(address):
+        # Dask would look for a host of that name, for longer than the timeout.
+        raise ConfigurationError(no_address)
     try:
         make: Any = distributed.Client
         client = make(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise UnavailableError(f"no Dask scheduler answers at {address}: check the address and that it runs") from error
     except ValueError as error:
-        raise ConfigurationError(f"{address!r} is no address of a Dask scheduler, as tcp://host:8786 is") from error
+        raise ConfigurationError(no_address) from error
     if not client.nthreads():
         client.close()
         raise UnavailableError(f"the Dask scheduler at {address} has no workers: start some (`dask worker {address}`)")
