@@ -5,6 +5,7 @@ import traceback
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from chatstore.errors import ConfigurationError, ConflictError, InvalidRecordErr
 from chatstore.models import ChatChange, Message, Session, new_id
 from chatstore.supabase import SupabaseChat, SupabaseDatabase, apply_schema
 from chatstore.supabase import database as module
+from tests.network.proxy import Fault, proxied
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -158,6 +160,80 @@ async def test_a_database_that_gives_no_answer_is_not_waited_for_for_ever(bulk, 
     monkeypatch.setattr(module, "_ANSWER_WITHIN", 60)
     await bulk.put([change])
     assert await told(bulk, change.session_id) == [change]
+
+
+@pytest.fixture
+def narrow_url(postgres, database_url):
+    """The database's URL, for a role that may have one connection."""
+    postgres.execute("create role narrow login password 'narrow' connection limit 1 bypassrls in role service_role")
+    yield database_url.replace(database_url.partition("@")[0], "postgresql://narrow:narrow")
+    postgres.execute("drop role narrow")
+
+
+async def test_where_the_server_has_no_connection_left_those_that_are_open_are_shared(client, narrow_url):
+    database = SupabaseDatabase(narrow_url, client)
+    side = SupabaseChat(client, bulk=database)
+    changes = [a_change() for _ in range(20)]
+    await asyncio.gather(*(side.put([change]) for change in changes))
+    # Who is cancelled while it waits for the one connection does not take it away.
+    waiting = [asyncio.create_task(side.count()) for _ in range(4)]
+    await asyncio.sleep(0)
+    for task in waiting[1:3]:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert [await told(side, change.session_id) for change in changes] == [[change] for change in changes]
+    await database.close()
+
+
+async def test_a_process_that_gets_no_connection_at_all_says_so_and_may_try_again(client, narrow_url):
+    database = SupabaseDatabase(narrow_url, client)
+    with psycopg.connect(narrow_url):
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match="no connections left"):
+                await SupabaseChat(client, bulk=database).count()
+    await SupabaseChat(client, bulk=database).count()
+    await database.close()
+
+
+@pytest.fixture
+async def silencer(database_url):
+    """A proxy before the database, and the URL that leads through it."""
+    async with proxied(database_url) as proxy:
+        to = urlsplit(database_url)
+        yield proxy, to._replace(netloc=f"{to.username}:{to.password}@127.0.0.1:{proxy.port}").geturl()
+
+
+async def is_free_soon_when_cancelled(task):
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait([task], timeout=3)
+    assert task.cancelled()
+
+
+async def test_who_is_cancelled_beside_a_database_that_says_nothing_is_free_in_about_a_second(client, silencer):
+    proxy, url = silencer
+    side = SupabaseChat(client, bulk=SupabaseDatabase(url, client))
+    await side.count()
+    await proxy.break_by(Fault.SILENCE)
+    counting = asyncio.create_task(side.count())
+    await asyncio.sleep(0.2)
+    await is_free_soon_when_cancelled(counting)
+
+
+async def test_so_is_who_is_cancelled_while_both_ways_are_compared(silencer):
+    proxy, url = silencer
+    compares = asyncio.Event()
+
+    class Waiting:
+        async def call(self, function, request):
+            await proxy.break_by(Fault.SILENCE)
+            compares.set()
+            await asyncio.Event().wait()
+
+    database = SupabaseDatabase(url, Waiting())
+    counting = asyncio.create_task(database.call("chatstore_count"))
+    await compares.wait()
+    await is_free_soon_when_cancelled(counting)
 
 
 async def test_puts_that_meet_on_the_same_sessions_all_get_through(bulk):

@@ -6,21 +6,28 @@ import asyncio
 import os
 import random
 import socket
+import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NoReturn
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidRecordError, UnavailableError
 from chatstore.supabase.functions import Functions
 from chatstore.supabase.schema import check_version
-from chatstore.supabase.translation import lost_a_race, translated_database_error
+from chatstore.supabase.translation import has_no_connection_left, lost_a_race, translated_database_error
 
 _ATTEMPTS: Final = 5
 _AT_ONCE: Final = 4
 _ANSWER_WITHIN: Final = 120.0
+# Where the server had no connection left for us: for how many seconds those that we have must do.
+_MAKE_DO: Final = 5.0
+# How long the server may take to give up what nobody waits for any more.
+_STOP_WITHIN: Final = 1.0
 # Where nobody answers any more, not even the other machine's kernel, the connection ends after half a minute.
 _ALIVE: Final[dict[str, Any]] = {
     "connect_timeout": 10,
@@ -35,8 +42,10 @@ class SupabaseDatabase(Functions):
     """Calls chatstore's functions over a few connections to the database, opened when they are first needed.
 
     Each call is one statement in a transaction of its own, prepared nowhere: so the URL may be that of a pooler, in any
-    mode. Before the first call it is made sure that the database has this release's schema, and that it is the one
-    behind the API: a copy of a project has the same tables, and a migration must not go to two places.
+    mode. Where the server gives no more connections, those that are open are shared.
+
+    Before the first call it is made sure that the database has this release's schema, and that it is the one behind the
+    API: a copy of a project has the same tables, and a migration must not go to two places.
     """
 
     def __init__(self, url: str, api: Functions) -> None:
@@ -50,6 +59,10 @@ class SupabaseDatabase(Functions):
         self._api = api
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._idle: list[AsyncConnection] = []
+        self._open = 0
+        # Who waits for a connection that is given back; None tells that one has ended, so that there may be room.
+        self._waiting: deque[asyncio.Future[AsyncConnection | None]] = deque()
+        self._makes_do_until = 0.0
         self._checking = asyncio.Lock()
         self._checked = False
 
@@ -72,7 +85,7 @@ class SupabaseDatabase(Functions):
     async def close(self) -> None:
         """Close the connections."""
         while self._idle:
-            await self._idle.pop().close()
+            await self._end_one(self._idle.pop())
 
     async def _check(self) -> None:
         async with self._checking:
@@ -94,42 +107,111 @@ class SupabaseDatabase(Functions):
     async def _is_behind_the_api(self, connection: AsyncConnection) -> bool:
         """Whether the API sees a lock that is held here; nothing that is stored would tell a database from its copy."""
         key = random.getrandbits(62)
-        async with connection.transaction():
-            await connection.execute("select pg_advisory_xact_lock(%s)", (key,))
-            answer = await self._api.call("chatstore_is_locked", {"key": key})
+        await _value(connection, "begin")
+        await _value(connection, "select pg_advisory_xact_lock(%s)", key)
+        answer = await self._api.call("chatstore_is_locked", {"key": key})
+        await _value(connection, "rollback")
         return bool(answer["locked"])
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         """One of the connections, for one call; it is used again if the call ended by an answer of Postgres."""
         async with self._gate:
-            connection = self._idle.pop() if self._idle else await self._connected()
+            connection = await self._taken()
+            is_usable = False
             try:
                 async with _ended_after(connection, _ANSWER_WITHIN):
                     yield connection
+                is_usable = True
             except (psycopg.Error, ChatStoreError):
-                await self._take_back(connection)
+                is_usable = True
                 raise
-            except BaseException:
-                # Cancelled: what was asked may still be under way.
-                await connection.close()
-                raise
-            await self._take_back(connection)
+            finally:
+                # If it was cancelled, what was asked may still be under way.
+                await self._give_back(connection, is_usable=is_usable)
 
-    async def _connected(self) -> AsyncConnection:
-        return await AsyncConnection.connect(self._url, autocommit=True, prepare_threshold=None, **_ALIVE)
+    async def _taken(self) -> AsyncConnection:
+        """An idle connection, or a new one; where there can be no more of them, the next one that is given back."""
+        while not self._idle:
+            if self._open == 0 or time.monotonic() >= self._makes_do_until:
+                try:
+                    connected = await AsyncConnection.connect(
+                        self._url, autocommit=True, prepare_threshold=None, **_ALIVE
+                    )
+                except psycopg.Error as error:
+                    if self._open == 0 or not has_no_connection_left(error):
+                        raise
+                    self._makes_do_until = time.monotonic() + _MAKE_DO
+                else:
+                    self._open += 1
+                    return connected
+            elif (given := await self._next_given_back()) is not None:
+                return given
+        return self._idle.pop()
 
-    async def _take_back(self, connection: AsyncConnection) -> None:
-        if connection.closed or connection.broken:
-            await connection.close()
+    async def _next_given_back(self) -> AsyncConnection | None:
+        given: asyncio.Future[AsyncConnection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(given)
+        try:
+            return await given
+        except asyncio.CancelledError:
+            connection = given.result() if given.done() and not given.cancelled() else None
+            if connection is not None:
+                await self._give_back(connection, is_usable=True)
+            raise
+
+    async def _give_back(self, connection: AsyncConnection, *, is_usable: bool) -> None:
+        is_usable = is_usable and not (connection.closed or connection.broken)
+        if is_usable and connection.info.transaction_status is TransactionStatus.IDLE:
+            given: AsyncConnection | None = connection
         else:
-            self._idle.append(connection)
+            await self._end_one(connection)
+            given = None
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(given)
+                if given is not None:
+                    return
+        if given is not None:
+            self._idle.append(given)
+
+    async def _end_one(self, connection: AsyncConnection) -> None:
+        self._open -= 1
+        await connection.close()
 
 
 async def _value(connection: AsyncConnection, query: str, *parameters: object) -> Any:
+    """Return the first value that a statement answers with; None where it answers with no rows."""
+    asked = asyncio.create_task(_ask(connection, query, parameters))
+    try:
+        return await asyncio.shield(asked)
+    except asyncio.CancelledError:
+        await _stop(connection, asked)
+        raise
+
+
+async def _ask(connection: AsyncConnection, query: str, parameters: tuple[object, ...]) -> Any:
     cursor = await connection.execute(query.encode(), parameters or None)
-    row = await cursor.fetchone()
+    row = None if cursor.description is None else await cursor.fetchone()
     return None if row is None else row[0]
+
+
+async def _stop(connection: AsyncConnection, asked: asyncio.Task[Any]) -> None:
+    """Have the server give up what it was asked, and see to it that nobody waits for it, whatever the server does.
+
+    psycopg would see to that in up to ten seconds, if it were cancelled itself.
+    """
+    try:
+        with suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(_STOP_WITHIN):
+                await connection.cancel_safe(timeout=_STOP_WITHIN)
+                await asyncio.wait([asked])
+    finally:
+        if not asked.done():
+            _end(connection.fileno())
+        with suppress(psycopg.Error):
+            await asked
 
 
 @asynccontextmanager

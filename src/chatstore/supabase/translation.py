@@ -33,6 +33,15 @@ _NO_ENTRY_SIGNS: Final = (
     "Tenant or user not found",
     "for connection option",
 )
+# Postgres', and those of the poolers of Supabase (Supavisor, PgBouncer).
+_NO_CONNECTION_SIGNS: Final = (
+    "too many clients",
+    "too many connections",
+    "remaining connection slots are reserved",
+    "max client connections reached",
+    "max clients reached",
+    "no more connections allowed",
+)
 _NO_API: Final = frozenset({"301", "302", "303", "307", "308", "400", "404", "405", "PGRST117", "PGRST125"})
 
 # Supabase's lightweight server names no SQLSTATE for these.
@@ -51,7 +60,7 @@ _BY_MESSAGE: Final = {
 _WHY_UNAVAILABLE: Final = {
     "25006": "is read-only, as a project is whose disk is nearly full: free or buy space, or lift it",
     "53100": "has no space left on its disk: free or buy some",
-    "53300": "has no connections left: let fewer be used, or raise its limit",
+    "53300": "has no connections left: let fewer processes use it (each takes up to four), or raise its limit",
     "57014": "gave the request up, as it took longer than statement_timeout: look for long transactions and locks",
 }
 
@@ -59,6 +68,12 @@ _WHY_UNAVAILABLE: Final = {
 def lost_a_race(error: APIError | psycopg.Error) -> bool:
     """Return whether Postgres undid the request because of another one, so that it may simply be made again."""
     return (_code(error) if isinstance(error, APIError) else error.sqlstate) in _LOST_RACES
+
+
+def has_no_connection_left(error: psycopg.Error) -> bool:
+    """Return whether it was a connection more than the server, its role, its database or a pooler gives."""
+    said = str(error).lower()
+    return error.sqlstate == "53300" or (error.sqlstate is None and any(sign in said for sign in _NO_CONNECTION_SIGNS))
 
 
 def translated(error: Exception, url: str) -> ChatStoreError:
@@ -80,7 +95,7 @@ def translated(error: Exception, url: str) -> ChatStoreError:
 def translated_database_error(error: psycopg.Error) -> ChatStoreError:
     """Return the error to raise for one of psycopg. It holds no part of the URL and no text of a record."""
     where = "the database of SUPABASE_DB_URL"
-    code = error.sqlstate
+    code = "53300" if has_no_connection_left(error) else error.sqlstate
     if code in _NO_ENTRY or (code is None and any(sign in str(error) for sign in _NO_ENTRY_SIGNS)):
         return ConfigurationError(f"{where} lets nobody in with what the URL says: are its parts right?")
     if code == "42501":
