@@ -293,7 +293,8 @@ class ChatSide(ChatHistoryStore):
             message_ids: Only these messages and their tombstones (then of one session); all when None.
         """
 
-    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[str]]:
+    @abstractmethod
+    def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[str]]:
         """Yield the ids of all sessions, in bounded memory; those that are deleted or have expired may be left out.
 
         A session that is there from the beginning to the end comes at least once; one may come twice.
@@ -301,9 +302,6 @@ class ChatSide(ChatHistoryStore):
         Args:
             cursor: Where to go on: the cursor of a page that was yielded before.
         """
-        async for page in self.scan(cursor):
-            ids = dict.fromkeys(change.session_id for change in page.changes)
-            yield KeyPage(tuple(ids), page.quarantined, page.cursor)
 
     async def starts(self) -> Sequence[str | None]:
         """Return cursors of `keys` at which walks may begin that together yield all sessions; None is the beginning.

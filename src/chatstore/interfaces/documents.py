@@ -213,7 +213,8 @@ class DocumentSide(DocumentStore):
         page = await self.changes(tuple(keys))
         return {change.key for change in page.changes if change.document is not None}
 
-    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
+    @abstractmethod
+    def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
         """Yield the keys of all documents, in bounded memory; those that are deleted or have expired may be left out.
 
         A document that is there from the beginning to the end comes at least once; one may come twice.
@@ -221,8 +222,6 @@ class DocumentSide(DocumentStore):
         Args:
             cursor: Where to go on: the cursor of a page that was yielded before.
         """
-        async for page in self.scan(cursor):
-            yield KeyPage(tuple(change.key for change in page.changes), page.quarantined, page.cursor)
 
     async def scan(self, cursor: str | None = None) -> AsyncIterator[ScanPage[DocumentChange]]:
         """Yield every document that exists, in bounded memory; deleted and expired ones are left out.
