@@ -260,10 +260,19 @@ begin
 end;
 $$;
 
--- How many bytes a message takes in an answer, nearly.
+-- How many bytes a message takes in an answer, nearly. What is stored compressed is weighed as it will be told: some JSON
+-- is a hundred times as long as Postgres stores it.
 create or replace function chatstore.weight(message public.messages) returns bigint
 language sql immutable set search_path = ''
-return octet_length(message.content) + pg_column_size(message.metadata) + pg_column_size(message.extra);
+return octet_length(message.content)
+  + case
+    when pg_column_compression(message.metadata) is null then pg_column_size(message.metadata)
+    else octet_length(message.metadata::text)
+  end
+  + case
+    when pg_column_compression(message.extra) is null then pg_column_size(message.extra)
+    else octet_length(message.extra::text)
+  end;
 
 -- A page of a session's messages, oldest first: at most `room` of them, and no more once they hold 4 MB.
 create or replace function chatstore.page_of_messages(
@@ -1069,7 +1078,17 @@ begin
       select count(*), coalesce(sum(held.weight), 0)
       into size, weight
       from (
-        select octet_length(m.content) + pg_column_size(m.metadata) + pg_column_size(m.extra) as weight
+        select
+          -- As `chatstore.weight` does, which would be called for each message.
+          octet_length(m.content)
+          + case
+            when pg_column_compression(m.metadata) is null then pg_column_size(m.metadata)
+            else octet_length(m.metadata::text)
+          end
+          + case
+            when pg_column_compression(m.extra) is null then pg_column_size(m.extra)
+            else octet_length(m.extra::text)
+          end as weight
         from public.messages m
         where m.session_id = name and name <> all (lapsed)
           and (after_id is null or name <> after_session or (m.position, m.id) > (after_position, after_id))
@@ -1085,7 +1104,16 @@ begin
             from (
               select
                 m.position, m.id,
-                octet_length(m.content) + pg_column_size(m.metadata) + pg_column_size(m.extra) as weight
+                octet_length(m.content)
+                + case
+                  when pg_column_compression(m.metadata) is null then pg_column_size(m.metadata)
+                  else octet_length(m.metadata::text)
+                end
+                + case
+                  when pg_column_compression(m.extra) is null then pg_column_size(m.extra)
+                  else octet_length(m.extra::text)
+                end
+                  as weight
               from public.messages m
               where m.session_id = name
                 and (after_id is null or name <> after_session or (m.position, m.id) > (after_position, after_id))

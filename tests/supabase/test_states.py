@@ -165,3 +165,22 @@ async def test_long_messages_are_read_in_pages_that_a_request_can_carry(chat):
     assert [message.content for part in parts for message in part.messages] == wanted
     assert max(len(part.messages) for part in parts) < 5
     await chat.delete_session(user, session.id)
+
+
+@pytest.mark.parametrize("field", ["metadata", "extra"])
+async def test_what_postgres_stores_compressed_is_weighed_as_it_will_be_told(chat, field):
+    name = new_id()
+    session = Session(id=name, user_id="u", title="", created_at=START, updated_at=START, version=2)
+    messages = tuple(
+        Message(
+            id=f"m{place}", session_id=name, user_id="u", position=place, role="tool", content="", created_at=START,
+            version=2, **{field: {"log": "ab" * 500_000}},
+        )
+        for place in range(12)
+    )  # fmt: skip
+    await chat.put([ChatChange(session_id=name, user_id="u", session=session, messages=messages)])
+    parts = [change async for page in chat.fetch([name]) for change in page.changes]
+    assert [message for part in parts for message in part.messages] == list(messages)
+    assert max(len(part.messages) for part in parts) <= 5
+    assert await chat.messages("u", name) == list(messages)
+    await chat.delete_session("u", name)

@@ -41,10 +41,19 @@ begin
 end;
 $$;
 
--- How many bytes a message takes in an answer, nearly.
+-- How many bytes a message takes in an answer, nearly. What is stored compressed is weighed as it will be told: some JSON
+-- is a hundred times as long as Postgres stores it.
 create or replace function chatstore.weight(message public.messages) returns bigint
 language sql immutable set search_path = ''
-return octet_length(message.content) + pg_column_size(message.metadata) + pg_column_size(message.extra);
+return octet_length(message.content)
+  + case
+    when pg_column_compression(message.metadata) is null then pg_column_size(message.metadata)
+    else octet_length(message.metadata::text)
+  end
+  + case
+    when pg_column_compression(message.extra) is null then pg_column_size(message.extra)
+    else octet_length(message.extra::text)
+  end;
 
 -- A page of a session's messages, oldest first: at most `room` of them, and no more once they hold 4 MB.
 create or replace function chatstore.page_of_messages(

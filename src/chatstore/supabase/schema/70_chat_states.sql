@@ -386,7 +386,17 @@ begin
       select count(*), coalesce(sum(held.weight), 0)
       into size, weight
       from (
-        select octet_length(m.content) + pg_column_size(m.metadata) + pg_column_size(m.extra) as weight
+        select
+          -- As `chatstore.weight` does, which would be called for each message.
+          octet_length(m.content)
+          + case
+            when pg_column_compression(m.metadata) is null then pg_column_size(m.metadata)
+            else octet_length(m.metadata::text)
+          end
+          + case
+            when pg_column_compression(m.extra) is null then pg_column_size(m.extra)
+            else octet_length(m.extra::text)
+          end as weight
         from public.messages m
         where m.session_id = name and name <> all (lapsed)
           and (after_id is null or name <> after_session or (m.position, m.id) > (after_position, after_id))
@@ -402,7 +412,16 @@ begin
             from (
               select
                 m.position, m.id,
-                octet_length(m.content) + pg_column_size(m.metadata) + pg_column_size(m.extra) as weight
+                octet_length(m.content)
+                + case
+                  when pg_column_compression(m.metadata) is null then pg_column_size(m.metadata)
+                  else octet_length(m.metadata::text)
+                end
+                + case
+                  when pg_column_compression(m.extra) is null then pg_column_size(m.extra)
+                  else octet_length(m.extra::text)
+                end
+                  as weight
               from public.messages m
               where m.session_id = name
                 and (after_id is null or name <> after_session or (m.position, m.id) > (after_position, after_id))
