@@ -1,6 +1,7 @@
 """Reaching Chroma, in every way, and failing well."""
 
 import asyncio
+import gc
 import socket
 import time
 
@@ -38,6 +39,25 @@ async def test_a_server_that_never_answers_is_given_up():
             with pytest.raises(UnavailableError):
                 await ChromaDocuments(client).count()
         assert time.monotonic() - started < 5
+
+
+async def test_an_attempt_to_connect_that_was_given_up_ends_without_a_word():
+    def fail():
+        time.sleep(0.4)
+        raise ConnectionError("nobody waits for this any more")
+
+    said = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    async with ChromaClient(fail, address="there", owned=True, timeout=5) as client:
+        calls = [asyncio.create_task(client.call("heartbeat")) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)
+    await asyncio.sleep(0.1)
+    del call, calls, client
+    gc.collect()
+    assert said == []
 
 
 async def test_a_server_that_falls_silent_later_is_given_up_too(server):

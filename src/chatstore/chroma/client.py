@@ -204,7 +204,10 @@ class ChromaClient:
         if self._client is None:
             try:
                 async with asyncio.timeout(self._timeout):
-                    self._client = await asyncio.shield(asyncio.wrap_future(self._connection()))
+                    attempt = asyncio.wrap_future(self._connection())
+                    # Where this call gives up, nobody else is left to hear how the attempt ended.
+                    attempt.add_done_callback(_heard)
+                    self._client = await asyncio.shield(attempt)
             except ChatStoreError:
                 raise
             except ValueError as error:
@@ -226,6 +229,11 @@ class ChromaClient:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _heard(attempt: asyncio.Future[Any]) -> None:
+    if not attempt.cancelled():
+        attempt.exception()
 
 
 def _engine_is_ours() -> None:
