@@ -83,6 +83,11 @@ def test_a_migrate_leaves_a_page_that_says_what_was_done_and_with_what(program, 
     assert [path.name for path in program.folder.iterdir()] == ["r.html"]
 
 
+def test_the_heading_of_a_page_names_the_limits_that_the_command_was_given(program, filled):
+    program("migrate", "--chat", "--rate", 5000, "--max-latency", "20ms", "--between", "none", "--report", "r.html")
+    assert "chatstore migrate --chat --rate 5000 --max-latency 20ms --between none Every record" in read(program).text
+
+
 def test_a_page_asks_nothing_of_a_network_and_fits_a_phone_and_the_dark(program, filled):
     program("migrate", "--report", "r.html")
     seen, text = read(program), (program.folder / "r.html").read_text(encoding="utf-8")

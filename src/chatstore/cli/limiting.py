@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,6 +61,11 @@ class Changes:
     def any(self) -> bool:
         """Whether one of them was given."""
         return self != Changes()
+
+    def options(self) -> list[str]:
+        """Return the options as they were given, for a shell."""
+        given = ((f"--{field.name.replace('_', '-')}", getattr(self, field.name)) for field in fields(self))
+        return [f"{option} {shlex.quote(text)}" for option, text in given if text is not None]
 
     def of(self, limits: Limits) -> Limits:
         """Return limits with these changes.

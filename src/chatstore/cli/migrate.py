@@ -81,7 +81,7 @@ def migrate(
     kinds = named(chat=chat, documents=documents)
     by = [*([f"--workers {workers}"] if workers else []), *([f"--dask {dask}"] if dask else [])]
     command = " ".join(["chatstore migrate", *(["--back"] if back else []), *(f"--{kind}" for kind in kinds), *by])
-    with kept(report, command) as record:
+    with kept(report, " ".join([command, *changes.options()])) as record:
         reports = run(
             _migrate(kinds, changes, back=back, workers=workers, dask=dask, as_json=as_json, record=record),
             afterwards=f"what was copied is kept, and the next run goes on there: {command}",
