@@ -120,6 +120,20 @@ def test_verify_before_any_migrate_does_not_count(program, memory):
     assert "not recorded as verified, because no backfill has come to its end: chatstore migrate --chat" in done.err
 
 
+def test_a_document_that_the_index_does_not_find_is_not_said_to_be_mended_by_a_migrate(program, filled, monkeypatch):
+    async def finds_nothing(*_, **__):
+        return []
+
+    program("migrate", "--documents")
+    monkeypatch.setattr(filled.documents.new, "search_by_embedding", finds_nothing)
+    done = program("verify", "--documents")
+    assert (done.status, "  index  " in done.out) == (1, True)
+    advice = done.err[done.err.index("index: ") :]
+    assert "1 document in Chroma not found by its search index, which migrate does not mend: write each anew" in advice
+    assert "another program" not in advice
+    assert advice.endswith("next, when that is done: chatstore verify --documents\n")
+
+
 def test_verify_lists_differences_by_record_and_field(program, filled):
     program("migrate", "--chat")
     edited = legacy_session("s1", "a", "b")

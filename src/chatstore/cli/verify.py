@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from chatstore.migration import Tally, VerifyReport
 
 _SHOWN = 20
+_INDEX = "index"
+"""The field of a difference that is a document which a search does not find."""
 
 
 def register(app: typer.Typer) -> None:
@@ -103,9 +105,18 @@ def _records(tally: Tally) -> str:
 def _advice(reports: Sequence[VerifyReport]) -> Iterator[str]:
     for report in reports:
         if not report.equal:
-            back = "--back " if report.way_back_closed else ""
-            yield f"next: chatstore migrate {back}--{report.kind}, then chatstore verify --{report.kind}"
-            yield "what stays different then was changed on one side by another program: mend it there"
+            unfound = sum(difference.field == _INDEX for difference in report.differences)
+            if unfound:
+                yield (
+                    f"index: {number(unfound, 'document')} in Chroma not found by its search index, which migrate does "
+                    "not mend: write each anew by the app's own upsert, or rebuild the collection"
+                )
+            if report.difference_count > unfound:
+                back = "--back " if report.way_back_closed else ""
+                yield f"next: chatstore migrate {back}--{report.kind}, then chatstore verify --{report.kind}"
+                yield "what stays different then was changed on one side by another program: mend it there"
+            else:
+                yield f"next, when that is done: chatstore verify --{report.kind}"
         elif not report.backfilled:
             yield (
                 f"{report.kind}: not recorded as verified, because no backfill has come to its end: "
