@@ -10,11 +10,13 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
+from chatstore.backends import Backends
 from chatstore.errors import ConfigurationError
 from chatstore.migration import backfill_documents, verify_documents
 from chatstore.models import Kind
 from chatstore.routing import document_repairer
-from chatstore.workers import process_pool, runner_on
+from chatstore.settings import load_settings
+from chatstore.workers import Recipe, process_pool, runner_on
 from tests.migration.doubles import document_content, legacy_document
 from tests.workers.conftest import SESSIONS
 
@@ -114,4 +116,22 @@ async def test_a_worker_whose_settings_name_another_redis_copies_nothing(migrati
     elsewhere = replace(migration.recipe, settings=migration.backends.settings.model_copy(update=empty))
     with ThreadPoolExecutor(1) as executor, pytest.raises(ConfigurationError, match="the old side is not being migr"):
         await migration.run(runner_on(executor, elsewhere))
+    assert (await migration.sides.new.count()).sessions == 0
+
+
+async def test_workers_whose_own_redis_is_another_one_that_was_migrated_copy_nothing(
+    migration, other_redis_database, settings, monkeypatch, tmp_path
+):
+    await migration.fill(8)
+    other = load_settings(_env_file=None, redis_url=other_redis_database)
+    async with Backends(other) as backends:
+        await (await backends.old_chat()).journal.remember(journal_open=True)
+    monkeypatch.chdir(tmp_path)
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REDIS_URL", other_redis_database)
+    recipe = Recipe.from_environment(migration.backends)
+    with ThreadPoolExecutor(2) as pool, pytest.raises(ConfigurationError, match="knows nothing of this run"):
+        await migration.run(runner_on(pool, recipe))
+    assert await migration.backends.progress(Kind.CHAT).checkpoint("backfill old to new") is None
     assert (await migration.sides.new.count()).sessions == 0

@@ -26,7 +26,7 @@ def backends(**settings):
 
 
 def batch(kind=Kind.CHAT):
-    return Batch(kind=kind, source=Side.OLD, work=Work.COPY, keys=("s1",))
+    return Batch(kind=kind, source=Side.OLD, work=Work.COPY, keys=("s1",), holder="h")
 
 
 def all_errors(root):

@@ -280,7 +280,14 @@ class _Backfill(Generic[K]):
                         yield planned
 
         async def do(planned: _Planned[K]) -> Done:
-            batch = Batch(kind=self._copy.kind, source=self._copy.source_side, work=work, keys=planned.keys, skip=skip)
+            batch = Batch(
+                kind=self._copy.kind,
+                source=self._copy.source_side,
+                work=work,
+                keys=planned.keys,
+                holder=lease.holder,
+                skip=skip,
+            )
             done, begun = Done(), False
             # Without any keys, too: a run that is held must not walk on.
             while batch.keys or not begun:

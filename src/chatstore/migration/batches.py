@@ -34,6 +34,7 @@ class Batch(Generic[K]):
         source: The side that they come from.
         work: What to do with them.
         keys: Which they are: session ids, or `DocumentKey`s.
+        holder: Who holds the lease: another process can tell by that whether it has the planner's servers before it.
         skip: Whether to pass over those that are on the other side as they are.
     """
 
@@ -41,6 +42,7 @@ class Batch(Generic[K]):
     source: Side
     work: Work
     keys: tuple[K, ...]
+    holder: str
     skip: bool = False
 
 

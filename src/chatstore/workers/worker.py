@@ -68,6 +68,7 @@ class _Workshop:
         self._recipe = recipe
         self._backends = Backends(recipe.settings_here())
         self._copies: dict[tuple[Kind, Side], Copy[Any]] = {}
+        self._checked: dict[tuple[Kind, Side], str] = {}
         self._thread = LoopThread()
 
     def do(self, batch: Batch[Any]) -> Done:
@@ -89,6 +90,9 @@ class _Workshop:
         if way not in self._copies:
             self._recipe.check(batch.kind)
             self._copies[way] = await self._copy(*way)
+        if self._checked.get(way) != batch.holder:
+            await self._check_same_servers(self._copies[way], batch.holder)
+            self._checked[way] = batch.holder
         with collecting_seldom():
             return await self._copies[way].do(batch)
 
@@ -100,21 +104,27 @@ class _Workshop:
         else:
             documents = await self._backends.document_sides()
             copy = DocumentCopy(documents[source], documents[source.other])
-        await _check_same_servers(copy)
         return copy
 
+    async def _check_same_servers(self, copy: Copy[Any], holder: str) -> None:
+        """Check that these are the planner's servers, as far as that shows.
 
-async def _check_same_servers(copy: Copy[Any]) -> None:
-    """Check that these are the planner's servers, as far as that shows: it opened the journals before the first batch.
+        Redis tells who holds the lease there. Of the other side it shows only that the planner opened its journal, as
+        it does before the first batch, or that somebody did before.
 
-    Raises:
-        ConfigurationError: A journal is closed.
-    """
-    for side, journal in zip((copy.source_side, copy.target_side), copy.journals, strict=True):
-        if not (await journal.state()).journal_open:
+        Raises:
+            ConfigurationError: They are not.
+        """
+        others = "they name another server, or another database of it, than those of the migration"
+        for side, journal in zip((copy.source_side, copy.target_side), copy.journals, strict=True):
+            if not (await journal.state()).journal_open:
+                raise ConfigurationError(
+                    f"what a worker's settings name as the {side} side is not being migrated: {others}"
+                )
+        held = await self._backends.progress(copy.kind).holder()
+        if held != holder:
             raise ConfigurationError(
-                f"what a worker's settings name as the {side} side is not being migrated: they name another server, or "
-                "another database of it, than those of the migration"
+                f"the Redis that a worker's settings name knows nothing of this run, or its lease was lost: {others}"
             )
 
 
