@@ -4,16 +4,17 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
 
 from chatstore.backends import Backends
-from chatstore.errors import ConfigurationError
+from chatstore.errors import ConfigurationError, UnavailableError
 from chatstore.migration import backfill_documents, verify_documents
-from chatstore.models import Kind
+from chatstore.migration.batches import Batch, Work
+from chatstore.models import Kind, Side
 from chatstore.routing import document_repairer
 from chatstore.settings import load_settings
 from chatstore.workers import Recipe, process_pool, runner_on
@@ -91,6 +92,61 @@ async def test_a_pool_that_breaks_and_cannot_be_replaced_ends_the_run_and_says_w
     dying = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=os._exit, initargs=(9,))
     with dying, pytest.raises(ConfigurationError, match=r"lost its worker.*give a function that makes it"):
         await migration.run(runner_on(dying, migration.recipe))
+
+
+async def test_pools_whose_workers_cannot_start_end_the_run_and_are_not_made_for_ever(migration):
+    await migration.fill(8)
+    made = []
+
+    def make():
+        made.append(ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=os._exit, initargs=(9,)))
+        return made[-1]
+
+    with pytest.raises(ConfigurationError, match=r"3 pools in a row broke .* `if __name__ == \"__main__\":`"):
+        await migration.run(runner_on(make, migration.recipe))
+    for executor in made:
+        executor.shutdown()
+    assert len(made) == 3
+
+
+class _Breaks(ThreadPoolExecutor):
+    """Breaks when it has done so many batches."""
+
+    def __init__(self, good):
+        super().__init__(1)
+        self._good = good
+
+    def submit(self, *call):
+        if not self._good:
+            raise BrokenExecutor
+        self._good -= 1
+        future = super().submit(*call)
+        wait([future])
+        return future
+
+
+async def test_pools_that_break_now_and_then_but_do_batches_in_between_are_replaced_for_as_long_as_it_takes(migration):
+    await migration.fill(40)
+    made = []
+
+    def make():
+        made.append(_Breaks(good=len(made) % 2))
+        return made[-1]
+
+    report = await migration.run(runner_on(make, migration.recipe))
+    for executor in made:
+        executor.shutdown()
+    assert report.copied.sessions == 40
+    assert len(made) > 6
+    await migration.check_equal(40)
+
+
+async def test_what_a_lost_batch_is_called_is_no_longer_than_a_line(migration):
+    batch = Batch(kind=Kind.CHAT, source=Side.OLD, work=Work.COPY, keys=("x" * 10_000_000,), holder="h")
+    with pytest.raises(UnavailableError) as told:
+        await runner_on(lambda: _Breaks(good=0), migration.recipe)(batch)
+    assert "a batch ('xxx" in str(told.value)
+    assert len(str(told.value)) < 200
 
 
 async def test_a_run_that_is_cancelled_ends_its_pool_in_the_middle_of_a_batch_and_the_next_goes_on(migration):
