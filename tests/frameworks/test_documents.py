@@ -126,6 +126,7 @@ async def test_a_framework_finds_what_chatstore_wrote_and_chatstore_what_the_fra
         await store.upsert(OWNER, edited)
         await store.replicator.drain()
         await store.replicator.close()
+        await store.shadow.close()
         shown = {"title": f"{stage}: a-b", "page": "7"}
         assert shop.found(text)[0] == (text, shown)
         assert shop.found(known.text)[0][1] == _plain(changed)

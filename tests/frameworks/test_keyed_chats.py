@@ -78,6 +78,7 @@ async def test_a_framework_reads_what_chatstore_wrote_and_chatstore_what_the_fra
         await store.delete_messages(OWNER, SESSION, [told[1].id])
         await store.replicator.drain()
         await store.replicator.close()
+        await store.shadow.close()
         contents = talk.contents(SESSION)
         assert contents[1] == f"How is green tea made? {stage}"
         assert contents[-2:] == [f"{stage} 🍵 \\ \n", "42"]

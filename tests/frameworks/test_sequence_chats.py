@@ -118,6 +118,7 @@ async def test_a_framework_reads_what_chatstore_wrote_and_chatstore_what_the_fra
         await store.delete_messages(OWNER, session, [told[1].id])
         await store.replicator.drain()
         await store.replicator.close()
+        await store.shadow.close()
         texts = talk.texts(SESSION)
         assert f"How is green tea made? {stage}" in texts
         assert texts[-2:] == [f"{stage} 🍵 \\ \n", "42"]
