@@ -46,6 +46,11 @@ def named(*, chat: bool, documents: bool) -> tuple[Kind, ...]:
     return tuple(kind for kind, given in ((Kind.CHAT, chat), (Kind.DOCUMENTS, documents)) if given)
 
 
+def kinds_of(backends: Backends, kinds: Sequence[Kind]) -> Sequence[Kind]:
+    """Return the kinds that the options name; when none, those of which the settings have both sides, or else all."""
+    return kinds or [kind for kind in Kind if backends.has_new(kind) and backends.has_old(kind)] or tuple(Kind)
+
+
 async def open_kinds(backends: Backends, kinds: Sequence[Kind], command: str) -> list[Opened]:
     """Return the stores of these kinds, or of both when none is named, once every server has answered.
 

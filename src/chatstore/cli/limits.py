@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatstore.cli.kinds import Chat, Documents, named
+from chatstore.cli.kinds import Chat, Documents, kinds_of, named
 from chatstore.cli.limiting import AtOnce, Between, Changes, MaxLatency, MaxSourceLatency, MaxTargetLatency, Rate
 from chatstore.cli.output import AsJson, answer, printable
 from chatstore.cli.running import run
@@ -129,8 +129,8 @@ async def _change(kinds: Sequence[Kind], change: Callable[[Limits], Limits], *, 
     from chatstore.settings import load_settings
 
     async with Backends(load_settings()) as backends:
-        both = [kind for kind in Kind if backends.has_new(kind) and backends.has_old(kind)]
-        return {kind: await _changed(backends.progress(kind), change, anew=anew) for kind in kinds or both or Kind}
+        asked = kinds_of(backends, kinds)
+        return {kind: await _changed(backends.progress(kind), change, anew=anew) for kind in asked}
 
 
 async def _changed(progress: Progress, change: Callable[[Limits], Limits], *, anew: bool) -> _Set:

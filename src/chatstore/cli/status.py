@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from chatstore.cli.kinds import Chat, Documents, named
+from chatstore.cli.kinds import Chat, Documents, kinds_of, named
 from chatstore.cli.output import AsJson, Status, answer, duration, end, number, printable
 from chatstore.cli.running import run
 from chatstore.models import Kind, Side, utc_now
@@ -67,8 +67,7 @@ async def _standings(kinds: Sequence[Kind]) -> dict[Kind, _Standing]:
 
     settings = load_settings()
     async with Backends(settings) as backends:
-        both = [kind for kind in Kind if backends.has_new(kind) and backends.has_old(kind)]
-        asked = kinds or both or tuple(Kind)
+        asked = kinds_of(backends, kinds)
         return {kind: await _standing(backends, kind, read_flag(settings, kind)) for kind in asked}
 
 

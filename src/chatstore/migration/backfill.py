@@ -36,7 +36,6 @@ from chatstore.migration.events import OnProgress, Step
 from chatstore.migration.lease import Lease
 from chatstore.migration.pace import Pace
 from chatstore.migration.patience import Patience
-from chatstore.migration.probe import Ask
 from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import BackfillReport
 from chatstore.migration.walks import side_by_side
@@ -104,15 +103,7 @@ async def backfill_chat(
         UnavailableError: A server was away for longer than the patience lasts.
     """
     copy = ChatCopy(source, target)
-    return await _Backfill(
-        copy,
-        progress,
-        loads=(source.load, target.load),
-        repair=repair,
-        on_progress=on_progress,
-        options=options,
-        runner=runner,
-    ).run()
+    return await _Backfill(copy, progress, repair=repair, on_progress=on_progress, options=options, runner=runner).run()
 
 
 async def backfill_documents(
@@ -127,15 +118,7 @@ async def backfill_documents(
 ) -> BackfillReport:
     """Copy every document with its embedding, as `backfill_chat` does with sessions."""
     copy = DocumentCopy(source, target)
-    return await _Backfill(
-        copy,
-        progress,
-        loads=(source.load, target.load),
-        repair=repair,
-        on_progress=on_progress,
-        options=options,
-        runner=runner,
-    ).run()
+    return await _Backfill(copy, progress, repair=repair, on_progress=on_progress, options=options, runner=runner).run()
 
 
 class _Backfill(Generic[K]):
@@ -146,7 +129,6 @@ class _Backfill(Generic[K]):
         copy: Copy[K],
         progress: Progress,
         *,
-        loads: tuple[Ask, Ask],
         repair: Repair,
         on_progress: OnProgress | None,
         options: BackfillOptions | None,
@@ -160,7 +142,7 @@ class _Backfill(Generic[K]):
         self._reporter = Reporter(copy.kind, on_progress)
         self._patience = replace(self._options.patience, on_wait=self._reporter.tries_again)
         self._pace = Pace(
-            progress, copy.kind, self._reporter, source=loads[0], target=loads[1], most=self._options.at_once
+            progress, copy.kind, self._reporter, source=copy.loads[0], target=copy.loads[1], most=self._options.at_once
         )
         self._name = run_name(copy.source_side)
         self._starts: Sequence[str | None] = (None,)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import ClassVar, Generic, TypeVar
 
 from chatstore.errors import ConflictError, InvalidRecordError
-from chatstore.interfaces import ChatSide, DocumentSide, Journal
+from chatstore.interfaces import ChatSide, DocumentSide
 from chatstore.migration.announced import put_announced
 from chatstore.migration.batches import Batch, Done, Work
 from chatstore.migration.counting import weight_of_chat
@@ -37,20 +37,24 @@ class Copy(ABC, Generic[K]):
         space: Which of the source's data.
         source_atomic: Whether the source sets a write's mark in the step that writes.
         journals: The source's and the target's.
+        loads: What asks the source's server, and the target's, how busy it is.
     """
 
     kind: ClassVar[Kind]
     at_once: ClassVar[int]
-    source_side: Side
-    target_side: Side
-    space: str
     source_atomic: bool
-    journals: tuple[Journal, Journal]
+
+    def __init__(self, source: ChatSide | DocumentSide, target: ChatSide | DocumentSide) -> None:
+        self.source_side, self.target_side = source.side, target.side
+        self.space = source.space
+        self.journals = (source.journal, target.journal)
+        self.loads = (source.load, target.load)
+        self._both = (source, target)
 
     @property
-    @abstractmethod
     def notes(self) -> tuple[str, ...]:
         """What one of the sides never stored or does not hold exactly; whole once the run is over."""
+        return tuple(note for side in self._both for note in side.notes)
 
     @abstractmethod
     def keys(self, work: Work, cursor: str | None) -> AsyncIterator[KeyPage[K]]:
@@ -88,16 +92,10 @@ class ChatCopy(Copy[str]):
     at_once: ClassVar[int] = 200
 
     def __init__(self, source: ChatSide, target: ChatSide) -> None:
-        self.source_side, self.target_side = source.side, target.side
-        self.space = source.space
+        super().__init__(source, target)
         self.source_atomic = True
-        self.journals = (source.journal, target.journal)
         self._source = source
         self._target = target
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return (*self._source.notes, *self._target.notes)
 
     def keys(self, work: Work, cursor: str | None) -> AsyncIterator[KeyPage[str]]:
         return (self._source if work is Work.COPY else self._target).keys(cursor)
@@ -152,17 +150,11 @@ class DocumentCopy(Copy[DocumentKey]):
     at_once: ClassVar[int] = 1250
 
     def __init__(self, source: DocumentSide, target: DocumentSide) -> None:
-        self.source_side, self.target_side = source.side, target.side
-        self.space = source.space
+        super().__init__(source, target)
         self.source_atomic = source.atomic
-        self.journals = (source.journal, target.journal)
         self._source = source
         self._target = target
         self._sides = Sides(source, target) if source.side is Side.OLD else Sides(target, source)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return (*self._source.notes, *self._target.notes)
 
     def keys(self, work: Work, cursor: str | None) -> AsyncIterator[KeyPage[DocumentKey]]:
         return (self._source if work is Work.COPY else self._target).keys(cursor)

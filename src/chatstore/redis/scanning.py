@@ -149,9 +149,3 @@ def _run(about: object) -> int:
 def escaped(prefix: bytes) -> bytes:
     """Return a pattern that stands for just this text."""
     return re.sub(rb"[*?\[\]\\^-]", rb"\\\g<0>", prefix)
-
-
-async def scan_ids(client: Client, prefix: bytes, *, wanted: int) -> AsyncIterator[list[bytes]]:
-    """Yield what follows the prefix in all keys that have it, as `scan_keys` does."""
-    async for step in scan_keys(client, prefix, 0, wanted=wanted):
-        yield [key[len(prefix) :] for key in step.keys]
