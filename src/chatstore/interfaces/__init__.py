@@ -1,6 +1,7 @@
 """The interfaces between an app, the router, the migrator and the backends."""
 
-from chatstore.interfaces.chat import ChatHistoryStore, ChatSide
+from chatstore.interfaces.chat import ChatHistoryStore
+from chatstore.interfaces.chat_side import ChatSide
 from chatstore.interfaces.documents import DocumentSide, DocumentStore, Embedder
 from chatstore.interfaces.journal import Journal
 from chatstore.interfaces.progress import Progress
