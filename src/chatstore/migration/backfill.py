@@ -18,7 +18,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -36,11 +36,11 @@ from chatstore.migration.events import OnProgress, Step
 from chatstore.migration.lease import Lease
 from chatstore.migration.pace import Pace
 from chatstore.migration.patience import Patience
+from chatstore.migration.planning import Planned, plan
 from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import BackfillReport
-from chatstore.migration.walks import side_by_side
 from chatstore.migration.watch import watched
-from chatstore.models import DocumentKey, KeyPage, Kind, Quarantined, Side, new_token, utc_now
+from chatstore.models import DocumentKey, Kind, Quarantined, Side, new_token, utc_now
 
 K = TypeVar("K")
 
@@ -247,21 +247,13 @@ class _Backfill(Generic[K]):
 
     async def _done(
         self, places: Mapping[str, str | None], work: Work, *, skip: bool, lease: Lease
-    ) -> AsyncGenerator[tuple[_Planned[K], Done], None]:
+    ) -> AsyncGenerator[tuple[Planned[K], Done], None]:
         """Yield the batches of walks from some places in their order, once they are done, several at once."""
         keys = partial(self._copy.keys, work)
+        walks = {name: self._patience.pages(keys, place) for name, place in places.items()}
+        batches = plan(walks, size=lambda: self._pace.size(self._options.batch or self._copy.at_once))
 
-        async def plan() -> AsyncGenerator[_Planned[K], None]:
-            walks = {name: self._patience.pages(keys, place) for name, place in places.items()}
-            async with aclosing(side_by_side(walks)) as pages:
-                async for walk, page in pages:
-                    if page is None:
-                        yield _Planned(walk, (), is_end=True)
-                        continue
-                    for planned in self._cut(walk, page):
-                        yield planned
-
-        async def do(planned: _Planned[K]) -> Done:
+        async def do(planned: Planned[K]) -> Done:
             batch = Batch(
                 kind=self._copy.kind,
                 source=self._copy.source_side,
@@ -280,7 +272,7 @@ class _Backfill(Generic[K]):
                 batch, done, begun = replace(batch, keys=batch.keys[turn.keys :]), done + did, True
             return done
 
-        async with aclosing(in_order(plan(), do, at_once=lambda: self._pace.at_once)) as results:
+        async with aclosing(in_order(batches, do, at_once=lambda: self._pace.at_once)) as results:
             async for planned, done in results:
                 self._notes.update(dict.fromkeys(done.notes))
                 yield planned, done
@@ -290,15 +282,7 @@ class _Backfill(Generic[K]):
             await self._patience.until_done(lease.confirm)
             return await self._patience.until_done(lambda: self._runner(batch))
 
-    def _cut(self, walk: str, page: KeyPage[K]) -> Iterator[_Planned[K]]:
-        """Yield the batches of a page; the last one of them is noted with what the page says beside its keys."""
-        start = 0
-        while len(page.keys) - start > (size := self._pace.size(self._options.batch or self._copy.at_once)):
-            yield _Planned(walk, page.keys[start : start + size])
-            start += size
-        yield _Planned(walk, page.keys[start:], page.quarantined, page.cursor)
-
-    async def _move(self, checkpoint: Checkpoint, planned: _Planned[K], done: Done, lease: Lease) -> Checkpoint:
+    async def _move(self, checkpoint: Checkpoint, planned: Planned[K], done: Done, lease: Lease) -> Checkpoint:
         """Move the checkpoint behind a batch that is done, if it is the last one before a place that is known."""
         quarantined = (*planned.quarantined, *done.quarantined)
         if quarantined:
@@ -356,17 +340,6 @@ class _Backfill(Generic[K]):
         stale = [record.key async for record in self._progress.quarantined() if record.at < started_at]
         for start in range(0, len(stale), _RELEASED_AT_ONCE):
             await self._progress.release_quarantined(stale[start : start + _RELEASED_AT_ONCE])
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned(Generic[K]):
-    """A batch of a walk that is to be done, and what is to be noted when it is."""
-
-    walk: str
-    keys: tuple[K, ...]
-    quarantined: tuple[Quarantined, ...] = ()
-    cursor: str | None = None
-    is_end: bool = False
 
 
 def _stale(kind: Kind) -> str:
