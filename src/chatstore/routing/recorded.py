@@ -67,9 +67,7 @@ class RecordedState:
                 self._first = self._start(self._read_first())
             # Not shielded: when `close` ends the task, its cancellation is not the caller's.
             await asyncio.wait([self._first])
-        elif time.monotonic() - self._state_at > self._refresh and (
-            self._refreshing is None or self._refreshing.done()
-        ):
+        elif self.current is None and (self._refreshing is None or self._refreshing.done()):
             self._refreshing = self._start(self._read_again())
         if self._state is None:
             raise UnavailableError(

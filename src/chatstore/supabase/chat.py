@@ -67,7 +67,7 @@ class SupabaseChat(ChatSide):
                 `ChatHistoryStore` offers can give one with a user's token.
             token_of: If given, what an app asks for is asked with that user's own token, so that row-level security
                 holds whatever the app does wrong. The id of a session that another user had and deleted is then
-                taken. `put`, `fetch`, `scan`, `count` and the journal still use the client's key.
+                taken. `put`, `fetch`, `keys`, `count` and the journal still use the client's key.
             bulk: If given, the way that what a migration moves goes past the API: `put`, `fetch`, `keys`, `proved` and
                 `count`. It stays open, too.
         """
