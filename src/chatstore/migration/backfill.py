@@ -253,24 +253,15 @@ class _Backfill(Generic[K]):
         walks = {name: self._patience.pages(keys, place) for name, place in places.items()}
         batches = plan(walks, size=lambda: self._pace.size(self._options.batch or self._copy.at_once))
 
-        async def do(planned: Planned[K]) -> Done:
-            batch = Batch(
-                kind=self._copy.kind,
-                source=self._copy.source_side,
-                work=work,
-                keys=planned.keys,
-                holder=lease.holder,
-                skip=skip,
+        async def some(keys: Sequence[K]) -> tuple[Done, int]:
+            kind, source = self._copy.kind, self._copy.source_side
+            done = await self._do(
+                Batch(kind=kind, source=source, work=work, keys=tuple(keys), holder=lease.holder, skip=skip), lease
             )
-            done, begun = Done(), False
-            # Without any keys, too: a run that is held must not walk on.
-            while batch.keys or not begun:
-                async with self._pace.turn(len(batch.keys)) as turn:
-                    part = replace(batch, keys=batch.keys[: turn.keys])
-                    did = await self._do(part, lease) if part.keys else Done()
-                    turn.records = did.records
-                batch, done, begun = replace(batch, keys=batch.keys[turn.keys :]), done + did, True
-            return done
+            return done, done.records
+
+        async def do(planned: Planned[K]) -> Done:
+            return sum([done async for done in self._pace.in_turns(planned.keys, some)], Done())
 
         async with aclosing(in_order(batches, do, at_once=lambda: self._pace.at_once)) as results:
             async for planned, done in results:

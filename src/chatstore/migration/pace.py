@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from chatstore.errors import ChatStoreError, ConfigurationError
 from chatstore.interfaces import Progress
@@ -21,6 +21,9 @@ from chatstore.migration.probe import Ask, Probe
 from chatstore.migration.reporter import Reporter
 from chatstore.migration.throttle import SLICE, Beat, Room
 from chatstore.models import Kind, LoadSeen, utc_now
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 _POLLED_EVERY: Final = 1.0
 _PROBED_EVERY: Final = 0.5
@@ -52,10 +55,7 @@ class Pace:
     Example:
         async with Pace(…) as pace:
             for page in pages:
-                while page:
-                    async with pace.turn(len(page)) as turn:
-                        part, page = page[: turn.keys], page[turn.keys :]
-                        turn.records = await work(part)
+                results += [result async for result in pace.in_turns(page, work)]
 
     Args:
         progress: Where an operator sets the limits; they are read about once a second.
@@ -144,6 +144,26 @@ class Pace:
         if self._records_a_key is None:
             return min(1, most)
         return min(most, max(1, int(self._limits.rate * SLICE / max(self._records_a_key, 1e-9))))
+
+    async def in_turns(
+        self, keys: Sequence[K], work: Callable[[Sequence[K]], Awaitable[tuple[T, int]]]
+    ) -> AsyncGenerator[T, None]:
+        """Work on a batch in as many turns as it takes, and yield what comes of each.
+
+        Without any keys a turn is waited for, too: a run that is held must not walk on.
+
+        Args:
+            keys: The batch's.
+            work: Is called with some of them; returns what comes of these, and how many records they had.
+        """
+        begun = False
+        while keys or not begun:
+            async with self.turn(len(keys)) as turn:
+                part, keys, begun = keys[: turn.keys], keys[turn.keys :], True
+                if not part:
+                    return
+                result, turn.records = await work(part)
+            yield result
 
     @asynccontextmanager
     async def turn(self, keys: int) -> AsyncGenerator[Turn, None]:

@@ -21,7 +21,7 @@ What looks different is looked at again before it is called a difference (`secon
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,6 +30,7 @@ from typing import Generic, TypeVar
 from chatstore.interfaces import ChatSide, DocumentSide, Progress
 from chatstore.migration.batches import in_order
 from chatstore.migration.chat_pair import ChatPair
+from chatstore.migration.checkpoint import BEGINNING
 from chatstore.migration.collecting import collecting_seldom
 from chatstore.migration.compare import Difference
 from chatstore.migration.counting import counted_beside
@@ -38,13 +39,13 @@ from chatstore.migration.events import OnProgress, Step
 from chatstore.migration.pace import Pace
 from chatstore.migration.pairs import Compared, Pair, States
 from chatstore.migration.patience import Patience
-from chatstore.migration.reading import closing
+from chatstore.migration.planning import Planned, plan
 from chatstore.migration.reporter import Reporter
 from chatstore.migration.reports import Tally, VerifyReport
 from chatstore.migration.second_look import Mend, SecondLook
 from chatstore.migration.snapshot import VERIFY
 from chatstore.migration.watch import watched
-from chatstore.models import KeyPage, MigrationState, Quarantined, Side, utc_now
+from chatstore.models import MigrationState, Quarantined, Side, utc_now
 
 W = TypeVar("W")
 K = TypeVar("K")
@@ -229,14 +230,16 @@ class _Verify(Generic[W, K, R]):
         self._side = side
         self._reporter.begin(_STEPS[side])
         pages = self._patience.pages(lambda cursor: self._pair.keys(side, cursor), None)
-        batches = in_order(self._batches(pages), self._compare_batch, at_once=lambda: self._pace.at_once)
+        size = self._options.batch or self._pair.at_once
+        planned = plan({BEGINNING: pages}, size=lambda: size)
+        batches = in_order(planned, self._compare_batch, at_once=lambda: self._pace.at_once)
         done = 0
         async with counted_beside(self._reporter, count), aclosing(batches):
-            async for keys, compared in batches:
+            async for batch, compared in batches:
                 if compared.quarantined:
                     await self._keep(compared.quarantined)
                 self._compared += compared
-                done += compared.old.records if side is Side.OLD else len(keys.keys)
+                done += compared.old.records if side is Side.OLD else len(batch.keys)
                 self._tell(done)
             await self._look.settle()
             self._tell(done)
@@ -244,30 +247,18 @@ class _Verify(Generic[W, K, R]):
     def _tell(self, done: int) -> None:
         self._reporter.moved(done=done, quarantined=self._quarantined, differences=self._difference_count)
 
-    async def _batches(self, pages: AsyncIterator[KeyPage[W]]) -> AsyncGenerator[KeyPage[W], None]:
-        size = self._options.batch or self._pair.at_once
-        async with closing(pages):
-            async for page in pages:
-                keys = tuple(dict.fromkeys(page.keys))
-                yield replace(page, keys=keys[:size])
-                for start in range(size, len(keys), size):
-                    yield KeyPage(keys[start : start + size], (), None)
-
-    async def _compare_batch(self, page: KeyPage[W]) -> Compared:
+    async def _compare_batch(self, planned: Planned[W]) -> Compared:
         """Compare the records of a batch, in as many turns as the pace gives it."""
-        compared, keys, begun = Compared(quarantined=page.quarantined), page.keys, False
-        # Without any keys, too: a run that is held must not walk on.
-        while keys or not begun:
-            async with self._pace.turn(len(keys)) as turn:
-                did = await self._compare_part(keys[: turn.keys])
-                turn.records = max(did.old.records, did.new.records, turn.keys)
-            compared, keys, begun = compared + did, keys[turn.keys :], True
-        return compared
+
+        async def some(keys: Sequence[W]) -> tuple[Compared, int]:
+            did = await self._compare_part(keys)
+            return did, max(did.old.records, did.new.records, len(keys))
+
+        compared = [did async for did in self._pace.in_turns(planned.keys, some)]
+        return sum(compared, Compared(quarantined=planned.quarantined))
 
     async def _compare_part(self, keys: Sequence[W]) -> Compared:
         side, compared = self._side, Compared()
-        if not keys:
-            return compared
         with self._reporter.batch():
             passed = await self._patience.until_done(lambda: self._pair.passed_over(side, keys))
             if side is Side.OLD:

@@ -184,10 +184,10 @@ MUTANTS = [
         (
             Edit(
                 "migration.backfill:_Backfill._done",
-                "done, begun = Done(), False",
+                "return sum(",
                 "early = Checkpoint(started_at=utc_now()).moved(planned.walk, planned.cursor, Tallied()).encode()\n"
                 "await self._progress.save_checkpoint(self._name, early, lease.holder)\n"
-                "done, begun = Done(), False",
+                "return sum(",
             ),
         ),
         _chats("backfill-from-old", Fault.DIES),
