@@ -18,15 +18,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
-from collections.abc import Awaitable, Callable
 
 import redis.asyncio
 from supabase import AsyncClient, acreate_client
 
 from benchmarks.raw_supabase import A_SESSION, TEXT, copy_rows, empty_tables, rows_to_copy, upsert_by_api
-from benchmarks.results import Row, per_second, show
-from benchmarks.servers import settings_of, stack
+from benchmarks.results import Row, per_second, show, timed
+from benchmarks.servers import begin_anew, nothing, settings_of, stack
 from chatstore.backends import Backends
 from chatstore.local import LocalStack
 from chatstore.migration import backfill_chat
@@ -64,10 +62,10 @@ async def _measure(servers: LocalStack, sessions: int) -> list[Row]:
     at, count = servers.settings, sessions * A_SESSION
     await fill(at.redis_url, sessions)
     supabase = await acreate_client(at.supabase_url, at.supabase_secret_key)
-    naive = await _seconds(lambda: _naive(at.redis_url, supabase)) / _NAIVE * count
-    reading = await _seconds(lambda: _read(at.redis_url, sessions))
+    naive = (await timed(_naive(at.redis_url, supabase)))[0] / _NAIVE * count
+    reading = (await timed(_read(at.redis_url, sessions)))[0]
     await empty_tables(at.supabase_db_url)
-    copying = await _seconds(lambda: asyncio.to_thread(copy_rows, at.supabase_db_url, *rows_to_copy(sessions)))
+    copying = (await timed(asyncio.to_thread(copy_rows, at.supabase_db_url, *rows_to_copy(sessions))))[0]
     await empty_tables(at.supabase_db_url)
     api = await upsert_by_api(supabase, sessions)
     by_api, again_by_api, _ = await _ours(servers, db_url=False)
@@ -124,30 +122,22 @@ async def _measure(servers: LocalStack, sessions: int) -> list[Row]:
 
 async def _ours(servers: LocalStack, *, db_url: bool, back: bool = False) -> tuple[float, float, float]:
     """Return the seconds of a backfill into empty tables, of a second one, and of the way back into an empty Redis."""
-    await empty_tables(servers.settings.supabase_db_url)
-    async with redis.asyncio.Redis.from_url(servers.settings.redis_url) as client:
-        for key in [key async for key in client.scan_iter("chatstore:*", count=1000)]:
-            await client.delete(key)
     async with Backends(settings_of(servers, db_url=db_url)) as backends:
         sides, progress = await backends.chat_sides(), backends.progress(Kind.CHAT)
-        for side in (sides.old, sides.new):
-            await side.journal.forget_state()
-
-        async def nothing() -> None:
-            """Nobody writes, so nothing is marked."""
+        await begin_anew(servers, sides)
 
         async def copy(source: Side) -> None:
             report = await backfill_chat(sides[source], sides[source.other], progress, repair=nothing)
             if not report.complete:
                 raise RuntimeError(report)
 
-        first = await _seconds(lambda: copy(Side.OLD))
-        second = await _seconds(lambda: copy(Side.OLD))
+        first = (await timed(copy(Side.OLD)))[0]
+        second = (await timed(copy(Side.OLD)))[0]
         if not back:
             return first, second, 0.0
         async with redis.asyncio.Redis.from_url(servers.settings.redis_url) as client:
             await client.flushdb()
-        return first, second, await _seconds(lambda: copy(Side.NEW))
+        return first, second, (await timed(copy(Side.NEW)))[0]
 
 
 async def _naive(url: str, supabase: AsyncClient) -> None:
@@ -172,12 +162,6 @@ async def _read(url: str, sessions: int) -> None:
             for key in keys[start : start + _READ_AT_ONCE]:
                 pipeline.hmget(key, *_FIELDS)
             await pipeline.execute()
-
-
-async def _seconds(work: Callable[[], Awaitable[object]]) -> float:
-    begun = time.perf_counter()
-    await work()
-    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from supabase import acreate_client
 
 from benchmarks.raw_supabase import A_SESSION, TEXT, copy_rows, empty_tables, rows_to_copy, upsert_by_api
-from benchmarks.results import Row, per_second, show
+from benchmarks.results import Row, per_second, show, timed
 from benchmarks.servers import stack
 from chatstore.local import StackSettings
 from chatstore.models import ChatChange, Message, Session
@@ -56,13 +56,13 @@ async def _measure(at: StackSettings, sessions: int) -> list[Row]:
     await empty_tables(at.supabase_db_url)
     raw_api = await upsert_by_api(await acreate_client(at.supabase_url, at.supabase_secret_key), sessions)
     await empty_tables(at.supabase_db_url)
-    api = await _seconds(lambda: _put(by_api, changes))
+    api = (await timed(_put(by_api, changes)))[0]
     await empty_tables(at.supabase_db_url)
-    copying = await _seconds(lambda: asyncio.to_thread(copy_rows, at.supabase_db_url, *rows_to_copy(sessions)))
+    copying = (await timed(asyncio.to_thread(copy_rows, at.supabase_db_url, *rows_to_copy(sessions))))[0]
     await empty_tables(at.supabase_db_url)
-    bulk = await _seconds(lambda: _put(by_copy, changes))
-    proving = await _seconds(lambda: by_copy.proved(fingerprints))
-    reading = await _seconds(lambda: _read(by_copy, list(fingerprints)))
+    bulk = (await timed(_put(by_copy, changes)))[0]
+    proving = (await timed(by_copy.proved(fingerprints)))[0]
+    reading = (await timed(_read(by_copy, list(fingerprints))))[0]
     await database.close()
     await client.close()
 
@@ -115,12 +115,6 @@ async def _read(side: SupabaseChat, names: Sequence[str]) -> None:
     for start in range(0, len(names), _AT_ONCE):
         async for _ in side.fetch(names[start : start + _AT_ONCE]):
             pass
-
-
-async def _seconds(work: Callable[[], Awaitable[object]]) -> float:
-    begun = time.perf_counter()
-    await work()
-    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,13 @@ class Row:
         """Whether the ratio reaches the target; true where there is none."""
         is_enough = self.at_least is None or self.ratio >= self.at_least
         return is_enough and (self.at_most is None or self.ratio <= self.at_most)
+
+
+async def timed(work: Awaitable[T]) -> tuple[float, T]:
+    """Return the seconds that some work took, and what came of it."""
+    begun = time.perf_counter()
+    done = await work
+    return time.perf_counter() - begun, done
 
 
 def per_second(count: int, seconds: float, noun: str) -> str:

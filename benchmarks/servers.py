@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import redis.asyncio
+
+from benchmarks.raw_supabase import empty_tables
+from chatstore.interfaces import ChatSide
 from chatstore.local import LocalStack
+from chatstore.routing import Sides
 from chatstore.settings import Settings, load_settings
 from chatstore.supabase.schema import schema_sql
 
@@ -24,6 +29,20 @@ def stack() -> Iterator[LocalStack]:
     finally:
         servers.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def begin_anew(servers: LocalStack, sides: Sides[ChatSide]) -> None:
+    """Leave what the app holds in Redis, and nothing of a migration that was made before."""
+    await empty_tables(servers.settings.supabase_db_url)
+    async with redis.asyncio.Redis.from_url(servers.settings.redis_url) as client:
+        for key in [key async for key in client.scan_iter("chatstore:*", count=1000)]:
+            await client.delete(key)
+    for side in (sides.old, sides.new):
+        await side.journal.forget_state()
+
+
+async def nothing() -> None:
+    """Repair: nobody writes, so nothing is marked."""
 
 
 def settings_of(servers: LocalStack, *, db_url: bool) -> Settings:

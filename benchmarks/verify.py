@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 import psycopg
 
 from benchmarks.chat_backfill import fill
-from benchmarks.results import Row, per_second, show
+from benchmarks.results import Row, per_second, show, timed
 from benchmarks.servers import settings_of, stack
 from chatstore.backends import Backends
 from chatstore.local import LocalStack
@@ -75,11 +74,11 @@ async def _ours(servers: LocalStack, *, db_url: bool) -> tuple[float, float, Map
         repair = chat_repairer(sides, progress=progress).run
 
         async def verify(*, equal: bool, by_digest: bool) -> float:
-            seconds, report = await _timed(verify_chat(sides.old, sides.new, progress, repair=repair))
+            seconds, report = await timed(verify_chat(sides.old, sides.new, progress, repair=repair))
             _check(report, equal=equal, by_digest=by_digest)
             return seconds
 
-        copied, _ = await _timed(backfill_chat(sides.old, sides.new, progress, repair=repair))
+        copied, _ = await timed(backfill_chat(sides.old, sides.new, progress, repair=repair))
         proved = await verify(equal=True, by_digest=True)
         if db_url:
             return copied, proved, {}
@@ -94,12 +93,6 @@ def _check(report: VerifyReport, *, equal: bool, by_digest: bool) -> None:
     """Raise if a verify was not the one that is to be measured."""
     if report.equal is not equal or bool(report.by_digest.messages) is not by_digest or not report.backfilled:
         raise RuntimeError(report)
-
-
-async def _timed(work: Awaitable[T]) -> tuple[float, T]:
-    begun = time.perf_counter()
-    done = await work
-    return time.perf_counter() - begun, done
 
 
 def _execute(servers: LocalStack, statement: str) -> None:

@@ -13,12 +13,10 @@ import asyncio
 import sys
 import time
 
-import redis
-
 from benchmarks.chat_backfill import fill
-from benchmarks.raw_supabase import A_SESSION, empty_tables
-from benchmarks.results import Row, per_second, show
-from benchmarks.servers import settings_of, stack
+from benchmarks.raw_supabase import A_SESSION
+from benchmarks.results import Row, per_second, show, timed
+from benchmarks.servers import begin_anew, nothing, settings_of, stack
 from chatstore.backends import Backends
 from chatstore.local import LocalStack
 from chatstore.migration import BackfillOptions, backfill_chat
@@ -73,23 +71,14 @@ def _pool_rows(pools: dict[int, float], alone: float, count: int) -> list[Row]:
 
 
 async def _seconds(servers: LocalStack, backends: Backends, runner: ExecutorRunner | None) -> float:
-    await empty_tables(servers.settings.supabase_db_url)
-    with redis.Redis.from_url(servers.settings.redis_url) as client:
-        for key in client.scan_iter("chatstore:*", count=1000):
-            client.delete(key)
     sides, progress = await backends.chat_sides(), backends.progress(Kind.CHAT)
-    for side in (sides.old, sides.new):
-        await side.journal.forget_state()
-
-    async def nothing() -> None:
-        """Nobody writes, so nothing is marked."""
-
+    await begin_anew(servers, sides)
     options = BackfillOptions() if runner is None else BackfillOptions(at_once=runner.at_once)
-    begun = time.perf_counter()
-    report = await backfill_chat(sides.old, sides.new, progress, repair=nothing, options=options, runner=runner)
+    work = backfill_chat(sides.old, sides.new, progress, repair=nothing, options=options, runner=runner)
+    seconds, report = await timed(work)
     if not report.complete:
         raise RuntimeError(report)
-    return time.perf_counter() - begun
+    return seconds
 
 
 if __name__ == "__main__":
