@@ -37,7 +37,7 @@ from chatstore.redis.connecting import take_over
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.keyed_sessions import session_ids
-from chatstore.redis.layouts.layout import ChatLayout
+from chatstore.redis.layouts.layout import ChatLayout, whereabouts
 from chatstore.redis.load import load_of
 from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
@@ -95,7 +95,7 @@ class RedisChat(ChatSide):
 
     @property
     def space(self) -> str:
-        return f"{self._layout.name} {self._layout.prefix!r} {self._layout.index or ''}".rstrip()
+        return whereabouts(self._layout)
 
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
         if self._ahead is None:

@@ -38,7 +38,7 @@ from chatstore.redis.document_keys import keys
 from chatstore.redis.failures import printable, quarantined
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
-from chatstore.redis.layouts.layout import DocumentLayout
+from chatstore.redis.layouts.layout import DocumentLayout, whereabouts
 from chatstore.redis.load import load_of
 from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.search import search
@@ -86,7 +86,7 @@ class RedisDocuments(DocumentSide):
 
     @property
     def space(self) -> str:
-        return f"{self._layout.name} {self._layout.prefix!r} {self._layout.index or ''}".rstrip()
+        return whereabouts(self._layout)
 
     async def write(self, command: DocumentCommand, marks: Sequence[Mark] = ()) -> DocumentsWritten:
         """As `DocumentSide.write`. When one of many ids conflicts, the others are written all the same."""

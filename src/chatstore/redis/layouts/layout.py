@@ -222,6 +222,11 @@ class Orphans:
     listing_field: str
 
 
+def whereabouts(layout: ChatLayout | DocumentLayout) -> str:
+    """Return what tells the data of a layout from others in the same database, readably."""
+    return f"{layout.name} {layout.prefix!r} {layout.index or ''}".rstrip()
+
+
 def space_named(layout: str, named: str | None) -> str:
     """Return what the ledger calls a layout with an index or a prefix of the app's own."""
     return layout if named is None else f"{layout}.{hashlib.sha256(named.encode()).hexdigest()[:8]}"
