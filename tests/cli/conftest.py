@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import signal
-import subprocess
 import sys
 from dataclasses import dataclass, field
 
@@ -16,6 +14,7 @@ from chatstore.models import Kind, Side, utc_now
 from chatstore.routing import Sides
 from chatstore.settings import Settings
 from chatstore.testing import MemoryChat, MemoryDocuments, MemoryProgress
+from tests.processes import started
 
 NAMES = {
     str(name)
@@ -36,16 +35,6 @@ class Outcome:
     def json(self):
         assert self.out.count("\n") == 1, "not one line on stdout"
         return json.loads(self.out)
-
-
-def _started(*arguments):
-    command = [sys.executable, *map(str, arguments)]
-    # A job that a shell put into the background ignores Ctrl-C, and so would its children.
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def ended(process):
@@ -74,7 +63,7 @@ class Program:
 
     def started(self, *arguments):
         """Start it as a process of its own."""
-        return _started("-m", "chatstore", *arguments)
+        return started([sys.executable, "-m", "chatstore", *map(str, arguments)])
 
     def apart(self, *arguments):
         """Call it as a process of its own."""
@@ -82,7 +71,7 @@ class Program:
 
     def python(self, code):
         """Run a piece of Python as a process of its own."""
-        return ended(_started("-c", code))
+        return ended(started([sys.executable, "-c", code]))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from types import ModuleType
@@ -16,6 +15,7 @@ from chatstore.errors import ConfigurationError
 from chatstore.models import Kind
 from chatstore.redis.keys import JournalKeys
 from chatstore.workers.dask import _connected
+from tests import processes
 from tests.migration.hash_app import fill_chat
 
 SESSIONS = 300
@@ -31,11 +31,8 @@ def environment(settings, redis_database):
 
 def started(environment, folder, *options):
     command = [sys.executable, "-m", "chatstore", "migrate", "--chat", *options]
-    pipe = subprocess.PIPE
     # In a session of its own, as on a terminal: Ctrl-C reaches all of its processes.
-    return subprocess.Popen(
-        command, env=environment, cwd=folder, stdout=pipe, stderr=pipe, text=True, start_new_session=True
-    )
+    return processes.started(command, env=environment, cwd=folder, start_new_session=True)
 
 
 def workers_of(process):
