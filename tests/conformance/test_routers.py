@@ -11,6 +11,7 @@ import pytest
 from chatstore.backends import Backends
 from chatstore.models import Kind, Side, Stage, utc_now
 from chatstore.routing import ChatRouter, DocumentRouter, Sides, StageResolver
+from chatstore.routing.shadow import ShadowReader
 from chatstore.settings import load_settings
 from chatstore.testing import MemoryChat, MemoryDocuments
 from chatstore.testing.chat_expiry import ChatExpirySuite
@@ -55,6 +56,11 @@ async def resolver(kind, sides, stage):
     return StageResolver(kind, [sides[side].journal for side in Side], client=Flags(stage).client)
 
 
+def patient():
+    """Return a shadow reader that gives up no comparison because the machine is busy."""
+    return ShadowReader(deadline=60)
+
+
 async def end(router, stage, held):
     """Both sides are equal when all is done, wherever both were written; no shadow read found a difference."""
     await router.replicator.drain()
@@ -80,13 +86,13 @@ async def sessions_of(side):
 async def chat(request, stage, where):
     if where == "memory":
         sides = Sides(MemoryChat(Side.OLD), MemoryChat(Side.NEW))
-        router = ChatRouter(sides, await resolver(Kind.CHAT, sides, stage))
+        router = ChatRouter(sides, await resolver(Kind.CHAT, sides, stage), shadow=patient())
         yield router
         await end(router, stage, sessions_of)
         return
     async with backends_of(request) as backends:
         sides = await backends.chat_sides()
-        router = ChatRouter(sides, await resolver(Kind.CHAT, sides, stage))
+        router = ChatRouter(sides, await resolver(Kind.CHAT, sides, stage), shadow=patient())
         yield router
         await end(router, stage, sessions_of)
 
@@ -105,13 +111,13 @@ async def documents(request, stage, where):
 
     if where == "memory":
         sides = Sides(MemoryDocuments(Side.OLD), MemoryDocuments(Side.NEW))
-        router = Watched(sides, await resolver(Kind.DOCUMENTS, sides, stage))
+        router = Watched(sides, await resolver(Kind.DOCUMENTS, sides, stage), shadow=patient())
         yield router
         await end(router, stage, documents_of)
         return
     async with backends_of(request) as backends:
         sides = await backends.document_sides()
-        router = Watched(sides, await resolver(Kind.DOCUMENTS, sides, stage))
+        router = Watched(sides, await resolver(Kind.DOCUMENTS, sides, stage), shadow=patient())
         yield router
         await end(router, stage, documents_of)
 

@@ -1,6 +1,7 @@
 """Blocking callers over real servers: forks, threads, running loops, and programs that simply end."""
 
 import asyncio
+import faulthandler
 import gc
 import os
 import pickle
@@ -49,6 +50,7 @@ def in_a_child(work):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        faulthandler.dump_traceback_later(30)
         try:
             result = work()
             os.write(writing, pickle.dumps((result, None)))
@@ -58,7 +60,7 @@ def in_a_child(work):
             os._exit(0)
     os.close(writing)
     try:
-        assert select.select([reading], [], [], 20)[0], "the child hangs"
+        assert select.select([reading], [], [], 60)[0], "the child hangs"
         result, failure = pickle.loads(os.read(reading, 1 << 20))
     finally:
         os.kill(child, signal.SIGKILL)
@@ -126,7 +128,7 @@ def test_a_fork_beside_the_calls_of_other_threads_is_safe_in_both(stores):
 
     def write():
         count = 0
-        while not stop.is_set():
+        while not stop.wait(0.002):  # the longer the session grows, the longer the children read
             stores.chat.append(user, session.id, chatstore.NewMessage("user", "x"))
             count += 1
         return count
