@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from demo.app import READY
+from demo.ledger import read_ledger
 
 _SOURCE = Path(__file__).resolve().parents[1]
 _START_SECONDS = 60.0
@@ -81,6 +82,10 @@ class Fleet:
         if line.decode().strip() != READY:
             raise AppFailedError(f"{name} did not start; its log is {log}")
         self.ledgers.append(ledger)
+
+    def written_since(self, began: float) -> int:
+        """Return how many writes that began after a moment, by the machine's monotonic clock, were acknowledged."""
+        return sum(call.wrote and call.began >= began for ledger in self.ledgers for call in read_ledger(ledger)[0])
 
     async def kill_one(self, number: int) -> None:
         """End one process in the middle of whatever it does."""

@@ -94,6 +94,11 @@ class Call:
     effects: tuple[Effect, ...] = ()
     side: str = ""
 
+    @property
+    def wrote(self) -> bool:
+        """Whether it is a write that was acknowledged."""
+        return self.outcome is Outcome.ACKNOWLEDGED and bool(self.effects)
+
 
 @dataclass(slots=True)
 class Pending:

@@ -14,7 +14,7 @@ from chatstore.models import Stage
 from chatstore.settings import load_settings
 from demo import legacy
 from demo.check import BEFORE, Verdict, judge
-from demo.director import Director
+from demo.director import ENOUGH_WRITES, Director
 from demo.fleet import Fleet
 from demo.ledger import Call, Effect, Outcome, What, read_ledger
 from demo.operations import Operations
@@ -26,8 +26,6 @@ from demo.team import TEAM
 _CHAT = frozenset({What.SESSION, What.MESSAGE})
 _DOCUMENTS = frozenset({What.DOCUMENT})
 _TEAM_SESSIONS = 3
-_MEANINGFUL_WRITES = 5
-"""With fewer acknowledged writes than this in any chapter, "nothing was lost" would mean nothing."""
 
 
 async def play(scale: Scale, seed: int, folder: Path, stack: LocalStack, story: Story) -> bool:
@@ -113,7 +111,7 @@ def _conclude(numbers: list[Row], verdicts: list[Verdict], story: Story) -> bool
         f"{sum(v.acknowledged for v in new_side):,} acknowledged, {sum(len(v.missing) for v in new_side)} missing, "
         f"{sum(len(v.doubled) for v in new_side)} doubled, {sum(len(v.undead) for v in new_side)} back from the dead"
     )
-    idle = [row.chapter.title for row in numbers if row.writes < _MEANINGFUL_WRITES]
+    idle = [row.chapter.title for row in numbers if row.writes < ENOUGH_WRITES]
     if idle:
         story.say(f"{counts}. But it means nothing: too little was written in: {', '.join(idle)}.", style="bold red")
         return False

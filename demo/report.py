@@ -75,7 +75,7 @@ def _row(chapter: Chapter, calls: Sequence[Call], counted: tuple[int, int]) -> R
     return Row(
         chapter=chapter,
         calls=len(answered),
-        writes=sum(call.outcome is Outcome.ACKNOWLEDGED and bool(call.effects) for call in answered),
+        writes=sum(call.wrote for call in answered),
         errors=sum(call.outcome in (Outcome.FAILED, Outcome.UNKNOWN) for call in answered),
         stale=sum(call.outcome is Outcome.STALE for call in answered),
         cut_off=len(calls) - len(answered),

@@ -149,6 +149,19 @@ def test_a_fork_beside_the_calls_of_other_threads_is_safe_in_both(stores):
     assert stores.chat.count_messages(user, session.id) == 1 + written
 
 
+def test_a_call_looks_for_no_module_as_a_fork_beside_it_would_leave_that_one_locked(stores, monkeypatch):
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            looked_for.append(name)
+
+    user, looked_for = new_id(), []
+    assert use(stores, user) == (["hello"], 1)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    assert use(stores, user) == (["hello"], 2)
+    stores.close()
+    assert looked_for == []
+
+
 def test_threads_open_the_stores_once(app_settings):
     user = new_id()
     with chatstore.open_blocking(app_settings) as stores, ThreadPoolExecutor(8) as threads:
