@@ -4,7 +4,10 @@ import asyncio
 
 from chatstore.models import NewMessage, Stage
 from chatstore.routing import ShadowReader
+from chatstore.routing.shadow import Comparison, Mismatch
 from tests.routing.pair import chat_pair
+
+READ = Mismatch("get_session", "u", "s", "")
 
 
 async def test_equal_answers_are_counted_and_a_difference_is_reported():
@@ -43,7 +46,7 @@ async def test_the_caller_does_not_wait_and_too_many_are_dropped():
 
     shadow = ShadowReader(cap=2, deadline=0.05)
     for _ in range(5):
-        shadow.compare(None, 1, other=hang, again=hang, marked=hang)
+        shadow.compare(lambda: Comparison(READ, 1, other=hang, again=hang, marked=hang))
     assert shadow.counts.dropped == 3
     await shadow.drain()
     assert shadow.counts.failed == 2

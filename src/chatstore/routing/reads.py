@@ -9,7 +9,7 @@ from chatstore.models import Document, Mark, Match, Message, Page, Session, Side
 from chatstore.routing.catchup import CatchUp
 from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import Merged
-from chatstore.routing.shadow import Mismatch, ShadowReader
+from chatstore.routing.shadow import Comparison, Mismatch, ShadowReader
 from chatstore.routing.sides import S, Sides
 from chatstore.routing.stages import ROUTES, Route
 
@@ -57,11 +57,13 @@ class RoutedReads(Generic[S]):
         answer = await read(self._sides[route.first])
         if route.shadow:
             self._shadow.compare(
-                Mismatch(operation, user_id, key or "", ""),
-                answer,
-                other=lambda: read(self._sides[route.first.other]),
-                again=lambda: read(self._sides[route.first]),
-                marked=lambda: self._marked(user_id, keys),
+                lambda: Comparison(
+                    Mismatch(operation, user_id, key or "", ""),
+                    answer,
+                    other=lambda: read(self._sides[route.first.other]),
+                    again=lambda: read(self._sides[route.first]),
+                    marked=lambda: self._marked(user_id, keys),
+                )
             )
         return answer
 

@@ -39,6 +39,25 @@ class Mismatch:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A shadow read that is to be made.
+
+    Attributes:
+        read: What is compared, with an empty `detail`.
+        served: What the app got.
+        other: Repeats the read on the other side.
+        again: Repeats it on the side that served it, for a second look.
+        marked: Tells whether a mark explains a difference.
+    """
+
+    read: Mismatch
+    served: Answer
+    other: Callable[[], Awaitable[Answer]]
+    again: Callable[[], Awaitable[Answer]]
+    marked: Callable[[], Awaitable[bool]]
+
+
 @dataclass(slots=True)
 class ShadowCounts:
     """What became of the shadow reads so far.
@@ -85,46 +104,29 @@ class ShadowReader:
         self._pause = pause
         self._on_mismatch = on_mismatch
         self._tasks: set[asyncio.Task[None]] = set()
-        self._to_begin = 0
+        self._to_begin: list[Callable[[], Comparison]] = []
 
-    def compare(
-        self,
-        read: Mismatch,
-        served: Answer,
-        other: Callable[[], Awaitable[Answer]],
-        again: Callable[[], Awaitable[Answer]],
-        marked: Callable[[], Awaitable[bool]],
-    ) -> None:
-        """Compare `served` with what `other` answers, later. Returns at once.
+    def compare(self, describe: Callable[[], Comparison]) -> None:
+        """Make a comparison, later. Returns at once: the caller, who waits for his answer, is spared all that can wait.
 
         Args:
-            read: What is compared, with an empty `detail`.
-            served: What the app got.
-            other: Repeats the read on the other side.
-            again: Repeats it on the side that served it, for a second look.
-            marked: Tells whether a mark explains a difference.
+            describe: Tells what is compared, when it is.
         """
         if self._rate < 1.0 and random.random() >= self._rate:  # noqa: S311 - a sample, not a secret
             return
-        if len(self._tasks) + self._to_begin >= self._cap:
+        if len(self._tasks) + len(self._to_begin) >= self._cap:
             self.counts.dropped += 1
             return
-        # Not a task yet: the caller, who waits for his answer, is spared the making of it.
-        self._to_begin += 1
-        asyncio.get_running_loop().call_soon(self._begin, read, served, other, again, marked)
+        if not self._to_begin:
+            asyncio.get_running_loop().call_soon(self._begin)
+        self._to_begin.append(describe)
 
-    def _begin(
-        self,
-        read: Mismatch,
-        served: Answer,
-        other: Callable[[], Awaitable[Answer]],
-        again: Callable[[], Awaitable[Answer]],
-        marked: Callable[[], Awaitable[bool]],
-    ) -> None:
-        self._to_begin -= 1
-        task = asyncio.create_task(self._compare(read, served, other, again, marked))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _begin(self) -> None:
+        waiting, self._to_begin = self._to_begin, []
+        for describe in waiting:
+            task = asyncio.create_task(self._compare(describe()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _all_begun(self) -> None:
         if self._to_begin:
@@ -142,46 +144,33 @@ class ShadowReader:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _compare(
-        self,
-        read: Mismatch,
-        served: Answer,
-        other: Callable[[], Awaitable[Answer]],
-        again: Callable[[], Awaitable[Answer]],
-        marked: Callable[[], Awaitable[bool]],
-    ) -> None:
+    async def _compare(self, made: Comparison) -> None:
         try:
             async with asyncio.timeout(self._deadline):
-                if difference(served, await _or_none(other)) is None:
+                if difference(made.served, await _or_none(made.other)) is None:
                     self.counts.equal += 1
                 else:
-                    await self._look_again(read, other, again, marked)
+                    await self._look_again(made)
         except (ChatStoreError, TimeoutError) as error:
             self.counts.failed += 1
-            logger.info("shadow read %s failed: %s", read.operation, str(error) or type(error).__name__)
+            logger.info("shadow read %s failed: %s", made.read.operation, str(error) or type(error).__name__)
         except Exception:  # a comparison must not vanish, nor reach the app
             self.counts.failed += 1
-            logger.exception("shadow read %s failed unexpectedly", read.operation)
+            logger.exception("shadow read %s failed unexpectedly", made.read.operation)
 
-    async def _look_again(
-        self,
-        read: Mismatch,
-        other: Callable[[], Awaitable[Answer]],
-        again: Callable[[], Awaitable[Answer]],
-        marked: Callable[[], Awaitable[bool]],
-    ) -> None:
+    async def _look_again(self, made: Comparison) -> None:
         """Tell a mismatch from a write that was under way: its mark may be gone by the time one looks for it."""
         unexplained = 0
         for _ in range(_LOOKS):
             await asyncio.sleep(self._pause)
-            explained = await marked()
-            found = difference(await _or_none(again), await _or_none(other))
+            explained = await made.marked()
+            found = difference(await _or_none(made.again), await _or_none(made.other))
             if found is None:
                 self.counts.equal += 1
                 return
-            unexplained = 0 if explained or await marked() else unexplained + 1
+            unexplained = 0 if explained or await made.marked() else unexplained + 1
             if unexplained == _CERTAIN:
-                self._report(replace(read, detail=found))
+                self._report(replace(made.read, detail=found))
                 return
         self.counts.pending += 1
 
