@@ -42,7 +42,7 @@ class Key:
     Attributes:
         key: Its name.
         kind: Its type, as `TYPE` says it.
-        ttl: How many seconds it was to live; None for ever.
+        ttl: How many seconds it was to live, up to the next ten, as some pass until one looks; None for ever.
         value: Bytes of a string or of a JSON document; a list of bytes; a dict of bytes of a hash; a dict of member to score of
             a sorted set; of a vector set a dict with `quantisation` (as `VINFO` says it), `dimensions` and `elements`: name,
             `vector` (`VEMB`), `raw` (`VEMB … RAW`) and `attributes`.
@@ -144,7 +144,7 @@ def _commands(client: redis.Redis, wanted: str) -> Iterator[list[list[str]]]:
 def _key(client: redis.Redis, name: bytes) -> Key:
     kind = client.type(name).decode()
     left = client.pttl(name)
-    return Key(name, kind, None if left < 0 else -(-left // 1000), _value(client, name, kind))
+    return Key(name, kind, None if left < 0 else 10 * -(-left // 10_000), _value(client, name, kind))
 
 
 def _value(client: redis.Redis, name: bytes, kind: str) -> Any:
