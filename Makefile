@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test bench soak model check lock clean
+.PHONY: demo test bench soak model check lock dist sbom clean
 
 demo: $(READY)  ## move a live app from Redis to Supabase and Chroma, stage by stage, on this machine
 	$(BIN)/python -m demo
@@ -19,17 +19,25 @@ soak: $(READY)  ## look longer for a loss: 100,000 schedules and 200 kills, or r
 model:  ## the models of the protocol, through all schedules, and without each mechanism; needs Spin
 	$(PYTHON) docs/model/check.py
 
-check: $(READY)  ## format, lint, types, floors of the source tree, the examples of the docs
+check: $(READY)  ## format, lint, types, floors of the source tree, weak spots, CI's files, the examples of the docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src scripts demo examples docs
+	$(BIN)/zizmor --offline --no-progress --quiet --persona auditor .github/workflows
 	$(BIN)/python -m pytest --quiet tests/e2e/test_examples.py
 
 lock: $(READY)  ## pin anew what our own runs install
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras \
 		--group dev --group bench --output-file requirements.lock pyproject.toml
 	$(BIN)/python -m tests.frameworks lock
+
+dist: $(READY)  ## the wheel and the source distribution, each time the same bytes of the same commit
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation
+
+sbom: $(READY)  ## what our runs install, and what the local stack fetches, as CycloneDX in build/sbom
+	$(BIN)/python scripts/sbom.py build/sbom
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -38,4 +46,4 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-frameworks .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-frameworks .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

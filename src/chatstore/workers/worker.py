@@ -6,7 +6,7 @@ import atexit
 import concurrent.futures.thread  # noqa: F401 - it registers its end here, so that ours below comes first
 import logging
 import os
-import pickle
+import pickle  # nosec B403
 import threading
 import traceback
 from collections.abc import Callable
@@ -158,7 +158,7 @@ def _workshop_of(recipe: Recipe) -> _Workshop:
 
 def _can_travel(error: Exception) -> bool:
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes # nosec B301
     except Exception:  # noqa: BLE001 - whatever a library's error does
         return False
     return True
