@@ -25,7 +25,7 @@ from benchmarks.results import Row, per_second, show, timed
 from benchmarks.servers import stack
 from chatstore.local import StackSettings
 from chatstore.models import ChatChange, Message, Session
-from chatstore.supabase import SupabaseChat, SupabaseClient, SupabaseDatabase
+from chatstore.supabase import ServiceClient, SupabaseChat, SupabaseDatabase
 from chatstore.supabase.states import put_requests
 
 _AT_ONCE = 250
@@ -43,7 +43,7 @@ async def _measure(at: StackSettings, sessions: int) -> list[Row]:
     count = sessions * A_SESSION
     changes = [_change(number) for number in range(sessions)]
     fingerprints = {change.session_id: change.fingerprint or "" for change in changes}
-    client = SupabaseClient.connect(at.supabase_url, at.supabase_secret_key)
+    client = ServiceClient.connect(at.supabase_url, at.supabase_secret_key)
     database = SupabaseDatabase(at.supabase_db_url, client)
     by_api, by_copy = SupabaseChat(client), SupabaseChat(client, bulk=database)
     for side in (by_api, by_copy):

@@ -21,6 +21,7 @@ from chatstore.errors import (
     NotFoundError,
     SchemaError,
     StaleSideError,
+    TokenRefusedError,
     UnavailableError,
     UnsupportedError,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Session",
     "Stage",
     "StaleSideError",
+    "TokenRefusedError",
     "UnavailableError",
     "UnsupportedError",
     "Users",

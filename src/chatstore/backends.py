@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from chatstore.chroma import ChromaClient
     from chatstore.redis import Client as RedisClient
     from chatstore.redis import ForeignWrites
-    from chatstore.supabase import SupabaseClient, SupabaseDatabase, TokenOf
+    from chatstore.supabase import ServiceClient, SupabaseDatabase, TokenOf
 
 _CHROMAS = ("chroma_url", "chroma_path", "chroma_api_key")
 
@@ -172,6 +172,15 @@ class Backends:
             self._new_documents = ChromaDocuments(self._chroma_client(), plan=plan, embedder=self._embedder)
         return self._new_documents
 
+    def supabase_database(self) -> SupabaseDatabase:
+        """Return the database of the Supabase project, past its API.
+
+        Raises:
+            ConfigurationError: A setting is missing; the message names all that are.
+        """
+        self._require_new(Kind.CHAT, "supabase_db_url")
+        return self._supabase_database(self._supabase_client())
+
     def progress(self, kind: Kind) -> Progress:
         """Return where runs of a kind's migration write down how far they came: beside the old side's data."""
         from chatstore.redis import RedisProgress  # noqa: PLC0415
@@ -204,22 +213,28 @@ class Backends:
             self._closing.push_async_callback(self._redis_connected.aclose)
         return self._redis_connected
 
-    def _supabase_client(self) -> SupabaseClient:
-        from chatstore.supabase import SupabaseClient  # noqa: PLC0415
+    def _supabase_client(self) -> ServiceClient:
+        from chatstore.supabase import ServiceClient  # noqa: PLC0415
 
+        publishable = _secret(self.settings.supabase_publishable_key) or None
         if self._supabase is not None:
-            return SupabaseClient(self._supabase)
+            return ServiceClient(self._supabase, publishable_key=publishable)
         require(self.settings, "supabase_url", "supabase_secret_key")
-        client = SupabaseClient.connect(self.settings.supabase_url or "", _secret(self.settings.supabase_secret_key))
+        client = ServiceClient.connect(
+            self.settings.supabase_url or "",
+            _secret(self.settings.supabase_secret_key),
+            publishable_key=publishable,
+        )
         self._closing.push_async_callback(client.close)
         return client
 
-    def _supabase_bulk(self, client: SupabaseClient) -> SupabaseDatabase | None:
+    def _supabase_bulk(self, client: ServiceClient) -> SupabaseDatabase | None:
+        return None if not self._bulk or self.settings.supabase_db_url is None else self._supabase_database(client)
+
+    def _supabase_database(self, client: ServiceClient) -> SupabaseDatabase:
         from chatstore.supabase import SupabaseDatabase  # noqa: PLC0415
 
-        if not self._bulk or self.settings.supabase_db_url is None:
-            return None
-        database = SupabaseDatabase(self.settings.supabase_db_url.get_secret_value(), client)
+        database = SupabaseDatabase(_secret(self.settings.supabase_db_url), client)
         self._closing.push_async_callback(database.close)
         return database
 

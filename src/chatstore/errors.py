@@ -26,6 +26,10 @@ class InvalidRecordError(ChatStoreError):
     """A value that no side could hold as it is (a lone surrogate, a NaN, an empty id): change it and call again."""
 
 
+class TokenRefusedError(ChatStoreError):
+    """A user's token was not accepted: answer the request with 401. The message says why, and never holds the token."""
+
+
 class UnavailableError(ChatStoreError):
     """A server could not be reached or did not answer in time. A write that ends so may or may not have happened."""
 

@@ -22,7 +22,7 @@ from chatstore.routing import (
     document_repairer,
     document_replicator,
 )
-from chatstore.supabase import SupabaseChat, SupabaseClient
+from chatstore.supabase import ServiceClient, SupabaseChat
 from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
 from tests.log import told
@@ -136,7 +136,7 @@ async def _sides(closing, servers, urls, database):
     """Both stores, and their clients: of chat, or of documents when Chroma's database is named."""
     old = await closing.enter_async_context(connect(urls[Side.OLD], timeout=PATIENCE))
     if database is None:
-        new = SupabaseClient.connect(urls[Side.NEW], servers.secret_key, timeout=PATIENCE)
+        new = ServiceClient.connect(urls[Side.NEW], servers.secret_key, timeout=PATIENCE)
         closing.push_async_callback(new.close)
         return Sides(RedisChat(old, chat_layout("hash")), SupabaseChat(new)), {Side.OLD: old, Side.NEW: new}
     new = await closing.enter_async_context(ChromaClient.server(urls[Side.NEW], database=database, timeout=PATIENCE))

@@ -12,7 +12,7 @@ from chatstore.models import Kind, Side, utc_now
 from chatstore.ownership import SoleOwner
 from chatstore.redis import RedisChat, RedisProgress, chat_layout, connect
 from chatstore.routing import ChatRouter, Sides, StageResolver, chat_repairer
-from chatstore.supabase import SupabaseChat, SupabaseClient
+from chatstore.supabase import ServiceClient, SupabaseChat
 from tests.flags import Flags
 from tests.frameworks import dumps
 
@@ -50,7 +50,7 @@ async def beside_supabase(redis_url, settings):
         connection.execute("truncate public.sessions, public.messages, chatstore.session_states cascade")
         connection.execute("delete from chatstore.marks")
     async with AsyncExitStack() as stack:
-        supabase = SupabaseClient.connect(settings.supabase_url, settings.supabase_secret_key)
+        supabase = ServiceClient.connect(settings.supabase_url, settings.supabase_secret_key)
         stack.push_async_callback(supabase.close)
         new = SupabaseChat(supabase)
         await new.count()  # the lightweight server cannot take its first two requests at once

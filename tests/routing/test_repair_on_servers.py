@@ -8,7 +8,7 @@ from chatstore.chroma import ChromaClient, ChromaDocuments
 from chatstore.models import CreateSession, Embedding, Kind, Mark, NewDocument, Side, Stage, UpsertDocuments
 from chatstore.redis import RedisChat, RedisDocuments, chat_layout, connect, document_layout
 from chatstore.routing import DocumentRouter, Sides, StageResolver, chat_repairer, document_repairer
-from chatstore.supabase import SupabaseChat, SupabaseClient
+from chatstore.supabase import ServiceClient, SupabaseChat
 from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
 from tests.routing.pair import verified
@@ -21,7 +21,7 @@ DOCUMENTS = 500
 @pytest.fixture
 async def chat(redis_database, settings):
     async with connect(redis_database) as client:
-        supabase = SupabaseClient.connect(settings.supabase_url, settings.supabase_secret_key)
+        supabase = ServiceClient.connect(settings.supabase_url, settings.supabase_secret_key)
         yield Sides(RedisChat(client, chat_layout("hash")), SupabaseChat(supabase))
         await supabase.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import jwt
 import pytest
 from supabase import AsyncClient, AsyncClientOptions
 
@@ -14,8 +15,9 @@ from chatstore.errors import (
     SchemaError,
     UnavailableError,
 )
+from chatstore.identity import UserToken
 from chatstore.models import ChatChange, NewMessage, Session, new_id, utc_now
-from chatstore.supabase import SCHEMA_VERSION, SupabaseChat, SupabaseClient
+from chatstore.supabase import SCHEMA_VERSION, ServiceClient, SupabaseChat, SupabaseJournal, UserClient
 
 KEY = "sb_secret_do_not_tell"
 
@@ -36,7 +38,7 @@ async def answering():
 
         session = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         opened.append(session)
-        return SupabaseClient(AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session)))
+        return ServiceClient(AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session)))
 
     yield make
     for session in opened:
@@ -91,7 +93,7 @@ async def test_another_version_of_the_schema_is_named_with_the_command_that_help
     async with httpx.AsyncClient(transport=httpx.MockTransport(old)) as session:
         made = AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session))
         with pytest.raises(SchemaError, match="chatstore schema --apply"):
-            await SupabaseChat(SupabaseClient(made)).get_session("u", "s")
+            await SupabaseChat(ServiceClient(made)).get_session("u", "s")
 
 
 async def test_a_page_that_is_not_supabases_is_recognised():
@@ -101,10 +103,10 @@ async def test_a_page_that_is_not_supabases_is_recognised():
     async with httpx.AsyncClient(transport=httpx.MockTransport(page)) as session:
         made = AsyncClient("https://p.example.com", KEY, AsyncClientOptions(httpx_client=session))
         with pytest.raises(ConfigurationError, match="SUPABASE_URL"):
-            await SupabaseChat(SupabaseClient(made)).get_session("u", "s")
+            await SupabaseChat(ServiceClient(made)).get_session("u", "s")
 
 
-async def test_the_version_is_asked_for_once():
+async def test_the_version_is_asked_for_once(token_for):
     asked = []
 
     def answer(request):
@@ -112,39 +114,39 @@ async def test_the_version_is_asked_for_once():
         return httpx.Response(200, json=SCHEMA_VERSION if asked[-1] == "chatstore_version" else "[]")
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as session:
-        client = SupabaseClient(AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session)))
+        client = ServiceClient(AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session)))
         await client.call("chatstore_marks")
-        await client.as_user("token").call("chatstore_sessions")
+        await client.as_user(UserToken.verified_elsewhere(token_for("u"))).call("chatstore_sessions")
     assert asked == ["chatstore_version", "chatstore_marks", "chatstore_sessions"]
 
 
-async def test_a_users_client_has_the_users_token_and_leaves_the_others_as_they_are():
-    seen = []
+async def test_a_users_client_has_the_users_token_and_leaves_the_others_as_they_are(token_for):
+    seen, token = [], token_for("u")
 
     def answer(request):
         seen.append(request.headers["Authorization"])
         return httpx.Response(200, json=SCHEMA_VERSION)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as session:
-        client = SupabaseClient(AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session)))
-        user = client.as_user("a-token")
+        client = ServiceClient(AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session)))
+        user = client.as_user(UserToken.verified_elsewhere(token))
         await asyncio.gather(user.schema_version(), client.schema_version())
-    assert sorted(seen) == ["Bearer a-token", f"Bearer {KEY}"]
+    assert sorted(seen) == sorted([f"Bearer {token}", f"Bearer {KEY}"])
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "https://"])
 def test_a_url_that_is_none_is_named_by_its_setting(url):
     with pytest.raises(ConfigurationError, match="SUPABASE_URL"):
-        SupabaseClient.connect(url, KEY)
+        ServiceClient.connect(url, KEY)
 
 
 def test_an_empty_key_is_named_by_its_setting():
     with pytest.raises(ConfigurationError, match="SUPABASE_SECRET_KEY"):
-        SupabaseClient.connect("https://p.supabase.co", "")
+        ServiceClient.connect("https://p.supabase.co", "")
 
 
 async def test_a_server_that_is_not_there_is_named():
-    client = SupabaseClient.connect("http://127.0.0.1:1", KEY)
+    client = ServiceClient.connect("http://127.0.0.1:1", KEY)
     with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1"):
         await client.call("chatstore_session")
     await client.close()
@@ -157,7 +159,7 @@ async def test_a_server_that_is_silent_is_given_up():
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    client = SupabaseClient.connect(f"http://127.0.0.1:{port}", KEY, timeout=0.2)
+    client = ServiceClient.connect(f"http://127.0.0.1:{port}", KEY, timeout=0.2)
     with pytest.raises(UnavailableError, match="in time"):
         await client.call("chatstore_session")
     await client.close()
@@ -165,16 +167,16 @@ async def test_a_server_that_is_silent_is_given_up():
 
 
 async def test_a_key_of_another_project_is_refused(settings):
-    client = SupabaseClient.connect(settings.supabase_url, KEY)
+    client = ServiceClient.connect(settings.supabase_url, KEY)
     with pytest.raises(ConfigurationError, match="key") as error:
         await SupabaseChat(client).get_session("u", "s")
     assert KEY not in str(error.value)
     await client.close()
 
 
-async def test_the_publishable_key_alone_reaches_nothing(public_client):
+async def test_the_publishable_key_alone_reaches_nothing(careless, public_client):
     with pytest.raises(ConfigurationError, match="SUPABASE_SECRET_KEY"):
-        await SupabaseChat(public_client).get_session("u", "s")
+        await careless(public_client).get_session("u", "s")
 
 
 async def test_a_change_that_postgres_cannot_hold_is_refused_as_such(chat):
@@ -200,8 +202,52 @@ async def test_an_app_clients_own_sign_in_changes_nothing():
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as session:
         made = AsyncClient("https://p.supabase.co", KEY, AsyncClientOptions(httpx_client=session))
-        client = SupabaseClient(made)
+        client = ServiceClient(made)
         made.options.headers["Authorization"] = "Bearer of-a-user"
         made.postgrest.auth("of-a-user")
         await client.schema_version()
     assert seen == [f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        ("sb_publishable_do_not_tell", "publishable key"),
+        ("anon", "anon key"),
+        ("authenticated", "user's token"),
+        ("service_role", "user's token"),  # with a `sub`, which no key has
+    ],
+)
+def test_what_is_no_secret_key_is_refused_where_one_belongs_and_not_told(token_for, key, named):
+    given = key if key.startswith("sb_") else token_for("u", role=key)
+    made = AsyncClient("https://p.supabase.co", given, AsyncClientOptions(httpx_client=httpx.AsyncClient()))
+    for attempt in (lambda: ServiceClient.connect("https://p.supabase.co", given), lambda: ServiceClient(made)):
+        with pytest.raises(ConfigurationError, match=f"{named}.*SUPABASE_SECRET_KEY") as error:
+            attempt()
+        assert given not in str(error.value)
+
+
+@pytest.mark.parametrize("key", [KEY, "an.own.key"])
+def test_the_keys_that_may_be_secret_ones_are_taken(key):
+    assert ServiceClient(
+        AsyncClient("https://p.supabase.co", key, AsyncClientOptions(httpx_client=httpx.AsyncClient()))
+    )
+
+
+def test_the_older_service_role_key_is_taken(settings):
+    claims = {"iss": "supabase", "ref": "p", "role": "service_role", "iat": 1, "exp": 9_999_999_999}
+    key = jwt.encode(claims, settings.supabase_jwt_secret, "HS256")
+    assert ServiceClient.connect("https://p.supabase.co", key)
+
+
+def test_a_users_client_is_none_for_what_needs_the_secret_key(user_client):
+    user = user_client("u")
+    for needs in (SupabaseChat, SupabaseJournal):
+        with pytest.raises(ConfigurationError, match="ServiceClient"):
+            needs(user)
+
+
+def test_a_users_client_is_made_with_no_text(public, settings):
+    for text in (settings.supabase_secret_key, settings.supabase_publishable_key, "a.b.c"):
+        with pytest.raises(ConfigurationError, match="UserToken"):
+            UserClient(public, text, publishable_key="k")

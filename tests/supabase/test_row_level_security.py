@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from chatstore.errors import ConfigurationError, ConflictError, NotFoundError
+from chatstore.errors import ConfigurationError, ConflictError, NotFoundError, TokenRefusedError
 from chatstore.models import (
     AppendMessages,
     ChatChange,
@@ -15,17 +15,16 @@ from chatstore.models import (
     new_id,
     utc_now,
 )
-from chatstore.supabase import SupabaseChat
 
 TABLES = ("sessions", "messages")
 
 
 @pytest.fixture
-def as_user(public_client, token_for):
-    """A function that makes a store which asks with a user's own token and the publishable key."""
+def as_user(careless, user_client):
+    """A function that makes a store which asks with a user's own token, whomever it is asked about."""
 
     def store(user, **options):
-        return SupabaseChat(public_client.as_user(token_for(user, **options)))
+        return careless(user_client(user, **options))
 
     return store
 
@@ -178,7 +177,7 @@ async def test_what_is_chatstores_own_is_not_exposed(settings, token_for, name):
 
 async def test_an_expired_token_is_refused_and_named_as_the_reason(as_user):
     user = new_id()
-    with pytest.raises(ConfigurationError, match="token"):
+    with pytest.raises(TokenRefusedError, match="expired"):
         await as_user(user, expires_in=-60).list_sessions(user)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from chatstore.errors import ConfigurationError, NotFoundError
 from chatstore.models import ChatChange, CreateSession, NewMessage, Session, Swept, new_id, utc_now
-from chatstore.supabase import SupabaseChat, apply_schema
+from chatstore.supabase import apply_schema
 
 PAST = utc_now() - timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -133,11 +133,11 @@ async def test_a_sweep_ends_no_life_that_another_side_knows_to_go_on(chat, datab
     assert await chat.get_session(user, session.id) == longer
 
 
-async def test_only_the_service_key_may_sweep(chat, client, public_client, token_for, database):
+async def test_only_the_service_key_may_sweep(chat, careless, public_client, user_client, database):
     session = await expiring_session(chat, database, user := new_id(), "one")
-    for foreign in (public_client, client.as_user(token_for(user))):
+    for foreign in (public_client, user_client(user)):
         with pytest.raises(ConfigurationError):
-            await SupabaseChat(foreign).sweep()
+            await careless(foreign).sweep()
     assert held(database, session.id) == (1, 1, 0)
     rights = database.execute(
         "select role, has_function_privilege(role, 'chatstore.sweep_expired(integer)', 'execute')"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from copy import copy
+from typing import Any, Final, Self, TypeAlias
 
-from chatstore.errors import InvalidRecordError, NotFoundError
+from chatstore.errors import InvalidRecordError, NotFoundError, TokenRefusedError
+from chatstore.identity import UserToken
 from chatstore.interfaces import ChatSide
 from chatstore.models import (
     ChatChange,
@@ -26,9 +28,10 @@ from chatstore.models import (
     Swept,
     from_micros,
 )
+from chatstore.models.checks import check_count, check_names, check_order
 from chatstore.models.paging import parse_place, place_behind
 from chatstore.supabase import text
-from chatstore.supabase.client import SupabaseClient
+from chatstore.supabase.client import ServiceClient, SupabaseClient, UserClient, require_service
 from chatstore.supabase.columns import changes_from_text
 from chatstore.supabase.functions import Functions
 from chatstore.supabase.journal import SupabaseJournal
@@ -40,8 +43,8 @@ from chatstore.supabase.wire import (
     written_from_row,
 )
 
-TokenOf: TypeAlias = Callable[[str], Awaitable[str]]
-"""Gives the token of the user with this id, on whose behalf the app makes the call."""
+TokenOf: TypeAlias = Callable[[str], Awaitable[str | UserToken]]
+"""Gives the token of the user with this id, on whose behalf the app makes the call; a text must be verified already."""
 
 _PAGE: Final = 1000
 _KEYS: Final = 1000
@@ -58,32 +61,52 @@ class SupabaseChat(ChatSide):
     side = Side.NEW
 
     def __init__(
-        self, client: SupabaseClient, *, token_of: TokenOf | None = None, bulk: Functions | None = None
+        self, client: ServiceClient, *, token_of: TokenOf | None = None, bulk: Functions | None = None
     ) -> None:
         """Use a client; it stays open when the store is closed.
 
         Args:
-            client: With the secret key, if the store is to be a side of a migration; an app that only needs what
-                `ChatHistoryStore` offers can give one with a user's token.
+            client: With the secret key.
             token_of: If given, what an app asks for is asked with that user's own token, so that row-level security
                 holds whatever the app does wrong. The id of a session that another user had and deleted is then
                 taken. `put`, `fetch`, `keys`, `count` and the journal still use the client's key.
             bulk: If given, the way that what a migration moves goes past the API: `put`, `fetch`, `keys`, `proved` and
                 `count`. It stays open, too.
+
+        Raises:
+            ConfigurationError: The client is a user's: for what one user may do, there is `for_user`.
         """
-        self._client = client
+        self._client = require_service(client, "a chat store in Supabase")
         self._bulk = bulk or client
         self._token_of = token_of
+        self._user: UserClient | None = None
         self.journal = SupabaseJournal(client)
+
+    def for_user(self, token: UserToken) -> Self:
+        """Return this store as one user has it: what the app asks of it goes out with the user's token.
+
+        What a migration and the journal need still has the client's key, as with `token_of`.
+        """
+        view = copy(self)
+        view._user = self._client.as_user(token)  # noqa: SLF001 - it is our own
+        return view
+
+    def for_service(self) -> Self:
+        view = copy(self)
+        view._token_of = view._user = None  # noqa: SLF001 - it is our own
+        return view
 
     async def write(self, command: ChatCommand, mark: Mark | None = None) -> ChatWritten:
         client = await self._acting(command.user_id)
         return written_from_row(command, await client.call("chatstore_write", command_to_row(command, mark)))
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
+        check_names(user_id, session_id=session_id)
         return session_from_row(await self._ask("chatstore_session", user_id, session_id))
 
     async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
+        check_names(user_id)
+        check_count(limit, "limit", least=1)
         client = await self._acting(user_id)
         behind: dict[str, object] = {}
         if after is not None:
@@ -99,6 +122,10 @@ class SupabaseChat(ChatSide):
     async def messages(
         self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None
     ) -> list[Message]:
+        check_names(user_id, session_id=session_id)
+        check_order(after, "after")
+        if limit is not None:
+            check_count(limit, "limit")
         found: list[Message] = []
         while True:
             room = _PAGE if limit is None else min(_PAGE, limit - len(found))
@@ -112,6 +139,9 @@ class SupabaseChat(ChatSide):
     async def last_messages(
         self, user_id: str, session_id: str, count: int, *, before: MessageOrder | None = None
     ) -> list[Message]:
+        check_names(user_id, session_id=session_id)
+        check_order(before, "before")
+        check_count(count, "count")
         found: list[Message] = []
         while True:
             room = min(_PAGE, count - len(found))
@@ -123,6 +153,7 @@ class SupabaseChat(ChatSide):
             before = found[0].order
 
     async def count_messages(self, user_id: str, session_id: str) -> int:
+        check_names(user_id, session_id=session_id)
         return int(await self._ask("chatstore_count_messages", user_id, session_id))
 
     async def put(self, changes: Sequence[ChatChange]) -> None:
@@ -148,6 +179,15 @@ class SupabaseChat(ChatSide):
             yield KeyPage(tuple(ids), (), None if last is None else json.dumps({"after_session": last}))
             if last is None:
                 return
+
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        last: str | None = None
+        while True:
+            ids = await self._client.call("chatstore_held", {"user_id": user_id, "limit": _KEYS, "after": last})
+            yield ids
+            if len(ids) < _KEYS:
+                return
+            last = ids[-1]
 
     async def proved(self, fingerprints: Mapping[str, str]) -> Mapping[str, int]:
         request = {"ids": list(fingerprints), "fingerprints": list(fingerprints.values())}
@@ -186,7 +226,20 @@ class SupabaseChat(ChatSide):
         return answer
 
     async def _acting(self, user_id: str) -> SupabaseClient:
-        return self._client if self._token_of is None else self._client.as_user(await self._token_of(user_id))
+        """Return the client for what the app asks on behalf of a user.
+
+        Raises:
+            TokenRefusedError: The token is another user's, or none, or has expired.
+        """
+        user = self._user
+        if user is None:
+            if self._token_of is None:
+                return self._client
+            given = await self._token_of(user_id)
+            user = self._client.as_user(given if isinstance(given, UserToken) else UserToken.verified_elsewhere(given))
+        if user.user_id != user_id:
+            raise TokenRefusedError("the token is of another user than the one whose records were asked for")
+        return user
 
 
 def _last_from_cursor(cursor: str) -> str:

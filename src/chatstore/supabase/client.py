@@ -11,10 +11,18 @@ import httpx
 from postgrest import APIError, AsyncPostgrestClient
 from supabase import AsyncClient, AsyncClientOptions
 
-from chatstore.errors import ConfigurationError, InvalidRecordError, UnavailableError
+from chatstore.errors import (
+    ChatStoreError,
+    ConfigurationError,
+    InvalidRecordError,
+    TokenRefusedError,
+    UnavailableError,
+)
+from chatstore.identity import UserToken
 from chatstore.supabase.functions import Functions
+from chatstore.supabase.keys import check_secret_key
 from chatstore.supabase.schema import check_version
-from chatstore.supabase.translation import lost_a_race, translated
+from chatstore.supabase.translation import is_of_the_token, lost_a_race, translated
 
 _ATTEMPTS: Final = 5
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -23,71 +31,23 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 class SupabaseClient(Functions):
     """Calls chatstore's functions in a Supabase project, always with the same key or token.
 
-    Its requests' headers are made once. So a client that passes row-level security never turns into a user's, nor a
-    user's into one that does, whatever the app does with the client that it gave.
+    It is either a `ServiceClient` or a `UserClient`, and never turns from one into the other: its requests' headers are
+    made once, whatever the app does with the client that it gave.
     """
 
-    def __init__(self, client: AsyncClient, *, token: str | None = None) -> None:
-        """Use a client that the app already has. It stays the app's: it is not closed here.
+    _owned: httpx.AsyncClient | None = None
 
-        Args:
-            client: Made with the secret key (or the older service-role key), to be a side of a migration.
-            token: A user's own token, to make the requests with it instead of the key.
-        """
+    def __init__(self, client: AsyncClient, *, api_key: str, bearer: str, schema: SchemaCheck) -> None:
         self._client = client
         self._url = str(client.supabase_url).rstrip("/")
         self._requests = AsyncPostgrestClient(
             f"{self._url}/rest/v1",
-            headers={
-                "apikey": client.supabase_key,
-                "Authorization": f"Bearer {token or client.supabase_key}",
-                "Content-Type": "application/json",
-            },
+            headers={"apikey": api_key, "Authorization": f"Bearer {bearer}", "Content-Type": "application/json"},
             http_client=client.postgrest.session,
         )
         # For a whole request: httpx counts each wait for data anew, so that a trickle would never end.
         self._answer_within = client.postgrest.session.timeout.read
-        self._schema = _SchemaCheck()
-        self._owned: httpx.AsyncClient | None = None
-
-    @classmethod
-    def connect(cls, url: str, key: str, *, timeout: float = 10.0) -> Self:
-        """Make a client for a project. Nothing is sent yet.
-
-        Args:
-            url: `SUPABASE_URL`.
-            key: A secret or publishable key (`sb_secret_…`, `sb_publishable_…`), or an older one, which is a JWT.
-            timeout: After how many seconds without an answer a request is given up.
-
-        Raises:
-            ConfigurationError: The URL is no URL, or the key is empty.
-        """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError("SUPABASE_URL is not the URL of a Supabase project: https://….supabase.co")
-        if not key:
-            raise ConfigurationError("the Supabase key is empty: set SUPABASE_SECRET_KEY")
-        session = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
-            # Shorter than any server keeps an idle connection: else a request could go out on one just being closed.
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=4.0),
-            # A proxy that the environment names does not lead to this machine itself.
-            trust_env=parts.hostname not in _LOOPBACK,
-        )
-        options = AsyncClientOptions(httpx_client=session, auto_refresh_token=False, persist_session=False)
-        made = cls(AsyncClient(url, key, options))
-        made._owned = session
-        return made
-
-    def as_user(self, token: str) -> SupabaseClient:
-        """Return a client that makes its requests with a user's own token; it shares this one's connections.
-
-        Args:
-            token: The user's JWT (Supabase's own, or that of a third party that the project trusts, such as Clerk).
-        """
-        client = SupabaseClient(self._client, token=token)
-        client._schema = self._schema
-        return client
+        self._schema = schema
 
     async def schema_version(self) -> int:
         """Return which version of chatstore's schema the database has.
@@ -131,7 +91,7 @@ class SupabaseClient(Functions):
                 if lost_a_race(error) and attempt < _ATTEMPTS:
                     await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - to part rivals
                     continue
-                meaning = translated(error, self._url)
+                meaning = self._meaning(error)
                 # Postgres quotes the record that it refuses; that must not be seen in a traceback.
                 raise meaning from (None if isinstance(meaning, InvalidRecordError) else error)
             except httpx.HTTPError as error:
@@ -140,8 +100,123 @@ class SupabaseClient(Functions):
                 raise self.not_ours() from error
         raise AssertionError("unreachable")
 
+    def _meaning(self, error: APIError) -> ChatStoreError:
+        return translated(error, self._url)
 
-class _SchemaCheck:
+
+class ServiceClient(SupabaseClient):
+    """A client with a project's secret key, which passes row-level security: for a migration and trusted servers.
+
+    Everything that is not one user's asks for it by this type: the journal, and what a migration reads and writes.
+    """
+
+    def __init__(self, client: AsyncClient, *, publishable_key: str | None = None) -> None:
+        """Use a client that the app already has. It stays the app's: it is not closed here.
+
+        Args:
+            client: Made with the secret key (or the older service-role key).
+            publishable_key: The project's public key, with which users' requests go out beside their tokens; without
+                it, the secret key names the project in these, too, and the token alone decides what they may.
+
+        Raises:
+            ConfigurationError: The client was made with the publishable key, or with a user's token.
+        """
+        key = check_secret_key(client.supabase_key)
+        super().__init__(client, api_key=key, bearer=key, schema=SchemaCheck())
+        self._users_key = publishable_key or key
+
+    @classmethod
+    def connect(cls, url: str, key: str, *, publishable_key: str | None = None, timeout: float = 10.0) -> Self:
+        """Make a client for a project. Nothing is sent yet.
+
+        Args:
+            url: `SUPABASE_URL`.
+            key: A secret key (`sb_secret_…`), or an older one, which is a JWT of the role `service_role`.
+            publishable_key: As of the class.
+            timeout: After how many seconds without an answer a request is given up.
+
+        Raises:
+            ConfigurationError: The URL is no URL, or the key is none of these.
+        """
+        client, session = _connected(url, check_secret_key(key), timeout)
+        made = cls(client, publishable_key=publishable_key)
+        made._owned = session
+        return made
+
+    def as_user(self, token: UserToken) -> UserClient:
+        """Return a client that makes its requests with a user's own token; it shares this one's connections."""
+        return UserClient(self._client, token, publishable_key=self._users_key, schema=self._schema)
+
+
+class UserClient(SupabaseClient):
+    """A client with one user's token: row-level security shows it this user's own records.
+
+    Attributes:
+        user_id: Whose token it is.
+    """
+
+    def __init__(
+        self, client: AsyncClient, token: UserToken, *, publishable_key: str, schema: SchemaCheck | None = None
+    ) -> None:
+        """Use the connections of a client of any kind; its own key is not used.
+
+        Args:
+            client: It stays its maker's.
+            token: The user's token: Supabase's own, or that of a third party that the project trusts, such as Clerk.
+            publishable_key: Names the project to Supabase's gateway.
+            schema: Whether the database's schema is known to be the right one.
+
+        Raises:
+            ConfigurationError: The token is a text or anything else of which nobody has said that it was verified.
+        """
+        if not isinstance(token, UserToken):
+            raise ConfigurationError("a user's client needs a UserToken: verify the text with a TokenVerifier first")
+        super().__init__(client, api_key=publishable_key, bearer=token.text, schema=schema or SchemaCheck())
+        self._token = token
+        self.user_id = token.user_id
+
+    async def ask(self, function: str, request: str) -> Any:
+        self._token.check()
+        return await super().ask(function, request)
+
+    def _meaning(self, error: APIError) -> ChatStoreError:
+        if is_of_the_token(error):
+            return TokenRefusedError(
+                f"Supabase at {self._url} does not accept the user's token: it has expired, or the project does not "
+                "trust its issuer (Authentication, Third-Party Auth)"
+            )
+        return super()._meaning(error)
+
+
+def require_service(client: object, what: str) -> ServiceClient:
+    """Return the client that was given, if it is a service's.
+
+    Raises:
+        ConfigurationError: It is a user's.
+    """
+    if not isinstance(client, ServiceClient):
+        raise ConfigurationError(
+            f"{what} needs a ServiceClient, which has SUPABASE_SECRET_KEY; a user's reaches nothing"
+        )
+    return client
+
+
+def _connected(url: str, key: str, timeout: float) -> tuple[AsyncClient, httpx.AsyncClient]:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError("SUPABASE_URL is not the URL of a Supabase project: https://….supabase.co")
+    session = httpx.AsyncClient(
+        timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
+        # Shorter than any server keeps an idle connection: else a request could go out on one just being closed.
+        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=4.0),
+        # A proxy that the environment names does not lead to this machine itself.
+        trust_env=parts.hostname not in _LOOPBACK,
+    )
+    options = AsyncClientOptions(httpx_client=session, auto_refresh_token=False, persist_session=False)
+    return AsyncClient(url, key, options), session
+
+
+class SchemaCheck:
     """Whether the database's schema is the one that this release works with; asked once, before the first call."""
 
     def __init__(self) -> None:

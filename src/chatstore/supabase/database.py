@@ -8,7 +8,7 @@ import random
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NoReturn
 
@@ -17,6 +17,7 @@ from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidRecordError, UnavailableError
+from chatstore.supabase.client import ServiceClient
 from chatstore.supabase.functions import Functions
 from chatstore.supabase.schema import check_version
 from chatstore.supabase.translation import has_no_connection_left, lost_a_race, translated_database_error
@@ -48,7 +49,7 @@ class SupabaseDatabase(Functions):
     API: a copy of a project has the same tables, and a migration must not go to two places.
     """
 
-    def __init__(self, url: str, api: Functions) -> None:
+    def __init__(self, url: str, api: ServiceClient) -> None:
         """Use a database. Nothing is sent yet.
 
         Args:
@@ -78,6 +79,22 @@ class SupabaseDatabase(Functions):
                     continue
                 _raise(error)
         raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """Yield the database as it is at one moment: a transaction that only reads, and is undone when the block ends.
+
+        Raises:
+            ChatStoreError: The database could not be asked; also for a psycopg error that leaves the block.
+        """
+        await self._check()
+        try:
+            async with self._connection() as connection:
+                await _value(connection, "begin isolation level repeatable read read only")
+                yield Snapshot(connection)
+                await _value(connection, "rollback")
+        except psycopg.Error as error:
+            _raise(error)
 
     def not_ours(self) -> UnavailableError:
         return UnavailableError("what answers at SUPABASE_DB_URL is not chatstore's part of Supabase: is it right?")
@@ -120,8 +137,7 @@ class SupabaseDatabase(Functions):
             connection = await self._taken()
             is_usable = False
             try:
-                async with _ended_after(connection, _ANSWER_WITHIN):
-                    yield connection
+                yield connection
                 is_usable = True
             except (psycopg.Error, ChatStoreError):
                 is_usable = True
@@ -181,20 +197,41 @@ class SupabaseDatabase(Functions):
         await connection.close()
 
 
+class Snapshot:
+    """The database at one moment, in which statements may be asked one after the other."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def rows(self, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
+        """Return the rows that a statement answers with; none where it answers with nothing.
+
+        Raises:
+            psycopg.Error: Postgres refused it, or did not answer in two minutes.
+        """
+        return await _rows(self._connection, query, *parameters)
+
+
 async def _value(connection: AsyncConnection, query: str, *parameters: object) -> Any:
     """Return the first value that a statement answers with; None where it answers with no rows."""
+    rows = await _rows(connection, query, *parameters)
+    return rows[0][0] if rows else None
+
+
+async def _rows(connection: AsyncConnection, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
+    """Return all rows that a statement answers with."""
     asked = asyncio.create_task(_ask(connection, query, parameters))
-    try:
-        return await asyncio.shield(asked)
-    except asyncio.CancelledError:
-        await _stop(connection, asked)
-        raise
+    async with _ended_after(connection, _ANSWER_WITHIN):
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            await _stop(connection, asked)
+            raise
 
 
-async def _ask(connection: AsyncConnection, query: str, parameters: tuple[object, ...]) -> Any:
+async def _ask(connection: AsyncConnection, query: str, parameters: tuple[object, ...]) -> Sequence[tuple[Any, ...]]:
     cursor = await connection.execute(query.encode(), parameters or None)
-    row = None if cursor.description is None else await cursor.fetchone()
-    return None if row is None else row[0]
+    return () if cursor.description is None else await cursor.fetchall()
 
 
 async def _stop(connection: AsyncConnection, asked: asyncio.Task[Any]) -> None:

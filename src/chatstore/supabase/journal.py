@@ -7,7 +7,7 @@ from datetime import datetime
 
 from chatstore.interfaces import Journal
 from chatstore.models import Backlog, Mark, MigrationState, Stage
-from chatstore.supabase.client import SupabaseClient
+from chatstore.supabase.client import ServiceClient, require_service
 from chatstore.supabase.wire import mark_from_row, mark_to_row, to_time_or_none
 
 
@@ -16,10 +16,13 @@ class SupabaseJournal(Journal):
 
     Args:
         client: A client with the secret key: no user's token reaches the journal but to set the mark of a write.
+
+    Raises:
+        ConfigurationError: The client is a user's.
     """
 
-    def __init__(self, client: SupabaseClient) -> None:
-        self._client = client
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = require_service(client, "the journal in Supabase")
 
     async def add(self, marks: Sequence[Mark]) -> None:
         await self._client.do("chatstore_add_marks", {"marks": [mark_to_row(mark) for mark in marks]})

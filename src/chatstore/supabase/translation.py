@@ -70,6 +70,11 @@ def lost_a_race(error: APIError | psycopg.Error) -> bool:
     return (_code(error) if isinstance(error, APIError) else error.sqlstate) in _LOST_RACES
 
 
+def is_of_the_token(error: APIError) -> bool:
+    """Return whether it was the key or the token itself that was not accepted, whatever was asked with it."""
+    return _code(error) in _BAD_TOKEN
+
+
 def has_no_connection_left(error: psycopg.Error) -> bool:
     """Return whether it was a connection more than the server, its role, its database or a pooler gives."""
     said = str(error).lower()

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
-from chatstore.supabase import SupabaseChat, SupabaseClient, SupabaseDatabase
+from chatstore.supabase import ServiceClient, SupabaseChat, SupabaseDatabase
 
 
 @asynccontextmanager
@@ -44,7 +44,7 @@ async def _empty(request):
             "chatstore.migration",
         ):
             await connection.execute(f"delete from {table}")
-    client = SupabaseClient.connect(settings.supabase_url, settings.supabase_secret_key)
+    client = ServiceClient.connect(settings.supabase_url, settings.supabase_secret_key)
     yield client
     await client.close()
 

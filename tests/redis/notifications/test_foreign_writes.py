@@ -24,7 +24,7 @@ from chatstore.models import (
 from chatstore.redis import chat_layout, document_layout, foreign_documents, foreign_sessions
 from chatstore.redis.notifications import SETTING, listening
 from chatstore.routing import ChatRouter, Sides, StageResolver, chat_repairer, document_repairer
-from chatstore.supabase import SupabaseChat, SupabaseClient
+from chatstore.supabase import ServiceClient, SupabaseChat
 from chatstore.testing import MemoryChat, MemoryDocuments
 from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
@@ -59,7 +59,7 @@ async def test_none_of_our_own_writes_of_documents_is_taken_for_another_programs
 
 @pytest.fixture
 async def sides(chat, settings):
-    supabase = SupabaseClient.connect(settings.supabase_url, settings.supabase_secret_key)
+    supabase = ServiceClient.connect(settings.supabase_url, settings.supabase_secret_key)
     both = Sides(chat, SupabaseChat(supabase))
     await verified(both)
     yield both
