@@ -93,6 +93,9 @@ alter table public.messages add column if not exists expires_at timestamptz
 
 create index if not exists messages_in_order on public.messages (session_id, position, id);
 
+-- What the policy of the table asks: without it, whoever reads the table itself as a user reads all of it.
+create index if not exists messages_by_user on public.messages (user_id, session_id);
+
 -- What a sweep looks for. Where nothing expires they take no room.
 create index if not exists sessions_by_expiry on public.sessions (expires_at) where expires_at is not null;
 create index if not exists messages_by_expiry on public.messages (expires_at) where expires_at is not null;
@@ -163,11 +166,17 @@ alter table chatstore.copied enable row level security;
 alter table chatstore.marks enable row level security;
 alter table chatstore.migration enable row level security;
 
-revoke all on public.sessions, public.messages from anon, authenticated;
-grant select, insert, update, delete on public.sessions, public.messages to authenticated, service_role;
+-- Users may change what their app changes in their name, and no more: never whose a row is, not even where an app adds a
+-- policy of its own that would let them.
+revoke all on public.sessions, public.messages from public, anon, authenticated;
+grant select, insert, update, delete on public.sessions, public.messages to service_role;
+grant select, insert, delete on public.sessions, public.messages to authenticated;
+grant update (title, metadata, updated_at, version) on public.sessions to authenticated;
+grant update (content, metadata, version) on public.messages to authenticated;
 revoke all on all tables in schema chatstore from public, anon, authenticated;
 grant select, insert, update, delete on all tables in schema chatstore to service_role;
-grant select, insert, update on chatstore.session_states to authenticated;
+grant select, insert on chatstore.session_states to authenticated;
+grant update (last, deleted, cleared) on chatstore.session_states to authenticated;
 grant select, insert, delete on chatstore.tombstones to authenticated;
 grant insert on chatstore.marks to authenticated;
 grant select (journal_open) on chatstore.migration to authenticated;
@@ -205,7 +214,20 @@ create policy "A user's own tombstones" on chatstore.tombstones
       select from chatstore.session_states s
       where s.session_id = tombstones.session_id and s.user_id = ((select auth.jwt()) ->> 'sub')
     )
+  )
+  with check (
+    exists (
+      select from chatstore.session_states s
+      where s.session_id = tombstones.session_id and s.user_id = ((select auth.jwt()) ->> 'sub')
+    )
   );
+
+-- It would be so without a policy as well; but then nobody could tell whether one was forgotten.
+drop policy if exists "For the service key only" on chatstore.copied;
+create policy "For the service key only" on chatstore.copied
+  for all to authenticated
+  using (false)
+  with check (false);
 
 drop policy if exists "Marks of a user's own writes" on chatstore.marks;
 create policy "Marks of a user's own writes" on chatstore.marks
@@ -474,7 +496,11 @@ begin
   from jsonb_to_record(command) as new (
     user_id text, title text, metadata jsonb, at timestamptz, expires_at timestamptz, extra jsonb
   );
-  update chatstore.session_states s set user_id = command ->> 'user_id', last = stamp where s.session_id = name;
+  update chatstore.session_states s set last = stamp where s.session_id = name;
+  -- A state that a user sees is theirs, and whose it is they may not change.
+  if state.user_id <> command ->> 'user_id' then
+    update chatstore.session_states s set user_id = command ->> 'user_id' where s.session_id = name;
+  end if;
   return jsonb_build_object('version', stamp);
 end;
 $$;
@@ -1453,9 +1479,8 @@ begin
 end;
 $$;
 
-revoke all on all functions in schema chatstore from public, anon;
-grant execute on all functions in schema chatstore to authenticated, service_role;
-revoke execute on function chatstore.sweep_expired(integer) from authenticated;
+revoke all on all functions in schema chatstore from public, anon, authenticated;
+grant execute on all functions in schema chatstore to service_role;
 
 grant execute on function
   public.chatstore_version(),
@@ -1465,4 +1490,25 @@ grant execute on function
   public.chatstore_messages(text),
   public.chatstore_last_messages(text),
   public.chatstore_count_messages(text)
+to authenticated;
+
+-- What those call, with the rights of their caller. No request can name these.
+grant execute on function
+  chatstore.next_version(bigint),
+  chatstore.is_visible(text, text),
+  chatstore.weight(public.messages),
+  chatstore.page_of_messages(text, bigint, text, integer),
+  chatstore.lock_state(text, text),
+  chatstore.greatest_version(text),
+  chatstore.open_session(jsonb),
+  chatstore.close_session(jsonb, bigint),
+  chatstore.end_life(chatstore.session_states),
+  chatstore.create_session(jsonb),
+  chatstore.update_session(jsonb),
+  chatstore.delete_session(jsonb),
+  chatstore.append_messages(jsonb),
+  chatstore.edit_message(jsonb),
+  chatstore.remove_messages(jsonb),
+  chatstore.clear_messages(jsonb),
+  chatstore.add_marks(jsonb)
 to authenticated;

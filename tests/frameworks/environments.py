@@ -23,6 +23,7 @@ from chatstore.local.node import find_node
 
 REPOSITORY = Path(__file__).parents[2]
 PINNED = Path(__file__).parent / "pinned"
+ADVISORS = REPOSITORY / "tests" / "advisors"
 _BUILT = REPOSITORY / ".venv-frameworks"
 _JAVASCRIPT = "javascript"
 _SECONDS = 540  # a test that has to build may take 600
@@ -40,11 +41,7 @@ def interpreter(environment: str) -> list[str]:
         RuntimeError: It could not be built; the message has what the installer said.
     """
     if environment == _JAVASCRIPT:
-        _built(
-            environment,
-            [PINNED / _JAVASCRIPT / name for name in ("package.json", "package-lock.json")],
-            _build_javascript,
-        )
+        built_modules(environment, PINNED / _JAVASCRIPT)
         return [str(find_node().node)]
     folder = _built(environment, [PINNED / f"{environment}.txt"], _build_python)
     return [str(folder / "bin" / "python"), "-X", "utf8"]
@@ -52,7 +49,16 @@ def interpreter(environment: str) -> list[str]:
 
 def modules_folder() -> Path:
     """Return where the JavaScript packages are, once they were built."""
-    return _folder(_JAVASCRIPT, [PINNED / _JAVASCRIPT / name for name in ("package.json", "package-lock.json")])
+    return _folder(_JAVASCRIPT, _npm_pins(PINNED / _JAVASCRIPT))
+
+
+def built_modules(environment: str, pinned: Path) -> Path:
+    """Return the folder with the npm packages that a folder pins; install them first if they are not there.
+
+    Raises:
+        RuntimeError: They could not be installed; the message has what npm said.
+    """
+    return _built(environment, _npm_pins(pinned), _build_javascript)
 
 
 def lock() -> None:
@@ -78,7 +84,12 @@ def lock() -> None:
         "--no-audit",
         "--no-fund",
     ]
-    _run([*find_node().npm, "install", *options], cwd=PINNED / _JAVASCRIPT)
+    for pinned in (PINNED / _JAVASCRIPT, ADVISORS):
+        _run([*find_node().npm, "install", *options], cwd=pinned)
+
+
+def _npm_pins(pinned: Path) -> list[Path]:
+    return [pinned / name for name in ("package.json", "package-lock.json")]
 
 
 def _folder(environment: str, pins: Sequence[Path]) -> Path:

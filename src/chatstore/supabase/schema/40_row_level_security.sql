@@ -9,11 +9,17 @@ alter table chatstore.copied enable row level security;
 alter table chatstore.marks enable row level security;
 alter table chatstore.migration enable row level security;
 
-revoke all on public.sessions, public.messages from anon, authenticated;
-grant select, insert, update, delete on public.sessions, public.messages to authenticated, service_role;
+-- Users may change what their app changes in their name, and no more: never whose a row is, not even where an app adds a
+-- policy of its own that would let them.
+revoke all on public.sessions, public.messages from public, anon, authenticated;
+grant select, insert, update, delete on public.sessions, public.messages to service_role;
+grant select, insert, delete on public.sessions, public.messages to authenticated;
+grant update (title, metadata, updated_at, version) on public.sessions to authenticated;
+grant update (content, metadata, version) on public.messages to authenticated;
 revoke all on all tables in schema chatstore from public, anon, authenticated;
 grant select, insert, update, delete on all tables in schema chatstore to service_role;
-grant select, insert, update on chatstore.session_states to authenticated;
+grant select, insert on chatstore.session_states to authenticated;
+grant update (last, deleted, cleared) on chatstore.session_states to authenticated;
 grant select, insert, delete on chatstore.tombstones to authenticated;
 grant insert on chatstore.marks to authenticated;
 grant select (journal_open) on chatstore.migration to authenticated;
@@ -51,7 +57,20 @@ create policy "A user's own tombstones" on chatstore.tombstones
       select from chatstore.session_states s
       where s.session_id = tombstones.session_id and s.user_id = ((select auth.jwt()) ->> 'sub')
     )
+  )
+  with check (
+    exists (
+      select from chatstore.session_states s
+      where s.session_id = tombstones.session_id and s.user_id = ((select auth.jwt()) ->> 'sub')
+    )
   );
+
+-- It would be so without a policy as well; but then nobody could tell whether one was forgotten.
+drop policy if exists "For the service key only" on chatstore.copied;
+create policy "For the service key only" on chatstore.copied
+  for all to authenticated
+  using (false)
+  with check (false);
 
 drop policy if exists "Marks of a user's own writes" on chatstore.marks;
 create policy "Marks of a user's own writes" on chatstore.marks

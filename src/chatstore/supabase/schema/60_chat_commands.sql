@@ -92,7 +92,11 @@ begin
   from jsonb_to_record(command) as new (
     user_id text, title text, metadata jsonb, at timestamptz, expires_at timestamptz, extra jsonb
   );
-  update chatstore.session_states s set user_id = command ->> 'user_id', last = stamp where s.session_id = name;
+  update chatstore.session_states s set last = stamp where s.session_id = name;
+  -- A state that a user sees is theirs, and whose it is they may not change.
+  if state.user_id <> command ->> 'user_id' then
+    update chatstore.session_states s set user_id = command ->> 'user_id' where s.session_id = name;
+  end if;
   return jsonb_build_object('version', stamp);
 end;
 $$;

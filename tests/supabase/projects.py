@@ -1,0 +1,41 @@
+"""Databases of a test's own on the stack's Postgres, each as a new Supabase project's."""
+
+import importlib.resources
+import secrets
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from chatstore.supabase import apply_schema
+
+
+@contextmanager
+def new_project(database_url):
+    """Make a database with the roles, grants and functions of a new project, and with chatstore's schema; drop it after.
+
+    Args:
+        database_url: Any database of the server, as its superuser.
+
+    Yields:
+        The new one's URL, as the superuser.
+    """
+    name = f"project_{secrets.token_hex(4)}"
+    url = f"{database_url.rpartition('/')[0]}/{name}"
+    roles = importlib.resources.files("chatstore.local").joinpath("roles.sql").read_bytes()
+    with psycopg.connect(database_url, autocommit=True) as server:
+        server.execute(f"create database {name}")
+        try:
+            with psycopg.connect(url) as database:
+                database.execute(roles)
+            apply_schema(url)
+            yield url
+        finally:
+            server.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="module")
+def project(database_url):
+    """The URL of such a database, for the tests of one file; no API leads to it."""
+    with new_project(database_url) as url:
+        yield url
