@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ from openfeature.provider import ProviderStatus
 
 from chatstore.backends import Backends
 from chatstore.errors import ConfigurationError, UnsupportedError
+from chatstore.forgetting import Forgetting, forget
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
-from chatstore.models import Backlog, Kind, Side
+from chatstore.models import Backlog, Forgotten, Kind, Side
 from chatstore.old_layouts import OwnersGiven, UnownedError, UsersGiven
 from chatstore.routing import (
     ChatRouter,
@@ -64,10 +66,12 @@ class Stores:
         documents: DocumentStore | None,
         *,
         why_none: Mapping[Kind, str] | None = None,
+        forgetting: Forgetting | None = None,
     ) -> None:
         self._chat = chat
         self._documents = documents
         self._why_none = why_none or {}
+        self._forgetting = forgetting
 
     @property
     def chat(self) -> ChatHistoryStore:
@@ -98,6 +102,26 @@ class Stores:
             UnavailableError: A side did not answer.
         """
         return {kind: await router.sides.backlog() for kind, router in _routers(self._chat, self._documents).items()}
+
+    async def forget(self, user_id: str, *, dry_run: bool = False) -> dict[Kind, Forgotten]:
+        """Delete all that is held of a user, on every side that the settings name; return what came of it, by kind.
+
+        It is the same at every stage. What was acknowledged before the call began is gone on all sides when it
+        returns, also while a backfill runs; what is written beside it is gone or stays, a session or a document as a
+        whole; what is written after it stays. Calling it again finishes what was interrupted.
+
+        Args:
+            user_id: Whose.
+            dry_run: Only count.
+
+        Raises:
+            InvalidRecordError: There can be no such user id.
+            UnavailableError: A side did not answer. What the other one holds is deleted all the same, and marked.
+            BusyError: Others were at work on the user's records for two minutes: call it again.
+        """
+        if self._forgetting is None:
+            raise ConfigurationError("these stores were not opened by `chatstore.open`: nothing can be forgotten")
+        return await self._forgetting(user_id, dry_run=dry_run)
 
     async def close(self) -> None:
         """Finish what is under way; what the second side lacks then stays marked."""
@@ -170,7 +194,7 @@ async def open_stores(
         why_none = _unowned(backends)
         chat = None if Kind.CHAT in why_none else await _chat(backends, flags, inline=inline)
         documents = None if Kind.DOCUMENTS in why_none else await _documents(backends, flags, embedder, inline=inline)
-        stores = Stores(chat, documents, why_none=why_none)
+        stores = Stores(chat, documents, why_none=why_none, forgetting=partial(forget, backends))
         closing.push_async_callback(stores.close)
         routers = _routers(chat, documents)
         beside = {f"{kind}: the repair": _repairing(router) for kind, router in routers.items() if repair}

@@ -23,6 +23,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from chatstore.interfaces import ChatHistoryStore, DocumentStore
 from chatstore.loop_thread import LoopThread, StoppedError
+from chatstore.models import Forgotten, Kind
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -111,6 +112,9 @@ class OpenStores(Protocol):
     def documents(self) -> DocumentStore:
         """The document store."""
 
+    async def forget(self, user_id: str, *, dry_run: bool = False) -> dict[Kind, Forgotten]:
+        """Delete all that is held of a user."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
@@ -154,7 +158,11 @@ class BlockingStores:
     ) -> None:
         self.close()
 
-    def forget(self) -> None:
+    def forget(self, user_id: str, *, dry_run: bool = False) -> dict[Kind, Forgotten]:
+        """Delete all that is held of a user; see `chatstore.app.Stores.forget`."""
+        return self._drive(lambda stores: stores.forget(user_id, dry_run=dry_run))
+
+    def let_go(self) -> None:
         """In a forked child: leave what the parent has opened alone, and open anew at the next call."""
         # Its lock may be held by a thread that does not exist here.
         self._lock = threading.Lock()
@@ -195,7 +203,7 @@ _inherited: list[_Opened] = []
 
 def _forget_the_parents() -> None:
     for stores in list(_in_this_process):
-        stores.forget()
+        stores.let_go()
 
 
 def _close_all() -> None:

@@ -1337,6 +1337,26 @@ create or replace function public.chatstore_sweep(request text) returns text
 language sql volatile set search_path = ''
 return chatstore.sweep_expired((request::jsonb ->> 'limit')::integer)::text;
 
+-- The ids of all sessions that are held of a user, in their order, from behind one on: also of those that have expired and
+-- are not swept yet. For who is to be forgotten.
+create or replace function public.chatstore_held(request text) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  wanted jsonb := request::jsonb;
+begin
+  return (
+    select coalesce(json_agg(page.id), '[]')::text
+    from (
+      select s.id
+      from public.sessions s
+      where s.user_id = wanted ->> 'user_id' and s.id > coalesce(wanted ->> 'after', '')
+      order by s.id
+      limit (wanted ->> 'limit')::integer
+    ) page
+  );
+end;
+$$;
+
 -- The journal. An app's user reaches `add_marks` only, from inside a write; the rest is for the service key. What has
 -- nothing to tell answers `done`, which nobody else's server would by chance.
 
@@ -1512,3 +1532,4 @@ grant execute on function
   chatstore.clear_messages(jsonb),
   chatstore.add_marks(jsonb)
 to authenticated;
+

@@ -202,6 +202,10 @@ class ChromaDocuments(DocumentSide):
     async def count(self) -> int:
         names = [name async for name, _ in collection_names(self._collections, self._holdings, Place())]
         return sum(await together(self._collections.named(name).count() for name in dict.fromkeys(names)))
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        async for ids in self._reading.held_by(user_id):
+            yield ids
+
 
     async def expired(self) -> AsyncIterator[Sequence[DocumentKey]]:
         async for gone in self._expiry.keys():

@@ -105,6 +105,12 @@ class Reading:
             )
         return held - gone
 
+    async def held_by(self, user_id: str) -> AsyncIterator[list[str]]:
+        """Yield the ids of all documents that are held of the user, as `DocumentSide.held_by` says."""
+        async for records in self._records(user_id, METADATA):
+            mine = [record for record in records if record.metadata.get(USER, user_id) == user_id]
+            yield [self._holdings.plan.document_id(record.id) for record in mine]
+
     def sees(self, user_id: str, record: Record) -> bool:
         """Return whether a record is this user's and has not expired."""
         return not is_expired(record, self._now()) and record.metadata.get(USER, user_id) == user_id

@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from chatstore.cli import acl, inspect, limits, migrate, quarantine, repair, schema, stack, stage, status, sweep, verify
+from chatstore.cli import (
+    acl,
+    forget,
+    inspect,
+    limits,
+    migrate,
+    quarantine,
+    repair,
+    schema,
+    stack,
+    stage,
+    status,
+    sweep,
+    verify,
+)
 from chatstore.cli.program import Program
 
 _EPILOG = (
@@ -41,7 +55,21 @@ def _chatstore(
     del debug
 
 
-for _commands in (stack, schema, inspect, migrate, verify, limits, stage, status, repair, quarantine, sweep, acl):
+for _commands in (
+    stack,
+    schema,
+    inspect,
+    migrate,
+    verify,
+    limits,
+    stage,
+    status,
+    repair,
+    quarantine,
+    sweep,
+    forget,
+    acl,
+):
     _commands.register(app)
 
 

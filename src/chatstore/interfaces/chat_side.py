@@ -85,6 +85,26 @@ class ChatSide(ChatHistoryStore):
             cursor: Where to go on: the cursor of a page that was yielded before.
         """
 
+    def for_service(self) -> ChatSide:
+        """Return this side with all rights that the service has, whoever the app may act for at its other calls."""
+        return self
+
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        """Yield the ids of all sessions that this side holds of a user, some at a time.
+
+        Also of those that have expired and are not removed yet, and of those that cannot be read, where a side holds
+        such. A session that is there from the beginning to the end comes at least once; one may come twice.
+
+        Args:
+            user_id: Whose.
+        """
+        after: str | None = None
+        while True:
+            page = await self.list_sessions(user_id, limit=500, after=after)
+            yield [session.id for session in page.items]
+            if (after := page.next) is None:
+                return
+
     async def starts(self) -> Sequence[str | None]:
         """Return cursors of `keys` at which walks may begin that together yield all sessions; None is the beginning.
 

@@ -231,6 +231,15 @@ class DocumentSide(DocumentStore):
         Args:
             cursor: Where to go on: the cursor of a page that was yielded before.
         """
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        """Yield the ids of all documents that this side holds of a user, some at a time; see `ChatSide.held_by`."""
+        after: str | None = None
+        while True:
+            page = await self.list_documents(user_id, limit=500, after=after)
+            yield [document.id for document in page.items]
+            if (after := page.next) is None:
+                return
+
         async for found in self.keys(cursor):
             page = await self.changes(found.keys)
             there = tuple(change for change in page.changes if change.document is not None)

@@ -32,6 +32,7 @@ from chatstore.models.documents import (
 )
 from chatstore.models.embedding import Embedding
 from chatstore.models.expiry import Swept, has_expired, same_expiry
+from chatstore.models.forgotten import Forgotten
 from chatstore.models.load import LoadSeen, ServerLoad
 from chatstore.models.marks import Backlog, Mark, new_token
 from chatstore.models.migration import KeyPage, MigrationState, Page, Quarantined, ScanPage
@@ -58,6 +59,7 @@ __all__ = [
     "DocumentsWritten",
     "EditMessage",
     "Embedding",
+    "Forgotten",
     "JsonObject",
     "JsonValue",
     "KeyPage",

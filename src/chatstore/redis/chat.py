@@ -35,6 +35,7 @@ from chatstore.redis.ahead import Ahead, Deadline
 from chatstore.redis.client import AppClient
 from chatstore.redis.connecting import take_over
 from chatstore.redis.index import Owned, Place, UserIndex
+from chatstore.redis.held import session_owner, texts_of
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.keyed_sessions import session_ids
 from chatstore.redis.layouts.layout import ChatLayout, whereabouts
@@ -193,6 +194,19 @@ class RedisChat(ChatSide):
         async for ids in self._found.walk(wanted=_BATCH):
             calls = [self._calls.count(session_id, None) for session_id in ids]
             readable = [reply for reply in await run_all(self._client, calls) if reply[0] == b"found"]
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        """As `ChatSide.held_by`; where other programs write the layout, too, all of its keys are read for it."""
+        if (old := self._calls.users.old_of(user_id)) is None:
+            return
+        if not self._layout.shared:
+            async for known in self._index.all_of(old):
+                yield texts_of(known)
+            return
+        async for names in self._found.walk(wanted=_INDEXED):
+            replies = await run_all(self._client, [self._calls.read_header(name, None) for name in names])
+            found = zip(names, replies, strict=True)
+            yield texts_of(name for name, reply in found if session_owner(reply) == old.encode())
+
             sessions += len(readable)
             messages += sum(reply[6] for reply in readable)
         return ChatCount(sessions, messages)

@@ -37,6 +37,7 @@ from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.document_keys import keys
 from chatstore.redis.failures import printable, quarantined
 from chatstore.redis.index import Owned, Place, UserIndex
+from chatstore.redis.held import document_owner, texts_of
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import DocumentLayout, whereabouts
 from chatstore.redis.load import load_of
@@ -200,6 +201,20 @@ class RedisDocuments(DocumentSide):
         await self._ready()
         async for page in keys(self._client, self._calls, cursor, passes_over=self._pass_over):
             yield page
+
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        """As `DocumentSide.held_by`; where other programs write the layout, too, all of its keys are read for it."""
+        await self._ready()
+        if (old := self._calls.users.old_of(user_id)) is None:
+            return
+        if not self._layout.shared:
+            async for known in self._index.all_of(old):
+                yield texts_of(known)
+            return
+        async for step in self._layout.walk(self._client, None, _INDEXED):
+            replies = await run_all(self._client, [self._calls.read(name, None, whole=False) for name in step.ids])
+            found = zip(step.ids, replies, strict=True)
+            yield texts_of(name for name, reply in found if document_owner(reply) == old.encode())
 
     async def preview(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
         """Return what `scan` would of some ids, and change nothing at all."""

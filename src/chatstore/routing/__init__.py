@@ -3,6 +3,7 @@
 from chatstore.routing.chat import ChatRouter, chat_replicator
 from chatstore.routing.documents import DocumentRouter, document_replicator
 from chatstore.routing.flags import FLAGS, StageResolver
+from chatstore.routing.forget import forget_chat, forget_documents
 from chatstore.routing.merge import Merged, announcements, merge_chat, merge_documents
 from chatstore.routing.refusals import Refusal, put_chat, put_documents
 from chatstore.routing.repair import Repairer, chat_repairer, document_repairer
@@ -12,6 +13,7 @@ from chatstore.routing.settle import settle, withdraw
 from chatstore.routing.shadow import Mismatch, ShadowCounts, ShadowReader
 from chatstore.routing.sides import Sides
 from chatstore.routing.stages import ROUTES, Route, refusal
+from chatstore.routing.traces import Traces
 
 __all__ = [
     "FLAGS",
@@ -31,11 +33,14 @@ __all__ = [
     "ShadowReader",
     "Sides",
     "StageResolver",
+    "Traces",
     "announcements",
     "chat_repairer",
     "chat_replicator",
     "document_repairer",
     "document_replicator",
+    "forget_chat",
+    "forget_documents",
     "merge_chat",
     "merge_documents",
     "put_chat",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chatstore.interfaces import ChatSide, DocumentSide
+from chatstore.interfaces import ChatSide, DocumentSide, Journal
 from chatstore.models import Mark, Side, new_token
 from chatstore.routing.sides import Sides
 from chatstore.routing.standing import key_of
@@ -49,6 +49,10 @@ async def withdraw(sides: Sides[DocumentSide], announced: Sequence[Mark]) -> Non
     """
     for side in Side:
         if mine := [mark for mark in announced if mark.side is side]:
-            journal = sides[side].journal
-            await journal.add([replace(mark, token=new_token(), lease_until=None) for mark in mine])
-            await journal.clear(mine)
+            await end_leases(sides[side].journal, mine)
+
+
+async def end_leases(journal: Journal, marks: Sequence[Mark]) -> None:
+    """Replace marks of one journal by marks without a lease: what they were made for has ended, and is to be merged."""
+    await journal.add([replace(mark, token=new_token(), lease_until=None) for mark in marks])
+    await journal.clear(marks)

@@ -249,6 +249,12 @@ class MemoryChat(ChatSide):
         self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None
     ) -> list[Message]:
         ordered = self._state_of(user_id, session_id).ordered(self._now())
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        # Of a copy, since whoever asks may delete them meanwhile.
+        for name, state in list(self._states.items()):
+            if state.session is not None and state.session.user_id == user_id:
+                yield [name]
+
         return [message for message in ordered if after is None or message.order > after][:limit]
 
     async def last_messages(

@@ -141,6 +141,12 @@ class MemoryDocuments(DocumentSide):
         return len(self._of(user_id))
 
     async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        # Of a copy, since whoever asks may delete them meanwhile.
+        for name, state in list(self._states.items()):
+            if state.document is not None and state.key.user_id == user_id:
+                yield [name]
+
         ids = [name for name in sorted(self._states) if cursor is None or name > cursor]
         for start in range(0, len(ids), _PART):
             part = ids[start : start + _PART]
