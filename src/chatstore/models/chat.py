@@ -28,14 +28,14 @@ class Session:
 
     id: str
     user_id: str
-    title: str = ""
-    metadata: JsonObject = field(default_factory=dict)
+    title: str = field(default="", repr=False)
+    metadata: JsonObject = field(default_factory=dict, repr=False)
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None = None
     version: int = 0
     born: int = 0
-    extra: JsonObject = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +61,12 @@ class Message:
     user_id: str
     position: int
     role: str
-    content: str
-    metadata: JsonObject = field(default_factory=dict)
+    content: str = field(repr=False)
+    metadata: JsonObject = field(default_factory=dict, repr=False)
     created_at: datetime
     expires_at: datetime | None = None
     version: int = 0
-    extra: JsonObject = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict, repr=False)
 
     @property
     def order(self) -> MessageOrder:
@@ -85,12 +85,12 @@ class NewMessage:
     """
 
     role: str
-    content: str
+    content: str = field(repr=False)
     id: str = field(default_factory=new_id, kw_only=True)
-    metadata: JsonObject = field(default_factory=dict, kw_only=True)
+    metadata: JsonObject = field(default_factory=dict, kw_only=True, repr=False)
     created_at: datetime = field(default_factory=utc_now, kw_only=True)
     expires_at: datetime | None = field(default=None, kw_only=True)
-    extra: JsonObject = field(default_factory=dict, kw_only=True)
+    extra: JsonObject = field(default_factory=dict, kw_only=True, repr=False)
 
 
 # What a caller may ask for. Each is executed by a store in one atomic step.
@@ -108,10 +108,10 @@ class CreateSession(_SessionCommand):
     """Create a session. Repeated with the same content it changes nothing."""
 
     op: ClassVar[str] = "create"
-    title: str = ""
-    metadata: JsonObject = field(default_factory=dict)
+    title: str = field(default="", repr=False)
+    metadata: JsonObject = field(default_factory=dict, repr=False)
     expires_at: datetime | None = None
-    extra: JsonObject = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +119,8 @@ class UpdateSession(_SessionCommand):
     """Change a session's title, its metadata, or both; None leaves a field as it is."""
 
     op: ClassVar[str] = "update"
-    title: str | None = None
-    metadata: JsonObject | None = None
+    title: str | None = field(default=None, repr=False)
+    metadata: JsonObject | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +145,8 @@ class EditMessage(_SessionCommand):
 
     op: ClassVar[str] = "edit"
     message_id: str
-    content: str | None = None
-    metadata: JsonObject | None = None
+    content: str | None = field(default=None, repr=False)
+    metadata: JsonObject | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,16 +31,16 @@ class Document:
 
     id: str
     user_id: str
-    text: str
+    text: str = field(repr=False)
     embedding: Embedding | None
-    title: str = ""
-    url: str = ""
-    metadata: JsonObject = field(default_factory=dict)
+    title: str = field(default="", repr=False)
+    url: str = field(default="", repr=False)
+    metadata: JsonObject = field(default_factory=dict, repr=False)
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None = None
     version: int = 0
-    extra: JsonObject = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> DocumentKey:
@@ -55,14 +55,14 @@ class NewDocument:
     Attributes: as of `Document`. Without an `embedding` the store's embedder is asked for one.
     """
 
-    text: str
+    text: str = field(repr=False)
     id: str = field(default_factory=new_id, kw_only=True)
     embedding: Embedding | None = field(default=None, kw_only=True)
-    title: str = field(default="", kw_only=True)
-    url: str = field(default="", kw_only=True)
-    metadata: JsonObject = field(default_factory=dict, kw_only=True)
+    title: str = field(default="", kw_only=True, repr=False)
+    url: str = field(default="", kw_only=True, repr=False)
+    metadata: JsonObject = field(default_factory=dict, kw_only=True, repr=False)
     created_at: datetime = field(default_factory=utc_now, kw_only=True)
-    extra: JsonObject = field(default_factory=dict, kw_only=True)
+    extra: JsonObject = field(default_factory=dict, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)

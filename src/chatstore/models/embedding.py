@@ -13,9 +13,9 @@ from chatstore.errors import InvalidRecordError
 _SIZE = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Embedding:
-    """A vector of finite float32, immutable and compared by value.
+    """A vector of finite float32, immutable and compared by value. Its `repr` shows none: they tell of the text.
 
     Attributes:
         data: The numbers, 4 bytes each, little-endian (`numpy.frombuffer(e.data, "<f4")` reads it without a copy).
@@ -46,6 +46,9 @@ class Embedding:
     def dimension(self) -> int:
         """How many numbers it has."""
         return len(self.data) // _SIZE
+
+    def __repr__(self) -> str:
+        return f"Embedding({self.dimension} numbers)"
 
     def __iter__(self) -> Iterator[float]:
         vector = array.array("f", self.data)

@@ -53,7 +53,7 @@ class Quarantined:
 
     key: str
     reason: str
-    raw: bytes
+    raw: bytes = field(repr=False)
     size: int
     at: datetime = field(default_factory=utc_now)
 

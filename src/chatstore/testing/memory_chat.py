@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from chatstore.errors import ConflictError, NotFoundError
@@ -37,6 +37,7 @@ from chatstore.models import (
     to_micros,
     utc_now,
 )
+from chatstore.models.checks import check_count, check_names, check_order
 from chatstore.models.paging import parse_place, place_behind
 from chatstore.testing.memory_journal import MemoryJournal
 from chatstore.testing.memory_session import SessionState
@@ -231,9 +232,12 @@ class MemoryChat(ChatSide):
                 self._put[change.session_id] = _Put(change.fingerprint, digest_of(change), len(change.messages))
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
+        check_names(user_id, session_id=session_id)
         return self._state_of(user_id, session_id).alive()
 
     async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
+        check_names(user_id)
+        check_count(limit, "limit", least=1)
         mine = [
             session
             for state in self._states.values()
@@ -245,25 +249,33 @@ class MemoryChat(ChatSide):
         following = place_behind(page[-1].updated_at, page[-1].id) if len(rest) > limit else None
         return Page(tuple(page), following)
 
-    async def messages(
-        self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None
-    ) -> list[Message]:
-        ordered = self._state_of(user_id, session_id).ordered(self._now())
     async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
         # Of a copy, since whoever asks may delete them meanwhile.
         for name, state in list(self._states.items()):
             if state.session is not None and state.session.user_id == user_id:
                 yield [name]
 
+    async def messages(
+        self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None
+    ) -> list[Message]:
+        check_names(user_id, session_id=session_id)
+        check_order(after, "after")
+        if limit is not None:
+            check_count(limit, "limit")
+        ordered = self._state_of(user_id, session_id).ordered(self._now())
         return [message for message in ordered if after is None or message.order > after][:limit]
 
     async def last_messages(
         self, user_id: str, session_id: str, count: int, *, before: MessageOrder | None = None
     ) -> list[Message]:
+        check_names(user_id, session_id=session_id)
+        check_order(before, "before")
+        check_count(count, "count")
         ordered = self._state_of(user_id, session_id).ordered(self._now())
         return [message for message in ordered if before is None or message.order < before][-count or len(ordered) :]
 
     async def count_messages(self, user_id: str, session_id: str) -> int:
+        check_names(user_id, session_id=session_id)
         return len(self._state_of(user_id, session_id).ordered(self._now()))
 
     async def fetch(
@@ -357,11 +369,19 @@ class _Put:
 
 
 _NOTHING = _Put(None, "", 0)
+_FIELDS = {kind: tuple(part.name for part in fields(kind)) for kind in (Session, Message)}
 
 
 def digest_of(change: ChatChange) -> str:
     """Return a digest of a change: as long as it is the same, so is the change, to the type of each value."""
-    return hashlib.sha256(repr(replace(change, fingerprint=None)).encode()).hexdigest()
+    rest = replace(change, session=None, messages=(), fingerprint=None)
+    # Whose own `repr` shows no content.
+    records = [_values(record) for record in (change.session, *change.messages) if record is not None]
+    return hashlib.sha256(repr((rest, change.session is None, records)).encode()).hexdigest()
+
+
+def _values(record: Session | Message) -> tuple[object, ...]:
+    return tuple(getattr(record, name) for name in _FIELDS[type(record)])
 
 
 def _size(state: SessionState) -> tuple[int, int, int]:
