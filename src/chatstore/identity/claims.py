@@ -81,7 +81,7 @@ def user_of(claims: Mapping[str, Any]) -> str:
     try:
         check_id(user_id, "token's `sub`")
     except InvalidRecordError as error:
-        raise TokenRefusedError(f"the token says no user that a record could have: {error}") from error
+        raise TokenRefusedError(f"the token says no user that a record could have: {error}") from None
     return user_id
 
 
