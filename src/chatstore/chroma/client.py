@@ -6,19 +6,20 @@ import asyncio
 import inspect
 import os
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 import orjson
 from httpx import codes
 
-from chatstore.chroma.failures import no_such_database, refused_credentials, translated
+from chatstore.chroma.failures import no_such_database, refused_credentials, tellable, translated
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError, UnsupportedError
 
 _THREADS = 8
@@ -83,7 +84,8 @@ class ChromaClient:
         """Return a client of a Chroma server.
 
         Args:
-            url: Where it is, as in `http://localhost:8000`.
+            url: Where it is, as in `http://localhost:8000`. Its user and password, if it has some, go into a header:
+                httpx logs the URL of each request.
             tenant: Its tenant.
             database: Its database.
             headers: What each request carries, such as a token.
@@ -93,13 +95,14 @@ class ChromaClient:
             ConfigurationError: The URL is not one of http or https.
         """
         address = _address(url)
+        url, sent = _without_credentials(url, headers or {})
 
         def connect() -> Any:
             import chromadb  # noqa: PLC0415 - it takes a while
 
             path = f"tenants/{quote(tenant, safe='')}/databases/{quote(database, safe='')}"
-            _probe(url, path, "name", headers=headers, timeout=timeout, address=address)
-            settings = _settings(headers=dict(headers or {}))
+            _probe(url, path, "name", headers=sent, timeout=timeout, address=address)
+            settings = _settings(headers=sent)
             client = chromadb.HttpClient(host=url, tenant=tenant, database=database, settings=settings)
             return _with_timeout(client, timeout)
 
@@ -184,8 +187,8 @@ class ChromaClient:
                 if inspect.iscoroutinefunction(method):
                     return await method(**arguments)
                 return await self._in_thread(partial(method, **arguments))
-        except Exception as error:
-            raise translated(error, self.address) from error
+        except Exception as error:  # noqa: BLE001 - it becomes one of ours
+            raise translated(error, self.address) from tellable(error)
 
     async def batch_limit(self) -> int:
         """Return how many records one write may hold at most."""
@@ -210,13 +213,13 @@ class ChromaClient:
                     self._client = await asyncio.shield(attempt)
             except ChatStoreError:
                 raise
-            except ValueError as error:
+            except ValueError:
                 # chromadb wraps whatever went wrong while it looked for the tenant into a ValueError.
                 raise UnavailableError(
                     f"cannot open Chroma at {self.address}: check that it runs, its tenant, its database and the key"
-                ) from error
-            except Exception as error:
-                raise translated(error, self.address) from error
+                ) from None
+            except Exception as error:  # noqa: BLE001 - it becomes one of ours
+                raise translated(error, self.address) from tellable(error)
         return self._client
 
     def _connection(self) -> Future[Any]:
@@ -308,8 +311,18 @@ def _address(url: str) -> str:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigurationError("CHROMA_URL is no URL; one looks like http://localhost:8000") from error
+    except ValueError:  # it would quote a part of what may be a password
+        raise ConfigurationError("CHROMA_URL is no URL; one looks like http://localhost:8000") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError("CHROMA_URL begins with http:// or https:// and a host, as in http://localhost:8000")
     return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
+
+
+def _without_credentials(url: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Return a URL without user and password, and the headers with them (RFC 7617), unless these say who asks."""
+    parts = urlsplit(url)
+    sent = dict(headers)
+    given, at, place = parts.netloc.rpartition("@")
+    if at and not any(name.lower() == "authorization" for name in sent):
+        sent["Authorization"] = f"Basic {b64encode(unquote(given).encode()).decode()}"
+    return parts._replace(netloc=place).geturl(), sent

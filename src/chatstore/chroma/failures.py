@@ -50,6 +50,18 @@ def translated(error: Exception, address: str) -> ChatStoreError:
     return _failed(error, address)
 
 
+def tellable(error: Exception) -> Exception | None:
+    """Return an error of the client library where it may stand behind one of ours; None where it quotes what was sent.
+
+    What checks a request quotes the value that it refuses; what sends it, a header that it cannot send.
+    """
+    from chromadb import errors  # noqa: PLC0415
+
+    if isinstance(error, httpx.LocalProtocolError):
+        return None
+    return error if isinstance(error, httpx.TransportError | TimeoutError | errors.InternalError) else None
+
+
 def no_such_database(address: str) -> str:
     """Return what to say of a tenant or a database that is not there."""
     return f"Chroma at {address} has no such tenant or database: check CHROMA_TENANT and CHROMA_DATABASE"

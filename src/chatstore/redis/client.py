@@ -101,6 +101,10 @@ class Server(Redis, Client):  # type: ignore[misc] # the client library's own ba
     is_cluster: ClassVar[bool] = False
     answer_within: float = ANSWER_WITHIN
 
+    def __repr__(self) -> str:
+        # The client library's own shows the connection's settings, in some of its versions with the password.
+        return f"<{type(self).__name__} at {self.address}>"
+
     @property
     def over_tls(self) -> bool:  # type: ignore[override] # as it was made
         return issubclass(self.connection_pool.connection_class, SSLConnection)
@@ -118,7 +122,7 @@ class Server(Redis, Client):  # type: ignore[misc] # the client library's own ba
         except builtins.TimeoutError as error:
             raise our_error(TimeoutError("no answer in time"), self) from error
         except RedisError as error:
-            raise our_error(error, self) from error
+            raise our_error(error, self) from tellable(error)
 
     async def ask_all(self, commands: Iterable[Sequence[Argument]]) -> list[Any]:
         pipeline = self.pipeline(transaction=False)
@@ -138,12 +142,23 @@ class Server(Redis, Client):  # type: ignore[misc] # the client library's own ba
         except builtins.TimeoutError as error:
             raise our_error(TimeoutError("no answer in time"), self) from error
         except RedisError as error:
-            raise our_error(error, self) from error
+            raise our_error(error, self) from tellable(error)
+
+
+_QUOTED = re.compile(r",? with args beginning with.*| near .*", re.DOTALL)
+"""Where a server begins to quote what it was sent: a command that it does not know, a query that it cannot read."""
+
+
+def tellable(error: RedisError) -> RedisError:
+    """Return an error without what it quotes of the command, which may be a message."""
+    said = str(error)
+    told = _QUOTED.sub("", said)
+    return error if told == said else type(error)(told)
 
 
 def our_error(error: RedisError, client: Client) -> ChatStoreError:
     """Return what an error of the client library means here, without any password."""
-    where = client.address
+    where, error = client.address, tellable(error)
     match error:
         case ResponseError() if (named := _by_name(str(error), where)) is not None:
             return named

@@ -63,9 +63,9 @@ def connect(url: str, *, timeout: float = ANSWER_WITHIN) -> Client:
             case "sentinel":
                 return _watched(url, scheme, timeout)
     except ValueError as error:
-        if not str(error).startswith("Port"):
-            raise ConfigurationError(f"{malformed}: {error}") from error
-    # What stands in the port's place may be a part of the password: neither told nor chained.
+        # What stands in the port's place, or in a host's name, may be a part of the password: neither told nor chained.
+        if not str(error).startswith(("Port", "netloc")):
+            raise ConfigurationError(f"{malformed}: {error}") from None
     if not kind or kind in {"cluster", "sentinel"}:
         malformed += ": a port is no number; a password with / ? # is written with %2F %3F %23"
     raise ConfigurationError(malformed)

@@ -158,7 +158,7 @@ class DocumentCalls:
                 return None
             return self.layout.read_vector(fields, rest)
         except BadFieldError as error:
-            raise self._unreadable(document_id, reply, error) from error
+            raise self._unreadable(document_id, reply, error) from None
 
     def reply(self, reply: Reply, document_id: bytes) -> DocumentReply | None:
         """Return what a script replied; None when it found nothing.
@@ -187,7 +187,7 @@ class DocumentCalls:
             user_id = new_user(self.users, user)
             return DocumentReply(user_id, int(deleted), int(updated) if updated else None, reply)
         except BadFieldError as error:
-            raise self._unreadable(document_id, reply, error) from error
+            raise self._unreadable(document_id, reply, error) from None
 
     def key(self, found: DocumentReply, document_id: bytes) -> DocumentKey:
         """Return what names a document.
@@ -200,7 +200,7 @@ class DocumentCalls:
                 raise BadFieldError("its id is empty: its key is the prefix alone")  # noqa: TRY301 - as any field's fault
             return DocumentKey(found.user_id, document_id.decode())
         except (BadFieldError, UnicodeDecodeError) as error:
-            raise self._unreadable(document_id, found.parts, error) from error
+            raise self._unreadable(document_id, found.parts, error) from None
 
     def change(self, found: DocumentReply, document_id: bytes) -> DocumentChange:
         """Return a document's state.
@@ -212,7 +212,7 @@ class DocumentCalls:
         try:
             document = None if found.updated is None else self._document(key, found.parts)
         except (BadFieldError, OverflowError) as error:
-            raise self._unreadable(document_id, found.parts, error) from error
+            raise self._unreadable(document_id, found.parts, error) from None
         return DocumentChange(key=key, document=document, deleted=found.deleted)
 
     def _document(self, key: DocumentKey, parts: Reply) -> Document:

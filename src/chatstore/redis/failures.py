@@ -43,5 +43,5 @@ def fields_of(flat: Sequence[bytes]) -> Fields:
     """
     try:
         return dict(zip(map(bytes.decode, flat[::2]), flat[1::2], strict=True))
-    except UnicodeDecodeError as error:
-        raise BadFieldError("a field's name is not UTF-8") from error
+    except UnicodeDecodeError:
+        raise BadFieldError("a field's name is not UTF-8") from None

@@ -78,7 +78,7 @@ class SessionReader:
         try:
             return Ledger(new_user(self._users, user), int(deleted), int(cleared))
         except BadFieldError as error:
-            raise LayoutError(self._layout.prefix + self._id.encode(), b"", str(error)) from error
+            raise LayoutError(self._layout.prefix + self._id.encode(), b"", str(error)) from None
 
     def session(self, part: Reply) -> Session | None:
         """Return the session; None when there is none.
@@ -105,7 +105,7 @@ class SessionReader:
             )
         except (BadFieldError, UnicodeDecodeError, OverflowError) as error:
             key = self._layout.prefix + self._id.encode()
-            raise LayoutError(key, raw_of(flat), str(error)) from error
+            raise LayoutError(key, raw_of(flat), str(error)) from None
 
     def message(self, part: Reply, user_id: str) -> Message:
         """Return a message.
@@ -131,7 +131,7 @@ class SessionReader:
             )
         except (BadFieldError, UnicodeDecodeError, OverflowError) as error:
             key = self._layout.message_key(self._id.encode(), raw_id)
-            raise LayoutError(key, self._layout.raw_message(flat), str(error)) from error
+            raise LayoutError(key, self._layout.raw_message(flat), str(error)) from None
 
     def messages(self, parts: Iterable[Reply], user_id: str) -> tuple[list[Message], list[LayoutError]]:
         """Return the messages that can be read, and what is wrong with the others."""

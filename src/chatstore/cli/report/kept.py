@@ -68,7 +68,8 @@ def _write(path: Path, record: Record) -> None:
     text = page(record)
     draft = _draft(path)
     try:
-        with draft.open("x", encoding="utf-8") as file:
+        # It names users and hosts: nobody else on this machine is to read it.
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

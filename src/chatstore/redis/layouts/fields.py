@@ -30,7 +30,7 @@ def text_of(fields: Mapping[str, bytes], name: str) -> str:
     try:
         return fields.get(name, b"").decode()
     except UnicodeDecodeError as error:
-        raise BadFieldError(f"{name} is not UTF-8 at byte {error.start}") from error
+        raise BadFieldError(f"{name} is not UTF-8 at byte {error.start}") from None  # whose `repr` quotes it
 
 
 def required_text_of(fields: Mapping[str, bytes], name: str) -> str:

@@ -100,8 +100,8 @@ def embedding_of_texts(texts: Sequence[str], name: str) -> Embedding:
     """
     try:
         return _finite(_narrowed(np.array([float(text) for text in texts], "<f8")), name)
-    except ValueError as error:
-        raise BadFieldError(f"{name} holds what is no number") from error
+    except ValueError:  # it quotes what it is
+        raise BadFieldError(f"{name} holds what is no number") from None
 
 
 def _finite(vector: npt.NDArray[np.floating], name: str) -> Embedding:
