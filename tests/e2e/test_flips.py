@@ -214,7 +214,7 @@ async def test_what_a_flip_leaves_half_done_in_chroma_is_read_at_once_on_the_old
     [mark] = await sides.new.journal.marks_of("u")
     assert mark.lease_until is not None
     process.flip(Stage.DUALWRITE)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         assert (await process.router.get("u", document.id)).text == "final"
     await process.stop()
 

@@ -423,4 +423,4 @@ async def test_an_error_of_a_later_batch_is_not_kept_waiting_by_the_first() -> N
             pass
 
     with pytest.raises(LeaseLostError):
-        await asyncio.wait_for(run(), 5)
+        await asyncio.wait_for(run(), 30)

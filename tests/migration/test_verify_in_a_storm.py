@@ -83,7 +83,7 @@ async def test_it_comes_to_its_end_and_takes_no_write_for_a_difference(has_diges
         merged.append(len(marks))
         await repairer.run(marks)
 
-    async with storm(world) as written, asyncio.timeout(20):
+    async with storm(world) as written, asyncio.timeout(60):
         report = await verify_chat(
             Slow(world.old),  # type: ignore[arg-type]
             Slow(world.new),  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ async def test_in_a_storm_a_true_difference_is_found_all_the_same() -> None:
     messages = world.new._states["quiet"].messages
     messages["m1"] = replace(messages["m1"], content="changed")
     repair = chat_repairer(Sides(world.old, world.new)).run
-    async with storm(world), asyncio.timeout(20):
+    async with storm(world), asyncio.timeout(60):
         report = await verify_chat(
             Slow(world.old),  # type: ignore[arg-type]
             Slow(world.new),  # type: ignore[arg-type]

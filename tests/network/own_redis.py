@@ -28,7 +28,7 @@ async def own_redis(folder, *options):
 
 
 async def _answering(client):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 return await client.ping()

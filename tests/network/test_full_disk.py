@@ -72,7 +72,7 @@ async def redis_on(small_disk):
 @asynccontextmanager
 async def refusing(url, disk):
     """The disk is full, and Redis has noticed: it does when it next writes, and tries again once a second."""
-    async with redis.asyncio.Redis.from_url(url) as client, asyncio.timeout(10):
+    async with redis.asyncio.Redis.from_url(url) as client, asyncio.timeout(30):
         async with filled(disk):
             with contextlib.suppress(redis.exceptions.ResponseError):
                 while True:

@@ -28,7 +28,7 @@ async def set_to(servers, name, value):
 
 async def reloaded(servers, connection, name, value):
     await connection.execute("select pg_reload_conf()")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             async with await psycopg.AsyncConnection.connect(servers.database) as fresh:
                 [shown] = await (await fresh.execute(f"show {name}")).fetchone()

@@ -153,7 +153,7 @@ async def test_where_the_flag_stays_ahead_its_stage_is_recorded_in_the_end():
     await state.record(Stage.LIVE)
     await put_back(both, Stage.DUALWRITE)
     await state.read()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await both[1].state()).stage is not Stage.LIVE:
             await state.record(Stage.LIVE)
             await asyncio.sleep(0.01)

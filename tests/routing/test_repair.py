@@ -100,7 +100,7 @@ async def test_keys_on_which_somebody_is_at_work_are_left_to_him():
 async def test_a_watch_tells_of_each_round_that_changed_something_and_when_nothing_is_marked():
     sides = await missed_sessions(3)
     told = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async for done in chat_repairer(sides).rounds(0.01):
             told.append(done)
             if len(told) == 1:
@@ -118,7 +118,7 @@ async def test_a_watch_in_an_app_logs_its_rounds(caplog, monkeypatch):
     logged = asyncio.Event()
     monkeypatch.setattr(caplog.handler, "filter", lambda _: logged.set() or True)
     watch = asyncio.create_task(chat_repairer(sides).watch(0))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await logged.wait()
     watch.cancel()
     assert caplog.messages[0].startswith("chat: 3 marks cleared (")
@@ -127,7 +127,7 @@ async def test_a_watch_in_an_app_logs_its_rounds(caplog, monkeypatch):
 async def test_a_watch_tells_what_is_left_and_for_how_long():
     sides = await missed_sessions(3)
     failing(sides.new, "s1", UnavailableError("too large"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         done = await anext(chat_repairer(sides).rounds(0.01))
     assert done.backlog.marks == 1
     assert "2 marks cleared" in str(done)
@@ -146,7 +146,7 @@ async def test_a_watch_waits_for_a_side_that_is_away(caplog):
         await puts(changes)
 
     sides.new.put = put
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async for done in chat_repairer(sides).rounds(0.01):
             if not done.backlog.marks:
                 break
@@ -172,7 +172,7 @@ async def test_a_watch_rests_longer_only_where_looking_is_all_it_does(monkeypatc
     monkeypatch.setattr("chatstore.routing.repair.time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr("chatstore.routing.repair.asyncio.sleep", noted)
     watch = asyncio.create_task(chat_repairer(sides).watch(1.0))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await paused.get() == pause
     watch.cancel()
 
@@ -214,7 +214,7 @@ async def test_a_defect_is_logged_once_and_ends_no_watch(caplog, where):
 
     setattr(journal, where, broken)
     watch = asyncio.create_task(chat_repairer(sides).watch(0.001))
-    async with told("nothing is marked any more"), asyncio.timeout(5):
+    async with told("nothing is marked any more"), asyncio.timeout(30):
         await twice.wait()
         await journal.add([Mark(key="s0", user_id="u", side=Side.OLD, op="append")])
     watch.cancel()

