@@ -1,5 +1,16 @@
 """Chat history in Supabase: the new side of a chat migration."""
 
+from chatstore.supabase.as_user import (
+    ANYBODY,
+    NAMELESS,
+    STRANGER,
+    AsUserReport,
+    Finding,
+    Suspect,
+    Visit,
+    Wrong,
+    verify_as_users,
+)
 from chatstore.supabase.chat import SupabaseChat, TokenOf
 from chatstore.supabase.client import ServiceClient, SupabaseClient, UserClient
 from chatstore.supabase.database import SupabaseDatabase
@@ -7,14 +18,23 @@ from chatstore.supabase.journal import SupabaseJournal
 from chatstore.supabase.schema import SCHEMA_VERSION, apply_schema, schema_sql
 
 __all__ = [
+    "ANYBODY",
+    "NAMELESS",
     "SCHEMA_VERSION",
+    "STRANGER",
+    "AsUserReport",
+    "Finding",
     "ServiceClient",
     "SupabaseChat",
     "SupabaseClient",
     "SupabaseDatabase",
     "SupabaseJournal",
+    "Suspect",
     "TokenOf",
     "UserClient",
+    "Visit",
+    "Wrong",
     "apply_schema",
     "schema_sql",
+    "verify_as_users",
 ]
