@@ -9,12 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from chatstore.errors import UnavailableError
-from chatstore.models import Backlog, Mark, NewDocument, Side, Stage, utc_now
+from chatstore.models import Backlog, Embedding, Mark, NewDocument, Side, Stage, utc_now
 from chatstore.routing import chat_repairer, document_repairer
 from chatstore.testing import MemoryProgress
 from tests.leases import let_leases_run_out
 from tests.log import told
 from tests.routing.pair import chat_pair, document_pair, marks_of, state_of
+
+ONE = Embedding.of([1.0])
 
 
 async def missed_sessions(count):
@@ -56,7 +58,7 @@ async def test_a_key_that_cannot_be_merged_stops_no_other(error):
 
 async def test_a_document_that_cannot_be_merged_is_singled_out():
     documents, _ = await document_pair(Stage.OFF)
-    await documents.upsert("u", [NewDocument(id=str(i), text="t", embedding=[1.0]) for i in range(70)])
+    await documents.upsert("u", [NewDocument(id=str(i), text="t", embedding=ONE) for i in range(70)])
     puts = documents.sides.new.put
 
     async def put(changes):
@@ -89,7 +91,7 @@ async def test_what_somebody_else_merged_meanwhile_is_not_merged_again():
 
 async def test_keys_on_which_somebody_is_at_work_are_left_to_him():
     documents, _ = await document_pair(Stage.OFF)
-    await documents.upsert("u", [NewDocument(id=name, text="t", embedding=[1.0]) for name in ("a", "b")])
+    await documents.upsert("u", [NewDocument(id=name, text="t", embedding=ONE) for name in ("a", "b")])
     at_work = Mark(key="a", user_id="u", side=Side.OLD, op="repair", lease_until=utc_now() + timedelta(seconds=60))
     await documents.sides.old.journal.add([at_work])
     report = await document_repairer(documents.sides).run()
@@ -181,17 +183,17 @@ async def test_marks_of_a_key_that_lie_far_apart_are_merged_as_one():
     documents, _ = await document_pair(Stage.OFF)
     documents.sides.new.atomic = False
     for text in ("first", "second"):
-        await documents.upsert("u", [NewDocument(id=str(i), text=text, embedding=[1.0]) for i in range(1500)])
+        await documents.upsert("u", [NewDocument(id=str(i), text=text, embedding=ONE) for i in range(1500)])
     assert (await document_repairer(documents.sides).run()).merged == 3000
     assert await marks_of(documents.sides) == 0
 
 
 async def test_a_mark_of_one_side_on_purpose_is_merged_with_another_on_its_key():
     documents, flags = await document_pair(Stage.OFF)
-    await documents.upsert("u", NewDocument(id="d", text="first", embedding=[1.0]))
+    await documents.upsert("u", NewDocument(id="d", text="first", embedding=ONE))
     flags.set(Stage.DUALWRITE)
     documents.sides.new.broken = True
-    await documents.upsert("u", NewDocument(id="d", text="second", embedding=[1.0]))
+    await documents.upsert("u", NewDocument(id="d", text="second", embedding=ONE))
     documents.sides.new.broken = False
     await let_leases_run_out(documents.sides)
     await document_repairer(documents.sides, one_sided=False).run()
