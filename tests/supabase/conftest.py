@@ -8,6 +8,7 @@ from chatstore.identity.user_token import user_token
 from chatstore.models import utc_now
 from chatstore.supabase import ServiceClient, SupabaseChat, SupabaseClient, SupabaseJournal, UserClient
 from chatstore.supabase.client import SchemaCheck
+from tests.supabase.projects import new_project
 
 
 @pytest.fixture
@@ -66,3 +67,13 @@ def careless():
 @pytest.fixture
 def chat(client):
     return SupabaseChat(client)
+
+
+@pytest.fixture(scope="session")
+def project(database_url):
+    """The URL of a database like a new Supabase project's, with chatstore's schema, to which no API leads.
+
+    Whoever writes to it undoes it: roll back.
+    """
+    with new_project(database_url) as url:
+        yield url

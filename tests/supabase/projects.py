@@ -5,7 +5,6 @@ import secrets
 from contextlib import contextmanager
 
 import psycopg
-import pytest
 
 from chatstore.supabase import apply_schema
 
@@ -32,10 +31,3 @@ def new_project(database_url):
             yield url
         finally:
             server.execute(f"drop database {name} with (force)")
-
-
-@pytest.fixture(scope="module")
-def project(database_url):
-    """The URL of such a database, for the tests of one file; no API leads to it."""
-    with new_project(database_url) as url:
-        yield url

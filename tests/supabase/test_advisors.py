@@ -4,9 +4,7 @@ import psycopg
 import pytest
 
 from tests.advisors import findings
-from tests.supabase.projects import new_project, project
-
-__all__ = ["project"]  # a fixture
+from tests.supabase.projects import new_project
 
 # What each index is for. The advisors name an index that nothing has used yet: so these must use every one.
 USES = """
@@ -140,6 +138,7 @@ def found(database_url):
 def test_they_find_nothing_in_the_schema(project):
     with psycopg.connect(project) as database:
         database.execute(USES.encode())
+        database.rollback()
     assert findings(project) == []
 
 
