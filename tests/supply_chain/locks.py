@@ -16,7 +16,10 @@ OUR_LOCK = REPOSITORY / "requirements.lock"
 FRAMEWORKS = REPOSITORY / "tests" / "frameworks" / "pinned"
 PYTHON_LOCKS = (OUR_LOCK, *sorted(FRAMEWORKS.glob("*.txt")))
 NODE_LOCK = REPOSITORY / "src" / "chatstore" / "local" / "node" / "package-lock.json"
-NODE_LOCKS = (NODE_LOCK, FRAMEWORKS / "javascript" / "package-lock.json")
+NODE_LOCKS = (
+    NODE_LOCK,
+    *sorted(lock for lock in (REPOSITORY / "tests").rglob("package-lock.json") if "node_modules" not in lock.parts),
+)
 
 
 @dataclass(frozen=True, slots=True)
