@@ -14,7 +14,6 @@ from supabase import AsyncClient, AsyncClientOptions
 from chatstore.errors import (
     ChatStoreError,
     ConfigurationError,
-    InvalidRecordError,
     TokenRefusedError,
     UnavailableError,
 )
@@ -22,7 +21,7 @@ from chatstore.identity import UserToken
 from chatstore.supabase.functions import Functions
 from chatstore.supabase.keys import check_secret_key
 from chatstore.supabase.schema import check_version
-from chatstore.supabase.translation import is_of_the_token, lost_a_race, translated
+from chatstore.supabase.translation import is_of_the_token, lost_a_race, tellable, translated
 
 _ATTEMPTS: Final = 5
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -38,8 +37,13 @@ class SupabaseClient(Functions):
     _owned: httpx.AsyncClient | None = None
 
     def __init__(self, client: AsyncClient, *, api_key: str, bearer: str, schema: SchemaCheck) -> None:
+        if not all(text.isascii() and text.isprintable() and " " not in text for text in (api_key, bearer)):
+            # What is sent would quote it.
+            raise ConfigurationError("the Supabase key or token has a space or a line break in it: copy it once more")
         self._client = client
         self._url = str(client.supabase_url).rstrip("/")
+        parts = urlsplit(self._url)
+        self._address = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
         self._requests = AsyncPostgrestClient(
             f"{self._url}/rest/v1",
             headers={"apikey": api_key, "Authorization": f"Bearer {bearer}", "Content-Type": "application/json"},
@@ -58,7 +62,7 @@ class SupabaseClient(Functions):
         """
         version = await self._send("chatstore_version", {})
         if not isinstance(version, int):
-            raise ConfigurationError(f"what answers at {self._url} is not Supabase's API: is SUPABASE_URL right?")
+            raise ConfigurationError(f"what answers at {self._address} is not Supabase's API: is SUPABASE_URL right?")
         return version
 
     async def close(self) -> None:
@@ -72,8 +76,8 @@ class SupabaseClient(Functions):
 
     def not_ours(self) -> UnavailableError:
         return UnavailableError(
-            f"what answers at {self._url} is not chatstore's part of Supabase: is SUPABASE_URL right, and does a proxy "
-            f"answer in its place?"
+            f"what answers at {self._address} is not chatstore's part of Supabase: is SUPABASE_URL right, and does a "
+            f"proxy answer in its place?"
         )
 
     async def _send(self, function: str, parameters: dict[str, str]) -> Any:
@@ -81,7 +85,7 @@ class SupabaseClient(Functions):
             async with asyncio.timeout(self._answer_within):
                 return await self._send_until_won(function, parameters)
         except TimeoutError as error:
-            raise translated(error, self._url) from error
+            raise translated(error, self._address) from error
 
     async def _send_until_won(self, function: str, parameters: dict[str, str]) -> Any:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -91,17 +95,15 @@ class SupabaseClient(Functions):
                 if lost_a_race(error) and attempt < _ATTEMPTS:
                     await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - to part rivals
                     continue
-                meaning = self._meaning(error)
-                # Postgres quotes the record that it refuses; that must not be seen in a traceback.
-                raise meaning from (None if isinstance(meaning, InvalidRecordError) else error)
+                raise self._meaning(error) from tellable(error)
             except httpx.HTTPError as error:
-                raise translated(error, self._url) from error
-            except (ValueError, RecursionError) as error:  # the client library makes records of what is no JSON for it
-                raise self.not_ours() from error
+                raise translated(error, self._address) from tellable(error)
+            except (ValueError, RecursionError):  # the client library makes records of what is no JSON for it
+                raise self.not_ours() from None  # it quotes what it is
         raise AssertionError("unreachable")
 
     def _meaning(self, error: APIError) -> ChatStoreError:
-        return translated(error, self._url)
+        return translated(error, self._address)
 
 
 class ServiceClient(SupabaseClient):
@@ -182,8 +184,8 @@ class UserClient(SupabaseClient):
     def _meaning(self, error: APIError) -> ChatStoreError:
         if is_of_the_token(error):
             return TokenRefusedError(
-                f"Supabase at {self._url} does not accept the user's token: it has expired, or the project does not "
-                "trust its issuer (Authentication, Third-Party Auth)"
+                f"Supabase at {self._address} does not accept the user's token: it has expired, or the project does "
+                "not trust its issuer (Authentication, Third-Party Auth)"
             )
         return super()._meaning(error)
 
@@ -202,9 +204,17 @@ def require_service(client: object, what: str) -> ServiceClient:
 
 
 def _connected(url: str, key: str, timeout: float) -> tuple[AsyncClient, httpx.AsyncClient]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ConfigurationError("SUPABASE_URL is no URL: https://….supabase.co") from None  # it would quote a part
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError("SUPABASE_URL is not the URL of a Supabase project: https://….supabase.co")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(
+            "SUPABASE_URL has a user or a password in it, which would take the key's place: leave it out"
+        )
     session = httpx.AsyncClient(
         timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
         # Shorter than any server keeps an idle connection: else a request could go out on one just being closed.

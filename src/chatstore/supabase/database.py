@@ -16,11 +16,16 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 
-from chatstore.errors import ChatStoreError, ConfigurationError, InvalidRecordError, UnavailableError
+from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError
 from chatstore.supabase.client import ServiceClient
 from chatstore.supabase.functions import Functions
 from chatstore.supabase.schema import check_version
-from chatstore.supabase.translation import has_no_connection_left, lost_a_race, translated_database_error
+from chatstore.supabase.translation import (
+    has_no_connection_left,
+    lost_a_race,
+    tellable_database_error,
+    translated_database_error,
+)
 
 _ATTEMPTS: Final = 5
 _AT_ONCE: Final = 4
@@ -267,6 +272,4 @@ def _end(descriptor: int) -> None:
 
 
 def _raise(error: psycopg.Error) -> NoReturn:
-    meaning = translated_database_error(error)
-    # Postgres quotes the record that it refuses; that must not be seen in a traceback.
-    raise meaning from (None if isinstance(meaning, InvalidRecordError) else error)
+    raise translated_database_error(error) from tellable_database_error(error)

@@ -10,6 +10,7 @@ from typing import Final
 import psycopg
 
 from chatstore.errors import ChatStoreError, ConfigurationError, SchemaError, UnavailableError
+from chatstore.supabase.translation import tellable_database_error, without_quotes
 
 SCHEMA_VERSION = 3
 """What `chatstore_version()` answers in a database whose schema this release works with."""
@@ -70,9 +71,7 @@ def apply_schema(db_url: str) -> None:
             if error.sqlstate in _HELD_BY_OTHERS and attempt < _ATTEMPTS:
                 time.sleep(random.uniform(0.1, 0.3 * attempt))  # noqa: S311 - to meet others at another moment
                 continue
-            meaning = _meaning(error)
-            # What is said of a malformed URL quotes it.
-            raise meaning from (None if isinstance(meaning, ConfigurationError) else error)
+            raise _meaning(error) from tellable_database_error(error)
         return
 
 
@@ -91,7 +90,7 @@ def _meaning(error: psycopg.Error) -> ChatStoreError:
             f"({code}): nothing was changed; look for long transactions, or try again at a quieter moment"
         )
     if code is None and isinstance(error, psycopg.OperationalError):
-        return UnavailableError(f"the database of SUPABASE_DB_URL cannot be reached: {' '.join(str(error).split())}")
+        return UnavailableError(f"the database of SUPABASE_DB_URL cannot be reached: {without_quotes(error)}")
     if code is None:
         return ConfigurationError("SUPABASE_DB_URL is not a Postgres URL: postgresql://user:password@host/db")
     if isinstance(error, psycopg.OperationalError):

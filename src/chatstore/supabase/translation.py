@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import httpx
@@ -25,6 +26,8 @@ _NO_SCHEMA: Final = frozenset({"PGRST106", "PGRST202", "PGRST203", "PGRST205", "
 _BAD_TOKEN: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", "403"})
 _BAD_RECORD_CLASSES: Final = ("22", "54")
 _BAD_RECORD: Final = frozenset({"23502", "23514", "413"})
+_OF_POSTGRES: Final = re.compile("[0-9A-Z]{5}|PGRST[0-9]+|SUP")
+_QUOTED: Final = re.compile(r"""\"[^"]*\"|'[^']*'""")
 _NO_ENTRY: Final = frozenset({"28000", "28P01", "3D000"})
 # Of a connection that is not made, psycopg tells no SQLSTATE. The third is what Supabase's pooler says.
 _NO_ENTRY_SIGNS: Final = (
@@ -115,6 +118,38 @@ def translated_database_error(error: psycopg.Error) -> ChatStoreError:
     return UnavailableError(f"{where} cannot be reached, or gave no answer: is it running, is the URL right?")
 
 
+def tellable(error: APIError | httpx.HTTPError) -> Exception | None:
+    """Return an error of httpx or postgrest as it may stand behind one of ours; None where nothing of it may.
+
+    Postgres' details quote records, what answers in Supabase's place may quote the request, and what sends it quotes
+    a header that it cannot send.
+    """
+    if isinstance(error, APIError):
+        if _OF_POSTGRES.fullmatch(error.code or "") is None or _quotes_a_record(error.code or ""):
+            return None
+        return APIError({"message": error.message, "code": error.code, "hint": None, "details": None})
+    return None if isinstance(error, httpx.LocalProtocolError) else error
+
+
+def tellable_database_error(error: psycopg.Error) -> psycopg.Error | None:
+    """Return an error of psycopg as it may stand behind one of ours; None where nothing of it may.
+
+    What is said of a connection that is not made quotes the URL: the password too, where it is not escaped.
+    """
+    if error.sqlstate is None:
+        return type(error)(without_quotes(error))
+    return None if _quotes_a_record(error.sqlstate) else type(error)(error.diag.message_primary or "")
+
+
+def without_quotes(error: psycopg.Error) -> str:
+    """Return what an error says, in one line, without what it quotes."""
+    return _QUOTED.sub("…", " ".join(str(error).split()))
+
+
+def _quotes_a_record(code: str) -> bool:
+    return code.startswith(_BAD_RECORD_CLASSES) or code in _BAD_RECORD
+
+
 def _refused(error: APIError, url: str) -> ChatStoreError:
     code = _code(error)
     if code == "42501":
@@ -145,7 +180,7 @@ def _by_postgres(code: str, message: str | None, detail: str | None, where: str)
             f"{where} lacks a part of chatstore's schema ({code}): run `chatstore schema --apply`; if a newer "
             "release has done so, restart this process with that one"
         )
-    if code.startswith(_BAD_RECORD_CLASSES) or code in _BAD_RECORD:
+    if _quotes_a_record(code):
         return InvalidRecordError(f"Postgres cannot hold the record ({code}): an id, a number or a time is too great")
     if code in _WHY_UNAVAILABLE:
         return UnavailableError(f"{where} {_WHY_UNAVAILABLE[code]} ({code})")
