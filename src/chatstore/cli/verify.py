@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from chatstore.cli.as_user import AsUser, AsUserOptions, Claims, Rows, Seed, User, Users, verify_as_user
 from chatstore.cli.kinds import Chat, Documents, named, open_kinds
 from chatstore.cli.output import AsJson, Status, answer, duration, end, number, say, show
 from chatstore.cli.report import Record, ReportPath, kept
@@ -27,7 +28,17 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    *, chat: Chat = False, documents: Documents = False, report: ReportPath = None, as_json: AsJson = False
+    *,
+    chat: Chat = False,
+    documents: Documents = False,
+    as_user: AsUser = False,
+    user: User = None,
+    users: Users = None,
+    seed: Seed = None,
+    rows: Rows = None,
+    claims: Claims = None,
+    report: ReportPath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Prove both sides equal, or list the differences.
 
@@ -36,8 +47,16 @@ def verify(
     `chatstore migrate --back` has run. Differences are listed by record and field, contents by their digests only, and
     the exit status is 1.
 
+    With --as-user nothing is compared: Supabase is read as some of its users, by SQL, to find policies that hide their
+    own records from them or show those of others. It needs SUPABASE_DB_URL, and writes nothing.
+
     Example:  chatstore verify --documents
     """
+    options = AsUserOptions(user=user, users=users, seed=seed, rows=rows, claims=claims)
+    if as_user:
+        verify_as_user(options, documents=documents, with_report=report is not None, as_json=as_json)
+        return
+    options.check_none_given()
     kinds = named(chat=chat, documents=documents)
     command = " ".join(["chatstore verify", *(f"--{kind}" for kind in kinds)])
     with kept(report, command) as record:

@@ -3,6 +3,7 @@
 from chatstore.supabase.as_user import (
     ANYBODY,
     NAMELESS,
+    OUTSIDERS,
     STRANGER,
     AsUserReport,
     Finding,
@@ -20,6 +21,7 @@ from chatstore.supabase.schema import SCHEMA_VERSION, apply_schema, schema_sql
 __all__ = [
     "ANYBODY",
     "NAMELESS",
+    "OUTSIDERS",
     "SCHEMA_VERSION",
     "STRANGER",
     "AsUserReport",

@@ -3,6 +3,7 @@
 from chatstore.supabase.as_user.report import (
     ANYBODY,
     NAMELESS,
+    OUTSIDERS,
     STRANGER,
     AsUserReport,
     Finding,
@@ -15,6 +16,7 @@ from chatstore.supabase.as_user.verify import verify_as_users
 __all__ = [
     "ANYBODY",
     "NAMELESS",
+    "OUTSIDERS",
     "STRANGER",
     "AsUserReport",
     "Finding",

@@ -8,6 +8,12 @@ from enum import StrEnum
 LISTED = 20
 """Of how many sessions a finding names the ids."""
 
+ANYBODY = "(anybody, not logged in)"
+STRANGER = "(a user who has no records)"
+NAMELESS = "(a token that names no user)"
+OUTSIDERS = (ANYBODY, STRANGER, NAMELESS)
+"""Visitors who own nothing, and so must see nothing, as a report names them."""
+
 
 class Wrong(StrEnum):
     """What can be wrong with what somebody sees.
@@ -118,9 +124,3 @@ class AsUserReport:
     def users_checked(self) -> int:
         """As how many users it was read."""
         return sum(visit.visitor not in OUTSIDERS for visit in self.visits)
-
-
-ANYBODY = "(anybody, not logged in)"
-STRANGER = "(a user who has no records)"
-NAMELESS = "(a token that names no user)"
-OUTSIDERS = (ANYBODY, STRANGER, NAMELESS)
