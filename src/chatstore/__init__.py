@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from supabase import AsyncClient
 
     from chatstore.app import Stores
+    from chatstore.identity import TokenVerifier
     from chatstore.old_layouts import OwnersGiven, UsersGiven
     from chatstore.settings import Settings
     from chatstore.supabase import TokenOf
@@ -83,6 +84,7 @@ def open(  # noqa: A001 - as in `gzip.open`
     supabase: AsyncClient | None = None,
     chroma: ClientAPI | None = None,
     token_of: TokenOf | None = None,
+    verifier: TokenVerifier | None = None,
     owners: OwnersGiven | None = None,
     document_owners: OwnersGiven | None = None,
     users: UsersGiven | None = None,
@@ -103,6 +105,7 @@ def open(  # noqa: A001 - as in `gzip.open`
         supabase=supabase,
         chroma=chroma,
         token_of=token_of,
+        verifier=verifier,
         owners=owners,
         document_owners=document_owners,
         users=users,
@@ -117,6 +120,7 @@ def open_blocking(
     *,
     embedder: Embedder | None = None,
     token_of: TokenOf | None = None,
+    verifier: TokenVerifier | None = None,
     owners: OwnersGiven | None = None,
     document_owners: OwnersGiven | None = None,
     users: UsersGiven | None = None,
@@ -130,6 +134,7 @@ def open_blocking(
         settings: As of `open`.
         embedder: As of `open`; a coroutine function here, too.
         token_of: As of `open`; a coroutine function here, too.
+        verifier: As of `open`.
         owners: As of `open`. So are the next three.
         document_owners: See there.
         users: See there.
@@ -147,6 +152,7 @@ def open_blocking(
             given,
             embedder=embedder,
             token_of=token_of,
+            verifier=verifier,
             owners=owners,
             document_owners=document_owners,
             users=users,

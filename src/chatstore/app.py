@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from openfeature.provider import ProviderStatus
 from chatstore.backends import Backends
 from chatstore.errors import ConfigurationError, UnsupportedError
 from chatstore.forgetting import Forgetting, forget
-from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
+from chatstore.identity import TokenVerifier, UserToken
+from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder, UserChat, UserDocuments
 from chatstore.models import Backlog, Forgotten, Kind, Side
 from chatstore.old_layouts import OwnersGiven, UnownedError, UsersGiven
 from chatstore.routing import (
@@ -57,6 +58,38 @@ _NO_DOCUMENTS = (
 )
 
 
+class UserStores:
+    """An app's chat store and document store as one user has them: by that user's token, and without his id.
+
+    Attributes:
+        user_id: Whose they are.
+        token: The token.
+    """
+
+    def __init__(self, stores: Stores, token: UserToken) -> None:
+        self._stores = stores
+        self.token = token
+        self.user_id = token.user_id
+
+    @cached_property
+    def chat(self) -> UserChat:
+        """The user's sessions and messages.
+
+        Raises:
+            ConfigurationError: As of `Stores.chat`.
+        """
+        return UserChat(self._stores.chat, self.token)
+
+    @cached_property
+    def documents(self) -> UserDocuments:
+        """The user's documents.
+
+        Raises:
+            ConfigurationError: As of `Stores.documents`.
+        """
+        return UserDocuments(self._stores.documents, self.token)
+
+
 class Stores:
     """An app's chat store and document store."""
 
@@ -67,11 +100,13 @@ class Stores:
         *,
         why_none: Mapping[Kind, str] | None = None,
         forgetting: Forgetting | None = None,
+        verifier: TokenVerifier | None = None,
     ) -> None:
         self._chat = chat
         self._documents = documents
         self._why_none = why_none or {}
         self._forgetting = forgetting
+        self._verifier = verifier
 
     @property
     def chat(self) -> ChatHistoryStore:
@@ -94,6 +129,32 @@ class Stores:
         if self._documents is None:
             raise ConfigurationError(self._why_none.get(Kind.DOCUMENTS, _NO_DOCUMENTS))
         return self._documents
+
+    async def for_user(self, token: str | UserToken) -> UserStores:
+        """Return the stores as one user has them, by the token that came with that user's request.
+
+        Every call on them is for the token's user, on both sides and at every stage, whatever the app passes; Supabase
+        is asked with the token itself, so that row-level security holds, too. They are good until the token expires,
+        and cost next to nothing: make them anew for each request.
+
+        Args:
+            token: A text is verified first, by CHATSTORE_TOKEN_ISSUER or the `verifier` that the stores were opened
+                with. A `UserToken` is taken as it is.
+
+        Raises:
+            TokenRefusedError: The token is not taken; the message says why.
+            UnavailableError: The issuer's keys are not known, and cannot be fetched now.
+            ConfigurationError: It is a text, and nothing says who signs users' tokens.
+        """
+        if not isinstance(token, UserToken):
+            if self._verifier is None:
+                raise ConfigurationError(
+                    "nothing says who signs users' tokens: set CHATSTORE_TOKEN_ISSUER, or open the stores with a "
+                    "`verifier`; where the app verifies them itself, give `UserToken.verified_elsewhere(token)`"
+                )
+            token = await self._verifier.verify(token)
+        token.check()
+        return UserStores(self, token)
 
     async def backlog(self) -> dict[Kind, Backlog]:
         """Return how far the two sides of each kind are apart; nothing of a kind that has one side only.
@@ -140,6 +201,7 @@ async def open_stores(
     supabase: AsyncClient | None = None,
     chroma: ClientAPI | None = None,
     token_of: TokenOf | None = None,
+    verifier: TokenVerifier | None = None,
     owners: OwnersGiven | None = None,
     document_owners: OwnersGiven | None = None,
     users: UsersGiven | None = None,
@@ -160,7 +222,9 @@ async def open_stores(
         chroma: A client, embedded or of a server.
         token_of: A coroutine function from a user id to that user's own Supabase token (a Clerk session token, say).
             With it, what the app asks for a user goes to Supabase with that token, under row-level security. Without
-            it, the secret key is used, and the user id that the app gives is all that keeps users apart.
+            it, the secret key is used, and the user id that the app gives is all that keeps users apart. A text that
+            it returns must have been verified by the app. Better: `stores.for_user(token)`.
+        verifier: Verifies the texts that `stores.for_user` is given, instead of one that the settings make.
         owners: Whose a session is, where its layout in Redis does not say: a function from the key to the user's id
             there (None: nobody's), a dictionary, or an `Owners`; instead of the setting CHATSTORE_OWNERS.
         document_owners: Whose a document is; as `owners`.
@@ -194,7 +258,13 @@ async def open_stores(
         why_none = _unowned(backends)
         chat = None if Kind.CHAT in why_none else await _chat(backends, flags, inline=inline)
         documents = None if Kind.DOCUMENTS in why_none else await _documents(backends, flags, embedder, inline=inline)
-        stores = Stores(chat, documents, why_none=why_none, forgetting=partial(forget, backends))
+        stores = Stores(
+            chat,
+            documents,
+            why_none=why_none,
+            forgetting=partial(forget, backends),
+            verifier=verifier or _verifier(given),
+        )
         closing.push_async_callback(stores.close)
         routers = _routers(chat, documents)
         beside = {f"{kind}: the repair": _repairing(router) for kind, router in routers.items() if repair}
@@ -206,6 +276,12 @@ async def open_stores(
         }
         await closing.enter_async_context(_running(beside))
         yield stores
+
+
+def _verifier(settings: Settings) -> TokenVerifier | None:
+    if settings.token_issuer is None:
+        return None
+    return TokenVerifier(settings.token_issuer, parties=settings.token_parties, audience=settings.token_audience)
 
 
 def _unowned(backends: Backends) -> dict[Kind, str]:

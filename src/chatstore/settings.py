@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatstore.errors import ConfigurationError
 from chatstore.models import Stage
@@ -98,6 +98,21 @@ class Settings(BaseSettings):
         validation_alias="SUPABASE_DB_URL",
         description="the Supabase project's Postgres database, to apply the schema and to migrate chats faster",
     )
+    token_issuer: str | None = Field(
+        None,
+        validation_alias="CHATSTORE_TOKEN_ISSUER",
+        description="who signs users' tokens: Clerk's Frontend API URL, or https://….supabase.co/auth/v1",
+    )
+    token_parties: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="CHATSTORE_TOKEN_PARTIES",
+        description="which frontends' tokens are taken: their origins, as Clerk writes them into azp, by commas",
+    )
+    token_audience: str | None = Field(
+        None,
+        validation_alias="CHATSTORE_TOKEN_AUDIENCE",
+        description="which audience users' tokens are for (Supabase Auth's: authenticated), where they name one",
+    )
     chroma_url: SecretStr | None = Field(
         None, validation_alias="CHROMA_URL", description="the Chroma server that takes documents"
     )
@@ -129,13 +144,18 @@ class Settings(BaseSettings):
         description="the flag file that `chatstore stage` writes, where there is no flag service",
     )
 
-    @field_validator("redis_url", "supabase_db_url", "chroma_url", "supabase_url")
+    @field_validator("redis_url", "supabase_db_url", "chroma_url", "supabase_url", "token_issuer")
     @classmethod
     def _is_url(cls, value: SecretStr | str | None, info: object) -> SecretStr | str | None:
         if value is not None:
             text = value.get_secret_value() if isinstance(value, SecretStr) else value
             _check_url(text, _SCHEMES[info.field_name])  # type: ignore[attr-defined] # pydantic's ValidationInfo
         return value
+
+    @field_validator("token_parties", mode="before")
+    @classmethod
+    def _are_parties(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("flag_file", "chroma_path")
     @classmethod
@@ -148,6 +168,7 @@ _SCHEMES = {
     "supabase_url": _HTTP_SCHEMES,
     "supabase_db_url": _POSTGRES_SCHEMES,
     "chroma_url": _HTTP_SCHEMES,
+    "token_issuer": _HTTP_SCHEMES,
 }
 
 

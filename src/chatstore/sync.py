@@ -19,11 +19,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
-from chatstore.interfaces import ChatHistoryStore, DocumentStore
+from chatstore.interfaces import ChatHistoryStore, DocumentStore, UserChat, UserDocuments
 from chatstore.loop_thread import LoopThread, StoppedError
 from chatstore.models import Forgotten, Kind
+
+if TYPE_CHECKING:
+    from chatstore.identity import UserToken
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,6 +104,83 @@ class BlockingDocuments:
     count_documents = blocking(DocumentStore.count_documents)
 
 
+class BlockingUserChat:
+    """A `UserChat` for blocking callers: the methods of `ChatHistoryStore`, each documented there, less the user's id.
+
+    Args:
+        drive: Runs a call on it and waits for it.
+    """
+
+    def __init__(self, drive: Callable[[Callable[[UserChat], Awaitable[Any]]], Any]) -> None:
+        self._drive = drive
+
+    create_session = blocking(UserChat.create_session)
+    get_session = blocking(UserChat.get_session)
+    update_session = blocking(UserChat.update_session)
+    delete_session = blocking(UserChat.delete_session)
+    list_sessions = blocking(UserChat.list_sessions)
+    append = blocking(UserChat.append)
+    messages = blocking(UserChat.messages)
+    last_messages = blocking(UserChat.last_messages)
+    count_messages = blocking(UserChat.count_messages)
+    replace_messages = blocking(UserChat.replace_messages)
+    edit_message = blocking(UserChat.edit_message)
+    pop_message = blocking(UserChat.pop_message)
+    delete_messages = blocking(UserChat.delete_messages)
+    clear_messages = blocking(UserChat.clear_messages)
+
+
+class BlockingUserDocuments:
+    """A `UserDocuments` for blocking callers: the methods of `DocumentStore`, documented there, less the user's id.
+
+    Args:
+        drive: Runs a call on it and waits for it.
+    """
+
+    def __init__(self, drive: Callable[[Callable[[UserDocuments], Awaitable[Any]]], Any]) -> None:
+        self._drive = drive
+
+    upsert = blocking(UserDocuments.upsert)
+    get = blocking(UserDocuments.get)
+    delete = blocking(UserDocuments.delete)
+    search = blocking(UserDocuments.search)
+    list_documents = blocking(UserDocuments.list_documents)
+    count_documents = blocking(UserDocuments.count_documents)
+
+
+class BlockingUserStores:
+    """An app's stores as one user has them, for blocking callers; see `chatstore.app.UserStores`.
+
+    Args:
+        user_id: Whose they are.
+        drive: Runs a call on them and waits for it.
+
+    Attributes:
+        user_id: Whose they are.
+    """
+
+    def __init__(self, user_id: str, drive: Callable[[Callable[[OpenUserStores], Awaitable[Any]]], Any]) -> None:
+        self.user_id = user_id
+        self.chat = BlockingUserChat(lambda call: drive(lambda stores: call(stores.chat)))
+        self.documents = BlockingUserDocuments(lambda call: drive(lambda stores: call(stores.documents)))
+
+
+class OpenUserStores(Protocol):
+    """What is opened, as one user has it."""
+
+    @property
+    def token(self) -> UserToken:
+        """The user's token."""
+
+    @property
+    def chat(self) -> UserChat:
+        """The user's chat history."""
+
+    @property
+    def documents(self) -> UserDocuments:
+        """The user's documents."""
+
+
 class OpenStores(Protocol):
     """What is opened: a chat store and a document store."""
 
@@ -111,6 +191,9 @@ class OpenStores(Protocol):
     @property
     def documents(self) -> DocumentStore:
         """The document store."""
+
+    async def for_user(self, token: str | UserToken) -> OpenUserStores:
+        """The stores as one user has them."""
 
     async def forget(self, user_id: str, *, dry_run: bool = False) -> dict[Kind, Forgotten]:
         """Delete all that is held of a user."""
@@ -139,6 +222,22 @@ class BlockingStores:
         self.chat = BlockingChatHistory(lambda call: self._drive(lambda stores: call(stores.chat)))
         self.documents = BlockingDocuments(lambda call: self._drive(lambda stores: call(stores.documents)))
         _in_this_process.add(self)
+
+    def for_user(self, token: str | UserToken) -> BlockingUserStores:
+        """Return the stores as one user has them, by the user's token; see `chatstore.app.Stores.for_user`.
+
+        A text is verified once, here: what is returned goes on when the stores are closed and opened again, and in a
+        process that is forked.
+        """
+        verified = self._drive(lambda stores: stores.for_user(token)).token
+
+        def drive(call: Callable[[OpenUserStores], Awaitable[R]]) -> R:
+            async def as_the_user(stores: OpenStores) -> R:
+                return await call(await stores.for_user(verified))
+
+            return self._drive(as_the_user)
+
+        return BlockingUserStores(verified.user_id, drive)
 
     def close(self) -> None:
         """Finish what is under way and close the stores; a later call opens them again."""

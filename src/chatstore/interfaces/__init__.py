@@ -4,6 +4,7 @@ from chatstore.interfaces.chat import ChatHistoryStore
 from chatstore.interfaces.chat_side import ChatSide
 from chatstore.interfaces.documents import DocumentSide, DocumentStore, Embedder
 from chatstore.interfaces.journal import Journal
+from chatstore.interfaces.one_user import UserChat, UserDocuments
 from chatstore.interfaces.progress import Progress
 
 __all__ = [
@@ -14,4 +15,6 @@ __all__ = [
     "Embedder",
     "Journal",
     "Progress",
+    "UserChat",
+    "UserDocuments",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 from chatstore.errors import NotFoundError
 from chatstore.models import (
@@ -27,6 +28,9 @@ from chatstore.models import (
     new_id,
 )
 from chatstore.models.checks import check_chat_command
+
+if TYPE_CHECKING:
+    from chatstore.identity import UserToken
 
 
 class ChatHistoryStore(ABC):
@@ -224,6 +228,15 @@ class ChatHistoryStore(ABC):
         Raises:
             NotFoundError: The user has no such session.
         """
+
+    def for_user(self, token: UserToken) -> Self:
+        """Return this store for calls that are made with a user's own token; nothing of it need be closed.
+
+        Where the server itself keeps users apart by their tokens, as Supabase does, it is given the token. Elsewhere
+        this is the store as it is: `UserChat` names the user in every call.
+        """
+        del token
+        return self
 
     @abstractmethod
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from chatstore.errors import ConfigurationError
 from chatstore.interfaces.journal import Journal
@@ -30,6 +30,9 @@ from chatstore.models import (
 )
 from chatstore.models.checks import check_document_command, check_query
 from chatstore.models.filters import parse_filter
+
+if TYPE_CHECKING:
+    from chatstore.identity import UserToken
 
 Embedder: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Embedding]]]
 """Turns texts into embeddings, one each, in the same order. The app brings it; chatstore downloads no model."""
@@ -147,6 +150,11 @@ class DocumentStore(ABC):
     @abstractmethod
     async def count_documents(self, user_id: str) -> int:
         """Return how many documents a user has."""
+
+    def for_user(self, token: UserToken) -> Self:
+        """Return this store for calls that are made with a user's own token, as `ChatHistoryStore.for_user` does."""
+        del token
+        return self
 
     @abstractmethod
     async def close(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from copy import copy
+from typing import TYPE_CHECKING, Self
 
 from chatstore.interfaces import ChatHistoryStore, ChatSide
 from chatstore.models import (
@@ -33,6 +35,9 @@ from chatstore.routing.sides import Sides
 from chatstore.routing.stages import ROUTES, Route
 from chatstore.routing.standing import still_standing
 
+if TYPE_CHECKING:
+    from chatstore.identity import UserToken
+
 
 class ChatRouter(ChatHistoryStore):
     """Routes every call by the stage that it is served at. An app can't tell it from a single store.
@@ -61,6 +66,12 @@ class ChatRouter(ChatHistoryStore):
         self.shadow = shadow or ShadowReader()
         self._writes = WritesUnderWay()
         self._reads = RoutedReads(sides, stages, self.shadow, merge_chat, keys=1)
+
+    def for_user(self, token: UserToken) -> Self:
+        view = copy(self)
+        view.sides = self.sides.for_user(token)
+        view._reads = self._reads.through(view.sides)  # noqa: SLF001 - it is our own
+        return view
 
     def turn(self, user_id: str, session_id: str = "") -> AbstractAsyncContextManager[Stage]:
         """Hold one stage for all calls inside: `async with chat.turn(user_id): ...`."""

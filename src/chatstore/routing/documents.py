@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING, Self
 
 from chatstore.interfaces import DocumentSide, DocumentStore, Embedder
 from chatstore.models import (
@@ -33,6 +35,9 @@ from chatstore.routing.shadow import ShadowReader
 from chatstore.routing.sides import Sides
 from chatstore.routing.stages import ROUTES, Route
 from chatstore.routing.standing import still_standing
+
+if TYPE_CHECKING:
+    from chatstore.identity import UserToken
 
 LEASE = timedelta(seconds=45)
 """How long a writer may be at work on a side that compares and writes in two steps.
@@ -73,6 +78,12 @@ class DocumentRouter(DocumentStore):
         self._writes = WritesUnderWay()
         self._reads = RoutedReads(sides, stages, self.shadow, merge_documents, keys=100)
         self._lease = None if sides.old.atomic and sides.new.atomic else LEASE
+
+    def for_user(self, token: UserToken) -> Self:
+        view = copy(self)
+        view.sides = self.sides.for_user(token)
+        view._reads = self._reads.through(view.sides)  # noqa: SLF001 - it is our own
+        return view
 
     def turn(self, user_id: str, document_id: str = "") -> AbstractAsyncContextManager[Stage]:
         """Hold one stage for all calls inside: `async with documents.turn(user_id): ...`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from copy import copy
+from typing import Generic, Self, TypeVar
 
 from chatstore.models import Document, Mark, Match, Message, Page, Session, Side
 from chatstore.routing.catchup import CatchUp
@@ -40,6 +41,12 @@ class RoutedReads(Generic[S]):
         self._stages = stages
         self._shadow = shadow
         self._catch_up = CatchUp(sides, merge, keys=keys)
+
+    def through(self, sides: Sides[S]) -> Self:
+        """Return the same, reading through other stores of the same two sides; what is merged first is not theirs."""
+        view = copy(self)
+        view._sides = sides  # noqa: SLF001 - it is our own
+        return view
 
     async def __call__(self, operation: str, user_id: str, key: str | None, read: Callable[[S], Awaitable[A]]) -> A:
         """Return what the authoritative side answers.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from chatstore.interfaces import ChatSide, DocumentSide
 from chatstore.models import Backlog, Side
+
+if TYPE_CHECKING:
+    from chatstore.identity import UserToken
 
 S = TypeVar("S", bound=ChatSide | DocumentSide)
 
@@ -20,6 +23,11 @@ class Sides(Generic[S]):
 
     def __getitem__(self, side: Side) -> S:
         return self.old if side is Side.OLD else self.new
+
+    def for_user(self, token: UserToken) -> Sides[S]:
+        """Return both for calls that are made with a user's own token."""
+        old, new = self.old.for_user(token), self.new.for_user(token)
+        return Sides(old, new)  # type: ignore[arg-type] # each returns its own kind
 
     async def backlog(self) -> Backlog:
         """Return how far the two are apart: what both journals mark together.
