@@ -24,7 +24,7 @@ check: $(READY)  ## format, lint, types, floors of the source tree, weak spots, 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src scripts demo examples docs
+	$(BIN)/bandit --quiet --confidence-level medium --configfile pyproject.toml --recursive src scripts demo examples docs
 	$(BIN)/zizmor --offline --no-progress --quiet --persona auditor .github/workflows
 	$(BIN)/python -m pytest --quiet tests/e2e/test_examples.py
 
