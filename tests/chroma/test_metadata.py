@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from chatstore.chroma.metadata import decode, encode, native_name
 from chatstore.chroma.records import Record
 from chatstore.errors import InvalidRecordError
-from chatstore.models import Document, Embedding, from_micros
+from chatstore.models import Document, Embedding, from_micros, same_expiry
 
+END = datetime.max.replace(tzinfo=UTC)
 TIME = datetime(2026, 11, 24, 1, 2, 3, 456789, tzinfo=UTC)
 DOCUMENT = Document(
     id="d", user_id="u", text="text", embedding=Embedding.of([1, 2]), created_at=TIME, updated_at=TIME, version=7
@@ -36,7 +37,7 @@ documents = st.builds(
     metadata=objects,
     created_at=times,
     updated_at=times,
-    expires_at=st.none() | times,
+    expires_at=st.none() | times.filter(lambda time: time != END),
     version=st.integers(0, 2**62),
     extra=objects,
 )
@@ -76,6 +77,23 @@ def test_times_are_numbers_so_that_any_client_can_filter_on_them():
     metadata = encode(replace(DOCUMENT, expires_at=TIME), record_id="d").metadata
     assert metadata["created_at"] == metadata["updated_at"] == metadata["expires_at"] == 1795482123456789
     assert from_micros(1795482123456789) == TIME
+
+
+def test_what_never_expires_says_so_by_a_number_which_leaves_none_of_an_older_document_behind():
+    metadata = encode(DOCUMENT, record_id="d", stale=["expires_at"]).metadata
+    assert DOCUMENT.expires_at is None
+    assert metadata["expires_at"] == 253_402_300_799_999_999
+    assert from_micros(metadata["expires_at"]) == END
+
+
+def test_an_expiry_at_the_end_of_all_times_is_none_that_never_comes():
+    decoded = back(encode(replace(DOCUMENT, expires_at=END), record_id="d"))
+    assert same_expiry(decoded.expires_at, END)
+
+
+def test_a_record_that_says_nothing_of_an_expiry_has_none():
+    record = encode(DOCUMENT, record_id="d")
+    assert back(record, expires_at=None).expires_at is None
 
 
 def test_names_that_a_document_no_longer_has_are_removed():

@@ -2,8 +2,8 @@
 
 A record's metadata hold, so that any Chroma client can filter on them:
 
-- `title`, `url`, `user_id`, `version`, and the times `created_at`, `updated_at` and (if there is one) `expires_at`, as
-  whole microseconds since 1970, because Chroma orders numbers only;
+- `title`, `url`, `user_id`, `version`, and the times `created_at`, `updated_at` and `expires_at`, as whole microseconds
+  since 1970, because Chroma orders numbers only; the `expires_at` of a document that never does is `NEVER`;
 - each field of the document's own metadata that Chroma can hold, by its own name, or behind `chatstore:` if that name
   is one of the above or one that Chroma reserves;
 - `chatstore:length`: how long the embedding is;
@@ -31,6 +31,10 @@ from chatstore.models import Document, Embedding, JsonObject, from_micros, to_mi
 USER = "user_id"
 UPDATED = "updated_at"
 EXPIRES = "expires_at"
+
+NEVER = 253_402_300_799_999_999
+"""The `expires_at` of what does not expire: the last microsecond of the year 9999. It is written, so that none
+of an older document stays behind; to remove the name instead costs Chroma more."""
 
 LENGTH = "chatstore:length"
 """The Euclidean length of the embedding, if it is not all zero; see `search`. No app's field gets this name: only one
@@ -80,7 +84,7 @@ def encode(document: Document, *, record_id: str, stale: Iterable[str] = ()) -> 
         "version": document.version,
         "created_at": to_micros(document.created_at),
         UPDATED: to_micros(document.updated_at),
-        EXPIRES: to_micros(document.expires_at) if document.expires_at else None,
+        EXPIRES: min(to_micros(document.expires_at), NEVER - 1) if document.expires_at else NEVER,
         LENGTH: _length(document.embedding) or None,
         _REST: _json(rest, document.id),
     }
@@ -116,7 +120,7 @@ def decode(record: Record, *, document_id: str, owner: str | None) -> Document:
         metadata=metadata,
         created_at=_time(held.get("created_at"), record.id) or from_micros(0),
         updated_at=_time(held.get(UPDATED), record.id) or from_micros(0),
-        expires_at=_time(held.get(EXPIRES), record.id),
+        expires_at=None if held.get(EXPIRES) == NEVER else _time(held.get(EXPIRES), record.id),
         version=version_of(record),
         extra=extra,
     )
