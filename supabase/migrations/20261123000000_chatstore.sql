@@ -168,12 +168,12 @@ alter table chatstore.migration enable row level security;
 
 -- Users may change what their app changes in their name, and no more: never whose a row is, not even where an app adds a
 -- policy of its own that would let them.
-revoke all on public.sessions, public.messages from public, anon, authenticated;
+revoke all on public.sessions, public.messages from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.sessions, public.messages to service_role;
 grant select, insert, delete on public.sessions, public.messages to authenticated;
 grant update (title, metadata, updated_at, version) on public.sessions to authenticated;
 grant update (content, metadata, version) on public.messages to authenticated;
-revoke all on all tables in schema chatstore from public, anon, authenticated;
+revoke all on all tables in schema chatstore from public, anon, authenticated, service_role;
 grant select, insert, update, delete on all tables in schema chatstore to service_role;
 grant select, insert on chatstore.session_states to authenticated;
 grant update (last, deleted, cleared) on chatstore.session_states to authenticated;
@@ -1532,4 +1532,3 @@ grant execute on function
   chatstore.clear_messages(jsonb),
   chatstore.add_marks(jsonb)
 to authenticated;
-

@@ -34,45 +34,6 @@ async def test_the_database_tells_the_version_that_this_release_needs(client):
     assert await client.schema_version() == SCHEMA_VERSION
 
 
-def test_every_table_has_row_level_security(database):
-    tables = database.execute(
-        "select relnamespace::regnamespace::text || '.' || relname, relrowsecurity from pg_class where relkind = 'r'"
-        " and (relnamespace = 'chatstore'::regnamespace or oid in ('public.sessions'::regclass, 'public.messages'::regclass))"
-    ).fetchall()
-    assert len(tables) == 7
-    assert all(secured for _, secured in tables)
-
-
-def test_no_function_has_more_rights_than_its_caller_or_is_open_to_anybody(database):
-    functions = database.execute(
-        "select oid::regprocedure::text, prosecdef, proconfig, has_function_privilege('anon', oid, 'execute')"
-        " from pg_proc where pronamespace = 'chatstore'::regnamespace"
-        " or (pronamespace = 'public'::regnamespace and proname like 'chatstore%')"
-    ).fetchall()
-    assert len(functions) > 20
-    for name, is_definer, settings, is_open in functions:
-        assert not is_definer, name
-        assert settings[0] == 'search_path=""', name
-        assert all(setting.startswith("enable_") for setting in settings[1:]), name
-        assert not is_open, name
-
-
-def test_users_may_call_what_an_app_needs_and_nothing_else(database):
-    allowed = database.execute(
-        "select proname from pg_proc where pronamespace = 'public'::regnamespace and proname like 'chatstore%'"
-        " and has_function_privilege('authenticated', oid, 'execute') order by proname"
-    ).fetchall()
-    assert [name for (name,) in allowed] == [
-        "chatstore_count_messages",
-        "chatstore_last_messages",
-        "chatstore_messages",
-        "chatstore_session",
-        "chatstore_sessions",
-        "chatstore_version",
-        "chatstore_write",
-    ]
-
-
 @pytest.fixture
 def before(database_url, database):
     """The URL of a database with the schema of the version before, as that release's `schema --apply` made it."""
