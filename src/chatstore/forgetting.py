@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from chatstore.backends import Backends
-from chatstore.errors import ChatStoreError, ConfigurationError
+from chatstore.errors import ChatStoreError
 from chatstore.interfaces import ChatSide, DocumentSide
 from chatstore.models import Forgotten, Kind, Side
 from chatstore.models.values import check_id
 from chatstore.old_layouts import UnownedError
 from chatstore.routing import Traces, forget_chat, forget_documents
+from chatstore.settings import require
 
 
 class Forgetting(Protocol):

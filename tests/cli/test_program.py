@@ -21,6 +21,7 @@ COMMANDS = [
     ("quarantine", "list"),
     ("stage",),
     ("sweep",),
+    ("forget",),
 ]
 NEEDING_SERVERS = [
     ("schema", "--apply"),
@@ -32,6 +33,7 @@ NEEDING_SERVERS = [
     ("quarantine", "list"),
     ("stage", "chat", "dualwrite"),
     ("sweep",),
+    ("forget", "u", "--yes"),
 ]
 SECRET = "hunter2"
 CLIENT_LIBRARIES = {"chromadb", "numpy.testing", "openfeature", "psycopg", "redis", "rich", "supabase", "httpx"}
