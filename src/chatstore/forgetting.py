@@ -44,9 +44,7 @@ async def forget(backends: Backends, user_id: str, *, dry_run: bool = False) -> 
         if backends.has_old(kind) or backends.has_new(kind)
     }
     if not forgets:
-        raise ConfigurationError(
-            "the settings name no server: set REDIS_URL, SUPABASE_URL, or one of Chroma's settings"
-        )
+        require(backends.settings, "redis_url", "supabase_url", "supabase_secret_key")
     done, failures, nobodys = dict[Kind, Forgotten](), list[ChatStoreError](), list[ChatStoreError]()
     for kind, one in forgets.items():
         try:

@@ -28,9 +28,10 @@ def register(app: typer.Typer) -> None:
 def forget(user: _User, *, yes: _Yes = False, dry_run: _DryRun = False, as_json: AsJson = False) -> None:
     """Delete all that is held of a user, on both sides.
 
-    Sessions, messages and documents, in Redis, Supabase and Chroma. It is the same at every stage, and may run beside apps and migrations, none of which brings anything back. When it
-    ends, what the user had when it began is gone on both sides. Stopped, or with a server away, run it again: it goes
-    on where it was. What the servers keep for a while all the same is told by docs/forget.md.
+    Sessions, messages and documents, in Redis, Supabase and Chroma. It is the same at every stage, and may run beside
+    apps and migrations, none of which brings anything back. When it ends, what the user had when it began is gone.
+    Stopped, or with a server away, run it again: it goes on where it was. What the servers keep for a while all the
+    same is told by docs/forget.md.
 
     Example:  chatstore forget user-17 --dry-run
     """
