@@ -43,13 +43,15 @@ def test_no_checkout_leaves_its_token_behind_and_no_secret_is_read(file: Path) -
     assert "secrets." not in file.read_text()
 
 
-def test_only_what_uploads_and_attests_can_speak_in_the_projects_name() -> None:
+def test_only_what_uploads_attests_and_keeps_can_speak_in_the_projects_name() -> None:
     jobs = _read(REPOSITORY / ".github" / "workflows" / "release.yml")["jobs"]
     writing = {name: set(job["permissions"]) for name, job in jobs.items() if "write" in job["permissions"].values()}
-    assert writing == {"attest": {"attestations", "id-token"}, "publish": {"id-token"}}
+    assert writing == {"attest": {"attestations", "id-token"}, "publish": {"id-token"}, "keep": {"contents"}}
     assert jobs["publish"]["environment"]["name"] == "pypi"
-    for name in writing:  # neither runs code of the repository, or of a dependency
-        assert not any("run" in step for step in jobs[name]["steps"])
+    for name in writing:  # none runs code of the repository, or of a dependency
+        steps = jobs[name]["steps"]
+        assert not any(step.get("uses", "").startswith("actions/checkout") for step in steps)
+        assert all(step["run"].startswith("gh release create") for step in steps if "run" in step)
 
 
 def _steps(file: Path) -> list[dict[str, Any]]:
