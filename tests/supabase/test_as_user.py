@@ -4,7 +4,10 @@ The policies are made in the database that all tests share, so each test names i
 after each.
 """
 
+import re
+import textwrap
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -424,3 +427,14 @@ async def test_a_role_for_which_row_level_security_holds_is_refused(service, dat
 async def test_what_means_nothing_is_refused_before_anything_is_asked(database, wrong):
     with pytest.raises(InvalidRecordError):
         await verify_as_users(database, **wrong)
+
+
+async def test_the_lines_of_the_page_run(settings, ann_and_ben, change, capsys):
+    change("alter table public.messages disable row level security")
+    page = (Path(__file__).parents[2] / "docs" / "verify-as-user.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"<!-- example: as_user -->\n```python\n(.*?)```", page, re.DOTALL)
+    names = ("supabase_url", "supabase_secret_key", "supabase_db_url")
+    scope = {name: getattr(settings, name) for name in names}
+    exec(f"async def example():\n{textwrap.indent(block, '    ')}", scope)
+    await scope["example"]()
+    assert f"{STRANGER} foreign public.messages (" in capsys.readouterr().out

@@ -96,6 +96,6 @@ async def _of_function(snapshot: Snapshot, place: str) -> str:
     if rows and rows[0][0]:
         return f"{place} is `security definer`, so it passes row-level security: {_ANEW}"
     return (
-        f"{place} reads with its caller's rights: look at the tables first; if it is not they, then it, or who may call "
-        f"it, is not as chatstore made it: {_ANEW}"
+        f"{place} reads with its caller's rights: look at the tables first; if it is not they, it or who may call it "
+        f"is not as chatstore made it: {_ANEW}"
     )
