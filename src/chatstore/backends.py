@@ -182,10 +182,16 @@ class Backends:
         return self._supabase_database(self._supabase_client())
 
     def progress(self, kind: Kind) -> Progress:
-        """Return where runs of a kind's migration write down how far they came: beside the old side's data."""
-        from chatstore.redis import RedisProgress  # noqa: PLC0415
+        """Return where runs of a kind's migration write down how far they came: beside the old side's data.
 
-        return RedisProgress(self._redis_client(), kind)
+        Raises:
+            ConfigurationError: A setting is missing or malformed.
+        """
+        from chatstore.redis import RawData, RedisProgress  # noqa: PLC0415
+
+        keys = self.settings.quarantine_key
+        raw = RawData(self.settings.quarantine, None if keys is None else keys.get_secret_value())
+        return RedisProgress(self._redis_client(), kind, raw=raw)
 
     def foreign_writes(self, kind: Kind, *, enable: bool = False) -> ForeignWrites | None:
         """Return what notices other programs' writes to the old side; None where only chatstore writes the layout.

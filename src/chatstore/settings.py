@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatstore.errors import ConfigurationError
-from chatstore.models import Stage
+from chatstore.models import RawKept, Stage
 
 ENV_FILE = ".env.local"
 
@@ -133,6 +133,16 @@ class Settings(BaseSettings):
         validation_alias="CHATSTORE_COLLECTIONS",
         description="how documents are spread over Chroma's collections: user, shards or one",
     )
+    quarantine: RawKept = Field(
+        RawKept.PLAIN,
+        validation_alias="CHATSTORE_QUARANTINE",
+        description="how the raw data of records in quarantine is kept: plain, encrypted or hash",
+    )
+    quarantine_key: SecretStr | None = Field(
+        None,
+        validation_alias="CHATSTORE_QUARANTINE_KEY",
+        description="the key that encrypts the raw data of records in quarantine; `chatstore quarantine key` makes one",
+    )
     stage: Stage = Field(
         Stage.OFF,
         validation_alias="CHATSTORE_STAGE",
@@ -149,7 +159,10 @@ class Settings(BaseSettings):
     def _is_url(cls, value: SecretStr | str | None, info: object) -> SecretStr | str | None:
         if value is not None:
             text = value.get_secret_value() if isinstance(value, SecretStr) else value
-            _check_url(text, _SCHEMES[info.field_name])  # type: ignore[attr-defined] # pydantic's ValidationInfo
+            name = info.field_name  # type: ignore[attr-defined] # pydantic's ValidationInfo
+            _check_url(text, _SCHEMES[name])
+            if name == "supabase_url" and "@" in text:
+                raise ValueError("it has a user or a password in it, which would take the key's place: leave it out")
         return value
 
     @field_validator("token_parties", mode="before")

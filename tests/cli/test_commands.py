@@ -1,6 +1,7 @@
 """The other commands over stores in memory: their reports, their exit statuses, their progress."""
 
 import asyncio
+import base64
 import io
 import re
 from dataclasses import replace
@@ -163,7 +164,7 @@ def test_a_repair_that_does_not_watch_has_no_use_for_notifications(program, memo
     assert "--watch" in done.err
 
 
-def test_quarantine_is_listed_in_safe_characters_and_bounds(program, memory):
+def test_quarantine_is_listed_in_safe_characters_and_bounds_without_what_is_in_it(program, memory):
     asyncio.run(memory.runs[Kind.CHAT].quarantine([BAD, replace(BAD, key="two")]))
     done = program("quarantine", "list", "--limit", 1)
     assert done.status == 1
@@ -171,13 +172,32 @@ def test_quarantine_is_listed_in_safe_characters_and_bounds(program, memory):
         "chat: 2 records in quarantine",
         "  session:b\\x1b[2J",
         "    no\\nJSON",
-        "    102 bytes: \\xff\\x1b" + "x" * 78 + "…",
+        "    102 bytes, kept as it is",
         "  … and 1 more: chatstore quarantine list --chat --limit 2",
         "documents: 0 records in quarantine",
     ]
+    assert "chatstore:{chat}:quarantine" in done.err
     listed = program("quarantine", "list", "--chat", "--json").json["chat"]
     assert (listed["count"], len(listed["records"])) == (2, 2)
+    assert set(listed["records"][0]) == {"key", "reason", "size", "at", "kept"}
     assert program("quarantine", "list", "--documents").status == 0
+
+
+def test_what_is_in_quarantine_is_shown_by_its_key_in_safe_characters(program, memory):
+    asyncio.run(memory.runs[Kind.CHAT].quarantine([BAD, replace(BAD, key="two", raw=b"abc")]))
+    done = program("quarantine", "show", r"session:b\x1b[2J")
+    assert done.status == 0
+    assert done.out.splitlines() == [
+        "session:b\\x1b[2J",
+        "  no\\nJSON",
+        "  102 bytes, kept as it is",
+        "  \\xff\\x1b" + "x" * 100,
+    ]
+    [record] = program("quarantine", "show", "two", "--json").json["records"]
+    assert base64.b64decode(record["raw_base64"]) == b"abc"
+    gone = program("quarantine", "show", "three")
+    assert gone.status == 2
+    assert "nothing in quarantine has the key three" in gone.err
 
 
 def test_what_migrate_could_not_take_is_counted(program, memory, monkeypatch):

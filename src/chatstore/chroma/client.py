@@ -92,7 +92,7 @@ class ChromaClient:
             timeout: After how many seconds without its answer a call ends with `UnavailableError`.
 
         Raises:
-            ConfigurationError: The URL is not one of http or https.
+            ConfigurationError: The URL is not one of http or https, or a header cannot be sent.
         """
         address = _address(url)
         url, sent = _without_credentials(url, headers or {})
@@ -134,7 +134,12 @@ class ChromaClient:
         database: str | None = None,
         timeout: float = _TIMEOUT_SECONDS,
     ) -> ChromaClient:
-        """Return a client of Chroma Cloud; tenant and database are the key's own unless they are given."""
+        """Return a client of Chroma Cloud; tenant and database are the key's own unless they are given.
+
+        Raises:
+            ConfigurationError: The key has a character that none has.
+        """
+        _check_sendable(api_key, "the key")
 
         def connect() -> Any:
             import chromadb  # noqa: PLC0415 - it takes a while
@@ -325,4 +330,18 @@ def _without_credentials(url: str, headers: Mapping[str, str]) -> tuple[str, dic
     given, at, place = parts.netloc.rpartition("@")
     if at and not any(name.lower() == "authorization" for name in sent):
         sent["Authorization"] = f"Basic {b64encode(unquote(given).encode()).decode()}"
+    for name, value in sent.items():
+        _check_sendable(value, f"the header {name}")
     return parts._replace(netloc=place).geturl(), sent
+
+
+def _check_sendable(value: str, what: str) -> None:
+    """Check that a header can have a value: what sends it would quote it in its log.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    if not (value.isascii() and value.isprintable() and value == value.strip()):
+        raise ConfigurationError(
+            f"{what} for Chroma has a character that cannot be sent, such as a line break"
+        )

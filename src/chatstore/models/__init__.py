@@ -35,7 +35,7 @@ from chatstore.models.expiry import Swept, has_expired, same_expiry
 from chatstore.models.forgotten import Forgotten
 from chatstore.models.load import LoadSeen, ServerLoad
 from chatstore.models.marks import Backlog, Mark, new_token
-from chatstore.models.migration import KeyPage, MigrationState, Page, Quarantined, ScanPage
+from chatstore.models.migration import KeyPage, MigrationState, Page, Quarantined, RawKept, ScanPage
 from chatstore.models.sides import Kind, Side, Stage
 from chatstore.models.values import JsonObject, JsonValue, from_micros, new_id, to_micros, utc_now
 from chatstore.models.versions import next_version
@@ -76,6 +76,7 @@ __all__ = [
     "Page",
     "PopMessage",
     "Quarantined",
+    "RawKept",
     "ScanPage",
     "ServerLoad",
     "Session",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from chatstore.models.sides import Stage
@@ -39,6 +40,14 @@ class MigrationState:
         return self.verified_at is not None and (self.differed_at is None or self.differed_at < self.verified_at)
 
 
+class RawKept(StrEnum):
+    """How the raw data of a record in quarantine is kept."""
+
+    PLAIN = "plain"
+    ENCRYPTED = "encrypted"
+    HASH = "hash"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
     """A record that could not be taken, kept so that nothing vanishes.
@@ -46,9 +55,12 @@ class Quarantined:
     Attributes:
         key: Where it lies: the Redis key, or the id of the session, message or document.
         reason: What is wrong with it.
-        raw: What was found there, cut at 64 KiB; the record itself is left as it is.
+        raw: What was found there, cut at 64 KiB; the record itself is left as it is. Empty where only a hash of it is
+            kept, or where it is encrypted and the key is not at hand. Its `repr` does not show it.
         size: How many bytes it has in full.
         at: When it was found.
+        kept: How `raw` is kept.
+        sha256: The SHA-256 of `raw`, in hexadecimal, where only that is kept.
     """
 
     key: str
@@ -56,6 +68,13 @@ class Quarantined:
     raw: bytes = field(repr=False)
     size: int
     at: datetime = field(default_factory=utc_now)
+    kept: RawKept = RawKept.PLAIN
+    sha256: str | None = None
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its raw data cannot be read here."""
+        return self.kept is not RawKept.PLAIN and not self.raw and self.size > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from chatstore.redis.foreign_writes import ForeignWrites
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts import CHAT_LAYOUTS, DOCUMENT_LAYOUTS, chat_layout, document_layout
 from chatstore.redis.progress import RedisProgress
+from chatstore.redis.raw import RawData
 
 __all__ = [
     "CHAT_LAYOUTS",
@@ -16,6 +17,7 @@ __all__ = [
     "AppClient",
     "Client",
     "ForeignWrites",
+    "RawData",
     "RedisChat",
     "RedisDocuments",
     "RedisJournal",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import AsyncIterator, Sequence
 
@@ -14,6 +13,7 @@ from chatstore.models import Kind, Quarantined, from_micros, to_micros
 from chatstore.redis import scripts
 from chatstore.redis.client import Argument, Client
 from chatstore.redis.keys import JournalKeys
+from chatstore.redis.raw import RawData
 from chatstore.redis.scripts import Call, script
 
 _BATCH = 100
@@ -25,10 +25,12 @@ class RedisProgress(Progress):
     Args:
         client: The connection.
         kind: Whose migration: chat's or documents'.
+        raw: How the raw data of what is in quarantine is kept; as it is, when left out.
     """
 
-    def __init__(self, client: Client, kind: Kind) -> None:
+    def __init__(self, client: Client, kind: Kind, *, raw: RawData | None = None) -> None:
         self._client = client
+        self._raw = raw or RawData()
         self._keys = JournalKeys(kind)
 
     async def acquire(self, holder: str, seconds: float) -> None:
@@ -81,7 +83,7 @@ class RedisProgress(Progress):
 
     async def quarantine(self, records: Sequence[Quarantined]) -> None:
         for start in range(0, len(records), _BATCH):
-            pairs = ((record.key, _encode(record)) for record in records[start : start + _BATCH])
+            pairs = ((record.key, self._encoded(record)) for record in records[start : start + _BATCH])
             await self._client.ask("HSET", self._keys.quarantine, *(part for pair in pairs for part in pair))
 
     async def quarantined(self) -> AsyncIterator[Quarantined]:
@@ -89,7 +91,7 @@ class RedisProgress(Progress):
         while True:
             cursor, found = await self._client.ask("HSCAN", self._keys.quarantine, cursor, "COUNT", _BATCH)
             for body in found.values():
-                yield _decode(body)
+                yield self._decoded(body)
             if cursor == 0:
                 return
 
@@ -100,27 +102,17 @@ class RedisProgress(Progress):
         if keys:
             await self._client.ask("HDEL", self._keys.quarantine, *keys)
 
+    def _encoded(self, record: Quarantined) -> bytes:
+        fields = {"key": record.key, "reason": record.reason, "size": record.size, "at": to_micros(record.at)}
+        return orjson.dumps({**fields, **self._raw.written(record.raw)})
+
+    def _decoded(self, body: bytes) -> Quarantined:
+        fields = orjson.loads(body)
+        told = {name: fields[name] for name in ("key", "reason", "size")}
+        return Quarantined(**told, at=from_micros(fields["at"]), **self._raw.read(fields))
+
 
 def _process(holder: str) -> str:
     """Return who holds a lease as people say it: a run calls itself `host:pid:token`."""
     host, pid, token = (["", "", *holder.rsplit(":", 2)])[-3:]
     return f"{host} (pid {pid})" if host and token and pid.isdecimal() else holder
-
-
-def _encode(record: Quarantined) -> bytes:
-    return orjson.dumps(
-        {
-            "key": record.key,
-            "reason": record.reason,
-            "raw": base64.b64encode(record.raw).decode(),
-            "size": record.size,
-            "at": to_micros(record.at),
-        }
-    )
-
-
-def _decode(body: bytes) -> Quarantined:
-    fields = orjson.loads(body)
-    fields["raw"] = base64.b64decode(fields["raw"])
-    fields["at"] = from_micros(fields["at"])
-    return Quarantined(**fields)

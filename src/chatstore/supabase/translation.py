@@ -27,7 +27,8 @@ _BAD_TOKEN: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", "403"}
 _BAD_RECORD_CLASSES: Final = ("22", "54")
 _BAD_RECORD: Final = frozenset({"23502", "23514", "413"})
 _OF_POSTGRES: Final = re.compile("[0-9A-Z]{5}|PGRST[0-9]+|SUP")
-_QUOTED: Final = re.compile(r"""\"[^"]*\"|'[^']*'""")
+# All but the server's name, which is one for sure where it has no @.
+_QUOTED: Final = re.compile(r"""(?<!server at )"[^"]*"|"[^"]*@[^"]*"|'[^']*'""")
 _NO_ENTRY: Final = frozenset({"28000", "28P01", "3D000"})
 # Of a connection that is not made, psycopg tells no SQLSTATE. The third is what Supabase's pooler says.
 _NO_ENTRY_SIGNS: Final = (
@@ -142,7 +143,7 @@ def tellable_database_error(error: psycopg.Error) -> psycopg.Error | None:
 
 
 def without_quotes(error: psycopg.Error) -> str:
-    """Return what an error says, in one line, without what it quotes."""
+    """Return what an error says, in one line, without what it quotes but for the server's name."""
     return _QUOTED.sub("…", " ".join(str(error).split()))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Annotated
 import typer
 
 from chatstore.cli.output import say
+from chatstore.cli.private import draft_of, write_private
 from chatstore.cli.report.record import Record
 from chatstore.cli.running import Stopped
 from chatstore.errors import ChatStoreError, ConfigurationError
@@ -66,16 +65,9 @@ def _write(path: Path, record: Record) -> None:
 
     record.ended_at = utc_now()
     text = page(record)
-    draft = _draft(path)
     try:
-        # It names users and hosts: nobody else on this machine is to read it.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_private(path, [text])
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise ConfigurationError(f"the report {path} cannot be written: {error.strerror or error}") from error
     say(f"report: {path}")
 
@@ -88,7 +80,7 @@ def _try_out(path: Path) -> None:
     """
     if path.exists() and not path.is_file():
         raise ConfigurationError(f"the report {path} cannot be written: there is something that is no file")
-    draft = _draft(path)
+    draft = draft_of(path)
     try:
         draft.touch(exist_ok=False)
         draft.unlink()
@@ -97,7 +89,3 @@ def _try_out(path: Path) -> None:
             f"the report {path} cannot be written: {error.strerror or error}. Name a file in a folder that is there "
             f"and may be written to"
         ) from error
-
-
-def _draft(path: Path) -> Path:
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.new")
