@@ -111,16 +111,17 @@ def redis_database(stack: LocalStack) -> str:
 
     The layouts have fixed key names, so a namespace is not enough to keep two tests apart.
     """
-    return _empty_database(stack)
+    return empty_database(stack)
 
 
 @pytest.fixture
 def other_redis_database(stack: LocalStack) -> str:
     """The URL of a second one."""
-    return _empty_database(stack)
+    return empty_database(stack)
 
 
-def _empty_database(stack: LocalStack) -> str:
+def empty_database(stack: LocalStack) -> str:
+    """Return the URL of a logical database that is empty and that no other running test uses."""
     url = stack.redis.database_url(_next_database())
     with redis.Redis.from_url(url) as client:
         client.flushdb()

@@ -45,9 +45,12 @@ from chatstore.models import (
     from_micros,
     utc_now,
 )
+from chatstore.models.checks import check_count, check_names
 
 _JOIN_SECONDS = 10.0
 """Half of the lease of an announced join: what was given up may go on in the server for a while."""
+
+
 
 
 class ChromaDocuments(DocumentSide):
@@ -187,13 +190,21 @@ class ChromaDocuments(DocumentSide):
         return await self._reading.search(user_id, embedding, k, where)
 
     async def get(self, user_id: str, document_id: str) -> Document:
+        check_names(user_id, document_id=document_id)
         return await self._reading.get(user_id, document_id)
 
     async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
+        check_names(user_id)
+        check_count(limit, "limit", least=1)
         return await self._reading.page(user_id, limit, after)
 
     async def count_documents(self, user_id: str) -> int:
+        check_names(user_id)
         return await self._reading.count(user_id)
+
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        async for ids in self._reading.held_by(user_id):
+            yield ids
 
     async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
         async for page in keys(self._collections, self._holdings, cursor):
@@ -202,10 +213,6 @@ class ChromaDocuments(DocumentSide):
     async def count(self) -> int:
         names = [name async for name, _ in collection_names(self._collections, self._holdings, Place())]
         return sum(await together(self._collections.named(name).count() for name in dict.fromkeys(names)))
-    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
-        async for ids in self._reading.held_by(user_id):
-            yield ids
-
 
     async def expired(self) -> AsyncIterator[Sequence[DocumentKey]]:
         async for gone in self._expiry.keys():

@@ -27,7 +27,7 @@ from chatstore.models import (
     UpdateSession,
     new_id,
 )
-from chatstore.models.checks import check_chat_command
+from chatstore.models.checks import batch_of, check_chat_command
 
 if TYPE_CHECKING:
     from chatstore.identity import UserToken
@@ -64,9 +64,9 @@ class ChatHistoryStore(ABC):
         """
         command = CreateSession(
             user_id=user_id,
-            session_id=session_id or new_id(),
+            session_id=new_id() if session_id is None else session_id,
             title=title,
-            metadata=metadata or {},
+            metadata={} if metadata is None else metadata,
             expires_at=expires_at,
         )
         return _session_of(await self._checked(command), command.session_id)
@@ -97,7 +97,7 @@ class ChatHistoryStore(ABC):
             NotFoundError: The user has no such session.
             ConflictError: An id is taken by a message with other content, or was deleted.
         """
-        batch = (messages,) if isinstance(messages, NewMessage) else tuple(messages)
+        batch = batch_of(messages, NewMessage, "messages")
         command = AppendMessages(user_id=user_id, session_id=session_id, messages=batch)
         return list((await self._checked(command)).messages)
 
@@ -108,7 +108,8 @@ class ChatHistoryStore(ABC):
             NotFoundError: The user has no such session.
             ConflictError: An id was used in this session before.
         """
-        command = AppendMessages(user_id=user_id, session_id=session_id, messages=tuple(messages), replace=True)
+        batch = batch_of(messages, NewMessage, "messages")
+        command = AppendMessages(user_id=user_id, session_id=session_id, messages=batch, replace=True)
         return list((await self._checked(command)).messages)
 
     async def edit_message(
@@ -149,7 +150,9 @@ class ChatHistoryStore(ABC):
         Raises:
             NotFoundError: The user has no such session.
         """
-        command = DeleteMessages(user_id=user_id, session_id=session_id, message_ids=tuple(message_ids))
+        command = DeleteMessages(
+            user_id=user_id, session_id=session_id, message_ids=batch_of(message_ids, str, "message ids")
+        )
         written = await self._checked(command)
         return len(written.change.tombstones) if written.change else 0
 

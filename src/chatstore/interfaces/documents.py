@@ -28,8 +28,9 @@ from chatstore.models import (
     Side,
     UpsertDocuments,
 )
-from chatstore.models.checks import check_document_command, check_query
+from chatstore.models.checks import batch_of, check_document_command, check_embedding, check_names, check_query
 from chatstore.models.filters import parse_filter
+from chatstore.models.values import check_text
 
 if TYPE_CHECKING:
     from chatstore.identity import UserToken
@@ -60,14 +61,14 @@ class DocumentStore(ABC):
             InvalidRecordError: Two documents have one id, or a value is one that no side can hold.
             ConflictError: An id is taken by another user's document, where the backend shares ids among users.
         """
-        batch = (documents,) if isinstance(documents, NewDocument) else tuple(documents)
+        batch = batch_of(documents, NewDocument, "documents")
         command = UpsertDocuments(user_id=user_id, documents=await self._embedded(batch))
         check_document_command(command)
         return list((await self.write(command)).documents)
 
     async def delete(self, user_id: str, ids: Sequence[str]) -> int:
         """Delete documents by id and return how many were there. Idempotent."""
-        command = DeleteDocuments(user_id=user_id, ids=tuple(ids))
+        command = DeleteDocuments(user_id=user_id, ids=batch_of(ids, str, "document ids"))
         check_document_command(command)
         return len((await self.write(command)).changes)
 
@@ -88,10 +89,12 @@ class DocumentStore(ABC):
             ConfigurationError: The query is a text and the store has no embedder.
             InvalidRecordError: The filter is malformed, or the query has another dimension than the documents.
         """
+        check_names(user_id)
         check_query(k)
-        embedding = query if isinstance(query, Embedding) else (await self._embed([query]))[0]
         if where is not None:
             parse_filter(where)
+        embedding = query if isinstance(query, Embedding) else (await self._embed([query]))[0]
+        check_embedding(embedding, "query's embedding")
         return await self.search_by_embedding(user_id, embedding, k=k, where=where)
 
     async def _embedded(self, documents: tuple[NewDocument, ...]) -> tuple[NewDocument, ...]:
@@ -109,7 +112,14 @@ class DocumentStore(ABC):
             raise ConfigurationError(
                 "no embedder: give embeddings, or open the store with `embedder=`, a function from texts to embeddings"
             )
-        return await self.embedder(texts)
+        for text in texts:
+            check_text(text, "text")
+        made = await self.embedder(texts)
+        if len(made) != len(texts):
+            raise ConfigurationError(
+                f"the embedder made {len(made)} embeddings of {len(texts)} texts: it makes one each"
+            )
+        return made
 
     @abstractmethod
     async def write(self, command: DocumentCommand) -> DocumentsWritten:
@@ -212,14 +222,34 @@ class DocumentSide(DocumentStore):
             UnavailableError: The server did not answer; any number of them were joined.
         """
 
+    async def outlines(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
+        """Return what `changes` does, for `lacking` and not for a `put`: what it costs is no embedding, where a side can.
+
+        Of a document this may leave out all but its key, its times, its expiry and its version; and one that cannot be
+        read for the sake of what is left out is not told of.
+        """
+        return await self.changes(keys)
+
     async def lacking(self, changes: Sequence[DocumentChange]) -> Sequence[DocumentChange]:
-        """Return those of some changes by which a `put` would change anything here; what it costs is no embedding."""
+        """Return those of some changes by which a `put` would change anything here; what it costs is no embedding.
+
+        The changes may be outlines.
+        """
         return changes
 
     async def held(self, keys: Collection[DocumentKey]) -> Collection[DocumentKey]:
         """Return which of some documents are there; what it costs is no embedding and no text, where a side can."""
         page = await self.changes(tuple(keys))
         return {change.key for change in page.changes if change.document is not None}
+
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        """Yield the ids of all documents that this side holds of a user, some at a time; see `ChatSide.held_by`."""
+        after: str | None = None
+        while True:
+            page = await self.list_documents(user_id, limit=500, after=after)
+            yield [document.id for document in page.items]
+            if (after := page.next) is None:
+                return
 
     @abstractmethod
     def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
@@ -239,15 +269,6 @@ class DocumentSide(DocumentStore):
         Args:
             cursor: Where to go on: the cursor of a page that was yielded before.
         """
-    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
-        """Yield the ids of all documents that this side holds of a user, some at a time; see `ChatSide.held_by`."""
-        after: str | None = None
-        while True:
-            page = await self.list_documents(user_id, limit=500, after=after)
-            yield [document.id for document in page.items]
-            if (after := page.next) is None:
-                return
-
         async for found in self.keys(cursor):
             page = await self.changes(found.keys)
             there = tuple(change for change in page.changes if change.document is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from chatstore.errors import InvalidRecordError
-from chatstore.models.values import to_micros
+from chatstore.models.values import check_text, from_micros, to_micros
 
 
 def place_behind(updated_at: datetime, record_id: str) -> str:
@@ -19,8 +19,8 @@ def parse_place(after: str) -> tuple[int, str]:
     Raises:
         InvalidRecordError: The text is not the `next` of a page.
     """
-    micros, _, record_id = after.partition(":")
+    micros, _, record_id = check_text(after, "`next` of a page").partition(":")
     try:
-        return (int(micros), record_id)
-    except ValueError as error:
+        return (to_micros(from_micros(int(micros))), record_id)
+    except (ValueError, OverflowError) as error:
         raise InvalidRecordError("`after` is not the `next` of a page") from error

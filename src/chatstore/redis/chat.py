@@ -30,12 +30,13 @@ from chatstore.models import (
     Side,
     to_micros,
 )
+from chatstore.models.checks import check_count, check_names, check_order
 from chatstore.models.ownership import Users
 from chatstore.redis.ahead import Ahead, Deadline
 from chatstore.redis.client import AppClient
 from chatstore.redis.connecting import take_over
+from chatstore.redis.held import held_by, session_owner
 from chatstore.redis.index import Owned, Place, UserIndex
-from chatstore.redis.held import session_owner, texts_of
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.keyed_sessions import session_ids
 from chatstore.redis.layouts.layout import ChatLayout, whereabouts
@@ -128,12 +129,15 @@ class RedisChat(ChatSide):
         await self._index.note(alive)
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
+        check_names(user_id, session_id=session_id)
         reply = await run(self._client, self._calls.read_header(session_id.encode(), user_id))
         check_outcome(reply, session_id)
         return _present(self._reader(session_id).session(reply[1]))
 
     async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
         """As `ChatHistoryStore.list_sessions`; what it may not see yet is said in `redis/index.py`."""
+        check_names(user_id)
+        check_count(limit, "limit", least=1)
         found: list[tuple[Place, Session]] = []
         indexed = old_user(self._calls.users, user_id)
         while len(found) <= limit:
@@ -148,6 +152,10 @@ class RedisChat(ChatSide):
     async def messages(
         self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None
     ) -> list[Message]:
+        check_names(user_id, session_id=session_id)
+        check_order(after, "after")
+        if limit is not None:
+            check_count(limit, "limit")
         found: list[Message] = []
         while True:
             wanted = _PART if limit is None else min(_PART, limit - len(found))
@@ -164,10 +172,14 @@ class RedisChat(ChatSide):
     async def last_messages(
         self, user_id: str, session_id: str, count: int, *, before: MessageOrder | None = None
     ) -> list[Message]:
+        check_names(user_id, session_id=session_id)
+        check_order(before, "before")
+        check_count(count, "count")
         call = self._calls.read_backward(session_id.encode(), user_id, before, count)
         return self._readable(await run(self._client, call), user_id, session_id)
 
     async def count_messages(self, user_id: str, session_id: str) -> int:
+        check_names(user_id, session_id=session_id)
         reply = await run(self._client, self._calls.count(session_id.encode(), user_id))
         check_outcome(reply, session_id)
         return int(reply[6])
@@ -182,6 +194,16 @@ class RedisChat(ChatSide):
     async def fingerprints(self, session_ids: Sequence[str]) -> Mapping[str, str]:
         return await self._scan.fingerprints(session_ids)
 
+    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
+        """As `ChatSide.held_by`; where other programs write the layout, too, all of its keys are read for it."""
+        if (old := self._calls.users.old_of(user_id)) is None:
+            return
+        walk = self._found.walk(wanted=_INDEXED) if self._layout.shared else self._index.all_of(old)
+        calls = self._calls
+        read = partial(calls.read_header, user_id=None)
+        async for ids in held_by(self._client, old.encode(), walk, calls.ledger, read, session_owner):
+            yield ids
+
     async def starts(self) -> Sequence[str | None]:
         return await self._walk.starts()
 
@@ -194,19 +216,6 @@ class RedisChat(ChatSide):
         async for ids in self._found.walk(wanted=_BATCH):
             calls = [self._calls.count(session_id, None) for session_id in ids]
             readable = [reply for reply in await run_all(self._client, calls) if reply[0] == b"found"]
-    async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
-        """As `ChatSide.held_by`; where other programs write the layout, too, all of its keys are read for it."""
-        if (old := self._calls.users.old_of(user_id)) is None:
-            return
-        if not self._layout.shared:
-            async for known in self._index.all_of(old):
-                yield texts_of(known)
-            return
-        async for names in self._found.walk(wanted=_INDEXED):
-            replies = await run_all(self._client, [self._calls.read_header(name, None) for name in names])
-            found = zip(names, replies, strict=True)
-            yield texts_of(name for name, reply in found if session_owner(reply) == old.encode())
-
             sessions += len(readable)
             messages += sum(reply[6] for reply in readable)
         return ChatCount(sessions, messages)

@@ -28,6 +28,7 @@ from chatstore.models import (
     UpsertDocuments,
     to_micros,
 )
+from chatstore.models.checks import check_count, check_names
 from chatstore.models.filters import parse_filter
 from chatstore.models.ownership import Users
 from chatstore.redis.ahead import Ahead, Deadline
@@ -130,6 +131,7 @@ class RedisDocuments(DocumentSide):
         return [Match(document, scores[document.id.encode()]) for document in documents]
 
     async def get(self, user_id: str, document_id: str) -> Document:
+        check_names(user_id, document_id=document_id)
         await self._ready()
         reply = await run(self._client, self._calls.read(document_id.encode(), user_id))
         found = self._calls.reply(reply, document_id.encode())
@@ -140,6 +142,8 @@ class RedisDocuments(DocumentSide):
 
     async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
         """As `DocumentStore.list_documents`; what it may not see yet is said in `redis/index.py`."""
+        check_names(user_id)
+        check_count(limit, "limit", least=1)
         await self._ready()
         found: list[tuple[Place, Document]] = []
         indexed = self._calls.old_user(user_id)
@@ -155,6 +159,7 @@ class RedisDocuments(DocumentSide):
         return Page(tuple(document for _, document in found[:limit]), following)
 
     async def count_documents(self, user_id: str) -> int:
+        check_names(user_id)
         await self._ready()
         count = 0
         async for places in self._index.places(self._calls.old_user(user_id), _BATCH):

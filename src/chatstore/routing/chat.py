@@ -24,6 +24,7 @@ from chatstore.models import (
     Side,
     Stage,
 )
+from chatstore.models.checks import check_count, check_names, check_order
 from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_chat
 from chatstore.routing.protect import WritesUnderWay
@@ -97,9 +98,12 @@ class ChatRouter(ChatHistoryStore):
         return written
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
+        check_names(user_id, session_id=session_id)
         return await self._reads("get_session", user_id, session_id, lambda side: side.get_session(user_id, session_id))
 
     async def list_sessions(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Session]:
+        check_names(user_id)
+        check_count(limit, "limit", least=1)
         return await self._reads(
             "list_sessions", user_id, None, lambda side: side.list_sessions(user_id, limit=limit, after=after)
         )
@@ -107,6 +111,10 @@ class ChatRouter(ChatHistoryStore):
     async def messages(
         self, user_id: str, session_id: str, *, after: MessageOrder | None = None, limit: int | None = None
     ) -> list[Message]:
+        check_names(user_id, session_id=session_id)
+        check_order(after, "after")
+        if limit is not None:
+            check_count(limit, "limit")
         return await self._reads(
             "messages", user_id, session_id, lambda side: side.messages(user_id, session_id, after=after, limit=limit)
         )
@@ -114,6 +122,9 @@ class ChatRouter(ChatHistoryStore):
     async def last_messages(
         self, user_id: str, session_id: str, count: int, *, before: MessageOrder | None = None
     ) -> list[Message]:
+        check_names(user_id, session_id=session_id)
+        check_order(before, "before")
+        check_count(count, "count")
         return await self._reads(
             "last_messages",
             user_id,
@@ -122,6 +133,7 @@ class ChatRouter(ChatHistoryStore):
         )
 
     async def count_messages(self, user_id: str, session_id: str) -> int:
+        check_names(user_id, session_id=session_id)
         return await self._reads(
             "count_messages", user_id, session_id, lambda side: side.count_messages(user_id, session_id)
         )

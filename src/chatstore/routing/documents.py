@@ -25,6 +25,7 @@ from chatstore.models import (
     UpsertDocuments,
     utc_now,
 )
+from chatstore.models.checks import check_count, check_names
 from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_documents
 from chatstore.routing.protect import WritesUnderWay
@@ -127,14 +128,18 @@ class DocumentRouter(DocumentStore):
         )
 
     async def get(self, user_id: str, document_id: str) -> Document:
+        check_names(user_id, document_id=document_id)
         return await self._reads("get", user_id, document_id, lambda side: side.get(user_id, document_id))
 
     async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
+        check_names(user_id)
+        check_count(limit, "limit", least=1)
         return await self._reads(
             "list_documents", user_id, None, lambda side: side.list_documents(user_id, limit=limit, after=after)
         )
 
     async def count_documents(self, user_id: str) -> int:
+        check_names(user_id)
         return await self._reads("count_documents", user_id, None, lambda side: side.count_documents(user_id))
 
     async def close(self) -> None:

@@ -30,6 +30,7 @@ from chatstore.models import (
     to_micros,
     utc_now,
 )
+from chatstore.models.checks import check_count, check_names
 from chatstore.models.filters import parse_filter
 from chatstore.models.paging import parse_place, place_behind
 from chatstore.testing.memory_journal import MemoryJournal
@@ -125,28 +126,32 @@ class MemoryDocuments(DocumentSide):
         return sorted(matches, key=lambda match: (-match.score, match.document.id))[:k]
 
     async def get(self, user_id: str, document_id: str) -> Document:
+        check_names(user_id, document_id=document_id)
         document = self._find(user_id, document_id)
         if document is None:
             raise NotFoundError(f"there is no document {document_id!r} of this user")
         return document
 
     async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
+        check_names(user_id)
+        check_count(limit, "limit", least=1)
         mine = sorted(self._of(user_id), key=_recency, reverse=True)
         rest = [document for document in mine if after is None or _recency(document) < parse_place(after)]
         page = rest[:limit]
         following = place_behind(page[-1].updated_at, page[-1].id) if len(rest) > limit else None
         return Page(tuple(page), following)
 
-    async def count_documents(self, user_id: str) -> int:
-        return len(self._of(user_id))
-
-    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
     async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
         # Of a copy, since whoever asks may delete them meanwhile.
         for name, state in list(self._states.items()):
             if state.document is not None and state.key.user_id == user_id:
                 yield [name]
 
+    async def count_documents(self, user_id: str) -> int:
+        check_names(user_id)
+        return len(self._of(user_id))
+
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
         ids = [name for name in sorted(self._states) if cursor is None or name > cursor]
         for start in range(0, len(ids), _PART):
             part = ids[start : start + _PART]
