@@ -105,6 +105,7 @@ def test_without_the_databases_url_it_says_what_is_needed(on_supabase, monkeypat
     ("options", "says"),
     [
         (["--users", 5], "--users: only with --as-user"),
+        (["--writes"], "--writes: only with --as-user"),
         (["--user", "ann", "--seed", 0], "--user and --seed: only with --as-user"),
         (["--as-user", "--documents"], "Chroma, with the documents, has none"),
         (["--as-user", "--report", "page.html"], "use --json to keep what was found"),
@@ -117,3 +118,15 @@ def test_what_does_not_go_together_is_refused(on_supabase, options, says):
     done = on_supabase("verify", *options)
     assert done.status == 2
     assert says in done.err
+
+
+def test_with_writes_it_tells_what_it_tried(on_supabase, users, database_url):
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        try:
+            connection.execute("create policy gifts on public.sessions for insert to authenticated with check (true)")
+            done = on_supabase("verify", *as_these(users), "--writes")
+        finally:
+            connection.execute("drop policy gifts on public.sessions")
+    assert done.status == 1
+    assert done.out.count("writable  public.sessions  to insert a session of another user") == 4
+    assert '"gifts" (insert, to authenticated)' in done.err

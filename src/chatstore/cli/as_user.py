@@ -49,6 +49,14 @@ Claims = Annotated[
     ),
 ]
 
+Writes = Annotated[
+    bool,
+    typer.Option(
+        "--writes",
+        help="With --as-user: try writing, too, what is theirs and what is not; each attempt is undone at once.",
+    ),
+]
+
 _SHOWN = 20
 _SESSIONS_SHOWN = 3
 _LINE_EVERY = 5.0
@@ -62,6 +70,7 @@ class AsUserOptions:
     users: int | None = None
     seed: int | None = None
     rows: int | None = None
+    writes: bool = False
     claims: str | None = None
 
     def check_none_given(self) -> None:
@@ -70,7 +79,7 @@ class AsUserOptions:
         Raises:
             ConfigurationError: One was.
         """
-        given = [f"--{field.name}" for field in fields(self) if getattr(self, field.name) not in (None, [])]
+        given = [f"--{field.name}" for field in fields(self) if _is_given(getattr(self, field.name))]
         if given:
             raise ConfigurationError(f"{' and '.join(given)}: only with --as-user, as in chatstore verify --as-user")
 
@@ -82,7 +91,11 @@ class AsUserOptions:
         """
         numbers = {name: getattr(self, name) for name in ("users", "seed", "rows")}
         held = {name: value for name, value in numbers.items() if value is not None}
-        return {"user_ids": self.user or (), "claims": _claims(self.claims), **held}
+        return {"user_ids": self.user or (), "claims": _claims(self.claims), "writes": self.writes, **held}
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and value is not False and value != []
 
 
 def verify_as_user(options: AsUserOptions, *, documents: bool, with_report: bool, as_json: bool) -> None:
@@ -95,7 +108,7 @@ def verify_as_user(options: AsUserOptions, *, documents: bool, with_report: bool
         raise ConfigurationError("--as-user is of Supabase's row-level security: Chroma, with the documents, has none")
     if with_report:
         raise ConfigurationError("--report is of a comparison: with --as-user, use --json to keep what was found")
-    report = run(_verify(options.wanted()), afterwards="nothing was written: chatstore verify --as-user begins anew")
+    report = run(_verify(options.wanted()), afterwards="nothing has changed: chatstore verify --as-user begins anew")
     answer({Kind.CHAT: _document(report)}, _lines(report), as_json=as_json)
     for line in _advice(report, drawn=not options.user):
         say(line)
@@ -175,8 +188,9 @@ def _visit_lines(visit: Visit) -> Iterator[str]:
 
 
 def _finding(finding: Finding) -> str:
-    if finding.error:
-        return f"{finding.wrong}  {finding.place}  {finding.error}"
+    if finding.error or finding.attempt:
+        said = (finding.attempt and f"to {finding.attempt}", finding.error)
+        return "  ".join(filter(None, (finding.wrong, finding.place, *said)))
     rows = number(finding.rows, "row") + (" or more" if finding.at_least else "")
     ids = ", ".join(finding.sessions[:_SESSIONS_SHOWN])
     more = ", …" if len(finding.sessions) > _SESSIONS_SHOWN else ""

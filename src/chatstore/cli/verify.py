@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from chatstore.cli.as_user import AsUser, AsUserOptions, Claims, Rows, Seed, User, Users, verify_as_user
+from chatstore.cli.as_user import AsUser, AsUserOptions, Claims, Rows, Seed, User, Users, Writes, verify_as_user
 from chatstore.cli.kinds import Chat, Documents, named, open_kinds
 from chatstore.cli.output import AsJson, Status, answer, duration, end, number, say, show
 from chatstore.cli.report import Record, ReportPath, kept
@@ -36,6 +36,7 @@ def verify(
     users: Users = None,
     seed: Seed = None,
     rows: Rows = None,
+    writes: Writes = False,
     claims: Claims = None,
     report: ReportPath = None,
     as_json: AsJson = False,
@@ -48,11 +49,11 @@ def verify(
     the exit status is 1.
 
     With --as-user nothing is compared: Supabase is read as some of its users, by SQL, to find policies that hide their
-    own records from them or show those of others. It needs SUPABASE_DB_URL, and writes nothing.
+    own records from them or show those of others. It needs SUPABASE_DB_URL, and changes nothing.
 
     Example:  chatstore verify --documents
     """
-    options = AsUserOptions(user=user, users=users, seed=seed, rows=rows, claims=claims)
+    options = AsUserOptions(user=user, users=users, seed=seed, rows=rows, writes=writes, claims=claims)
     if as_user:
         verify_as_user(options, documents=documents, with_report=report is not None, as_json=as_json)
         return

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NoReturn
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.pq import TransactionStatus
 
 from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError
@@ -86,17 +86,28 @@ class SupabaseDatabase(Functions):
         raise AssertionError("unreachable")
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Snapshot]:
-        """Yield the database as it is at one moment: a transaction that only reads, and is undone when the block ends.
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """Yield the database as it is at one moment: a transaction that only reads.
 
         Raises:
             ChatStoreError: The database could not be asked; also for a psycopg error that leaves the block.
         """
+        async with self._undone("begin isolation level repeatable read read only") as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def rehearsal(self) -> AsyncIterator[Transaction]:
+        """Yield a transaction that may write, and whatever it wrote is undone when the block ends; as `snapshot`."""
+        async with self._undone("begin") as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def _undone(self, begin: str) -> AsyncIterator[Transaction]:
         await self._check()
         try:
             async with self._connection() as connection:
-                await _value(connection, "begin isolation level repeatable read read only")
-                yield Snapshot(connection)
+                await _value(connection, begin)
+                yield Transaction(connection)
                 await _value(connection, "rollback")
         except psycopg.Error as error:
             _raise(error)
@@ -202,8 +213,8 @@ class SupabaseDatabase(Functions):
         await connection.close()
 
 
-class Snapshot:
-    """The database at one moment, in which statements may be asked one after the other."""
+class Transaction:
+    """A transaction that is under way, in which statements are asked one after the other."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -216,6 +227,10 @@ class Snapshot:
         """
         return await _rows(self._connection, query, *parameters)
 
+    async def changed(self, query: str, *parameters: object) -> int:
+        """Return how many rows a statement changed, or answers with; raises what `rows` does."""
+        return (await _executed(self._connection, query, *parameters)).rowcount
+
 
 async def _value(connection: AsyncConnection, query: str, *parameters: object) -> Any:
     """Return the first value that a statement answers with; None where it answers with no rows."""
@@ -224,19 +239,19 @@ async def _value(connection: AsyncConnection, query: str, *parameters: object) -
 
 
 async def _rows(connection: AsyncConnection, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
-    """Return all rows that a statement answers with."""
-    asked = asyncio.create_task(_ask(connection, query, parameters))
+    cursor = await _executed(connection, query, *parameters)
+    # They are here already.
+    return () if cursor.description is None else await cursor.fetchall()
+
+
+async def _executed(connection: AsyncConnection, query: str, *parameters: object) -> AsyncCursor:
+    asked = asyncio.create_task(connection.execute(query.encode(), parameters or None))
     async with _ended_after(connection, _ANSWER_WITHIN):
         try:
             return await asyncio.shield(asked)
         except asyncio.CancelledError:
             await _stop(connection, asked)
             raise
-
-
-async def _ask(connection: AsyncConnection, query: str, parameters: tuple[object, ...]) -> Sequence[tuple[Any, ...]]:
-    cursor = await connection.execute(query.encode(), parameters or None)
-    return () if cursor.description is None else await cursor.fetchall()
 
 
 async def _stop(connection: AsyncConnection, asked: asyncio.Task[Any]) -> None:

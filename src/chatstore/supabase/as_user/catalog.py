@@ -8,7 +8,7 @@ from typing import Final
 
 from chatstore.errors import ConfigurationError, SchemaError
 from chatstore.supabase.as_user.visitor import ANON, AUTHENTICATED
-from chatstore.supabase.database import Snapshot
+from chatstore.supabase.database import Transaction
 
 SESSIONS: Final = "public.sessions"
 MESSAGES: Final = "public.messages"
@@ -79,21 +79,21 @@ class Place:
     in_order: bool
 
 
-async def check_rights(snapshot: Snapshot) -> None:
+async def check_rights(transaction: Transaction) -> None:
     """Check that the role of the URL sees everything, and can act as the roles of requests.
 
     Raises:
         ConfigurationError: It cannot.
         SchemaError: There are no such roles.
     """
-    [(members, sees_all, name)] = await snapshot.rows(_RIGHTS, ANON, AUTHENTICATED)
+    [(members, sees_all, name)] = await transaction.rows(_RIGHTS, ANON, AUTHENTICATED)
     if not sees_all:
         raise ConfigurationError(
             f"row-level security holds for the role {name!r} of SUPABASE_DB_URL, so what it hides cannot be told: "
             "use the role `postgres`"
         )
     if members < len((ANON, AUTHENTICATED)):
-        roles = await snapshot.rows("select from pg_catalog.pg_roles where rolname in (%s, %s)", ANON, AUTHENTICATED)
+        roles = await transaction.rows("select from pg_catalog.pg_roles where rolname in (%s, %s)", ANON, AUTHENTICATED)
         if len(roles) < len((ANON, AUTHENTICATED)):
             raise SchemaError("the database has no roles `anon` and `authenticated`: is it Supabase's?")
         raise ConfigurationError(
@@ -102,10 +102,10 @@ async def check_rights(snapshot: Snapshot) -> None:
         )
 
 
-async def places(snapshot: Snapshot) -> Mapping[str, Sequence[Place]]:
+async def places(transaction: Transaction) -> Mapping[str, Sequence[Place]]:
     """Return by role what it may read of our tables and of the views on them."""
     found: dict[str, list[Place]] = {ANON: [], AUTHENTICATED: []}
-    for name, role, columns in await snapshot.rows(_PLACES, ANON, AUTHENTICATED):
+    for name, role, columns in await transaction.rows(_PLACES, ANON, AUTHENTICATED):
         if columns:
             session = _SESSION_COLUMNS.get(name, _SESSION)
             found[role].append(

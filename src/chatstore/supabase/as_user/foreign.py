@@ -11,7 +11,7 @@ from chatstore.supabase.as_user.catalog import Place
 from chatstore.supabase.as_user.report import LISTED, Finding, Wrong
 from chatstore.supabase.as_user.sample import Range
 from chatstore.supabase.as_user.visitor import Refused, Visitor, seen
-from chatstore.supabase.database import Snapshot
+from chatstore.supabase.database import Transaction
 
 _GROUPS: Final = 2000
 """How many sessions one look tells of, at most."""
@@ -47,19 +47,19 @@ class Looked:
     untold: str = ""
 
 
-async def look_for_foreign(snapshot: Snapshot, visitor: Visitor, place: Place, chosen: Sequence[Range]) -> Looked:
+async def look_for_foreign(transaction: Transaction, visitor: Visitor, place: Place, chosen: Sequence[Range]) -> Looked:
     """Look whether somebody sees rows of others in a table or a view; in the first part where so, it is left off."""
     parts: Sequence[Range | None] = chosen if place.in_order else (None,)
     for number, part in enumerate(parts, 1):
         try:
-            rows = await _visible(snapshot, visitor, place, part)
+            rows = await _visible(transaction, visitor, place, part)
         except Refused as refused:
             return Looked(untold=f"{place.name} was not searched: Postgres refused it ({refused})")
         if rows is None:
             return Looked(untold=f"{place.name} was not searched: its rows do not say whose they are")
         cut = len(rows) == _GROUPS
         if visitor.user_id is not None and place.owner is None:
-            others = await _of_others(snapshot, visitor.user_id, list(rows))
+            others = await _of_others(transaction, visitor.user_id, list(rows))
             rows = {name: count for name, count in rows.items() if name in others}
         if rows:
             return Looked(
@@ -75,13 +75,13 @@ async def look_for_foreign(snapshot: Snapshot, visitor: Visitor, place: Place, c
     return Looked()
 
 
-async def look_by_functions(snapshot: Snapshot, visitor: Visitor, others: Mapping[str, str]) -> Sequence[Finding]:
+async def look_by_functions(transaction: Transaction, visitor: Visitor, others: Mapping[str, str]) -> Sequence[Finding]:
     """Ask the functions that an app calls for sessions of others, by their owner; `others` tells that by session."""
     asked = {name: owner for name, owner in others.items() if owner != visitor.user_id}
     findings = []
     for place, tells in FUNCTIONS.items():
         try:
-            told = await seen(snapshot, visitor, _TOLD.format(tells), list(asked), list(asked.values()))
+            told = await seen(transaction, visitor, _TOLD.format(tells), list(asked), list(asked.values()))
         except Refused:
             # It gives nothing away. Whether it gives a user their own is looked for elsewhere.
             continue
@@ -96,7 +96,9 @@ async def look_by_functions(snapshot: Snapshot, visitor: Visitor, others: Mappin
     return findings
 
 
-async def _visible(snapshot: Snapshot, visitor: Visitor, place: Place, part: Range | None) -> dict[str, int] | None:
+async def _visible(
+    transaction: Transaction, visitor: Visitor, place: Place, part: Range | None
+) -> dict[str, int] | None:
     """Return how many rows the visitor sees by session, not their own where the rows say so; None if nothing tells."""
     if place.session is None and place.owner is None and visitor.user_id is not None:
         return None
@@ -112,9 +114,9 @@ async def _visible(snapshot: Snapshot, visitor: Visitor, place: Place, part: Ran
             parameters.append(part.last)
     session = "''" if place.session is None else f"{place.session}::text"
     query = f"select {session}, count(*) from {place.name} where {' and '.join(conditions)} group by 1 limit {_GROUPS}"
-    rows = await seen(snapshot, visitor, query, *parameters)
+    rows = await seen(transaction, visitor, query, *parameters)
     return {name or "": count for name, count in rows}
 
 
-async def _of_others(snapshot: Snapshot, user_id: str, session_ids: Sequence[str]) -> set[str]:
-    return {name for (name,) in await snapshot.rows(_OTHERS, session_ids, user_id, user_id)}
+async def _of_others(transaction: Transaction, user_id: str, session_ids: Sequence[str]) -> set[str]:
+    return {name for (name,) in await transaction.rows(_OTHERS, session_ids, user_id, user_id)}

@@ -86,8 +86,8 @@ async def _not_on_new(database: SupabaseDatabase, user_id: str, session_ids: Seq
     if not session_ids:
         return ()
     stored = text.encode(user_id)
-    async with database.snapshot() as snapshot:
-        rows = await snapshot.rows(_ABSENT, [text.encode(name) for name in session_ids], stored, stored)
+    async with database.snapshot() as transaction:
+        rows = await transaction.rows(_ABSENT, [text.encode(name) for name in session_ids], stored, stored)
     return [text.decode(name) for (name,) in rows]
 
 

@@ -11,7 +11,7 @@ from chatstore.supabase import text
 from chatstore.supabase.as_user.catalog import MESSAGES, SESSIONS
 from chatstore.supabase.as_user.report import LISTED, Finding, Wrong
 from chatstore.supabase.as_user.visitor import Refused, Visitor, seen
-from chatstore.supabase.database import Snapshot
+from chatstore.supabase.database import Transaction
 
 _PAGE: Final = 500
 
@@ -92,24 +92,24 @@ class Sums:
         ]
 
 
-async def look_for_own(snapshot: Snapshot, visitor: Visitor) -> Sums:
+async def look_for_own(transaction: Transaction, visitor: Visitor) -> Sums:
     """Return which of a user's own records the user cannot read."""
     sums = Sums()
-    async for session_ids in _own_sessions(snapshot, visitor.user_id or ""):
+    async for session_ids in _own_sessions(transaction, visitor.user_id or ""):
         sums.sessions += len(session_ids)
-        visible = await _look_for_sessions(snapshot, visitor, session_ids, sums)
-        readable = await _look_for_messages(snapshot, visitor, session_ids, sums)
+        visible = await _look_for_sessions(transaction, visitor, session_ids, sums)
+        readable = await _look_for_messages(transaction, visitor, session_ids, sums)
         if visible is not None and sums.sessions == len(session_ids):
-            await _look_at_list(snapshot, visitor, visible, sums)
+            await _look_at_list(transaction, visitor, visible, sums)
         if visible is not None and readable is not None:
-            await _look_by_functions(snapshot, visitor, visible, readable, sums)
+            await _look_by_functions(transaction, visitor, visible, readable, sums)
     return sums
 
 
-async def _own_sessions(snapshot: Snapshot, user_id: str) -> AsyncIterator[Sequence[str]]:
+async def _own_sessions(transaction: Transaction, user_id: str) -> AsyncIterator[Sequence[str]]:
     at, before = "infinity", ""
     while True:
-        rows = await snapshot.rows(_OWN, user_id, at, before, _PAGE)
+        rows = await transaction.rows(_OWN, user_id, at, before, _PAGE)
         if rows:
             yield [session_id for session_id, _ in rows]
         if len(rows) < _PAGE:
@@ -118,11 +118,11 @@ async def _own_sessions(snapshot: Snapshot, user_id: str) -> AsyncIterator[Seque
 
 
 async def _look_for_sessions(
-    snapshot: Snapshot, visitor: Visitor, session_ids: Sequence[str], sums: Sums
+    transaction: Transaction, visitor: Visitor, session_ids: Sequence[str], sums: Sums
 ) -> Sequence[str] | None:
     """Return which of the sessions the user sees in the table; None where it refuses to tell."""
     try:
-        visible = {name for (name,) in await seen(snapshot, visitor, _SESSIONS, session_ids)}
+        visible = {name for (name,) in await seen(transaction, visitor, _SESSIONS, session_ids)}
     except Refused as refused:
         sums.refuse(SESSIONS, str(refused))
         return None
@@ -133,17 +133,17 @@ async def _look_for_sessions(
 
 
 async def _look_for_messages(
-    snapshot: Snapshot, visitor: Visitor, session_ids: Sequence[str], sums: Sums
+    transaction: Transaction, visitor: Visitor, session_ids: Sequence[str], sums: Sums
 ) -> Mapping[str, int] | None:
     """Return how many messages of each session the user sees in the table; None where it refuses to tell.
 
     What the user sees of these is a part of what there is, at the same moment: so it is all, where it is as many.
     """
-    there = await snapshot.rows(_MESSAGES, visitor.user_id, session_ids)
+    there = await transaction.rows(_MESSAGES, visitor.user_id, session_ids)
     sums.messages += sum(count for _, count, _ in there)
     try:
         readable = {
-            name: count for name, count, _ in await seen(snapshot, visitor, _MESSAGES, visitor.user_id, session_ids)
+            name: count for name, count, _ in await seen(transaction, visitor, _MESSAGES, visitor.user_id, session_ids)
         }
     except Refused as refused:
         sums.refuse(MESSAGES, str(refused))
@@ -158,10 +158,10 @@ async def _look_for_messages(
     return readable
 
 
-async def _look_at_list(snapshot: Snapshot, visitor: Visitor, visible: Sequence[str], sums: Sums) -> None:
+async def _look_at_list(transaction: Transaction, visitor: Visitor, visible: Sequence[str], sums: Sums) -> None:
     """Note which sessions of the first page are not in the list that an app shows."""
     try:
-        rows = await seen(snapshot, visitor, _LISTED_BY_FUNCTION, visitor.user_id, _PAGE)
+        rows = await seen(transaction, visitor, _LISTED_BY_FUNCTION, visitor.user_id, _PAGE)
     except Refused as refused:
         sums.refuse(_LIST, str(refused))
         return
@@ -172,13 +172,13 @@ async def _look_at_list(snapshot: Snapshot, visitor: Visitor, visible: Sequence[
 
 
 async def _look_by_functions(
-    snapshot: Snapshot, visitor: Visitor, visible: Sequence[str], readable: Mapping[str, int], sums: Sums
+    transaction: Transaction, visitor: Visitor, visible: Sequence[str], readable: Mapping[str, int], sums: Sums
 ) -> None:
     """Note which sessions the user sees in the tables, and not by the functions that an app calls."""
     counts = [readable.get(name, 0) for name in visible]
     for place, tells in _BY_FUNCTION.items():
         try:
-            untold = await seen(snapshot, visitor, _UNTOLD.format(tells), visible, counts, visitor.user_id)
+            untold = await seen(transaction, visitor, _UNTOLD.format(tells), visible, counts, visitor.user_id)
         except Refused as refused:
             sums.refuse(place, str(refused))
             continue

@@ -21,9 +21,10 @@ class Wrong(StrEnum):
     Attributes:
         HIDDEN: Own records cannot be read.
         FOREIGN: Records of others can be read; by somebody who is not logged in, any record.
-        REFUSED: Reading own records ends in an error of Postgres.
+        REFUSED: Reading own records, or writing them, ends in an error of Postgres.
         MISOWNED: Own sessions hold messages that say another user's id, so that they are hidden.
         MISSING: The old side has sessions of this user that are not there on the new one.
+        WRITABLE: Records of others can be written, or records given to others.
     """
 
     HIDDEN = "hidden"
@@ -31,6 +32,7 @@ class Wrong(StrEnum):
     REFUSED = "refused"
     MISOWNED = "misowned"
     MISSING = "missing"
+    WRITABLE = "writable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Finding:
         rows: How many sessions or messages are concerned; 0 where that cannot be told.
         at_least: Whether there may be more, because it was not looked on.
         sessions: The ids of the first sessions that are concerned.
+        attempt: What was tried to write; empty where it was reading.
         error: What Postgres answered, without its text: a name and a SQLSTATE; empty where it answered.
     """
 
@@ -53,6 +56,7 @@ class Finding:
     rows: int = 0
     at_least: bool = False
     sessions: tuple[str, ...] = ()
+    attempt: str = ""
     error: str = ""
 
 

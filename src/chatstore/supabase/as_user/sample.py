@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chatstore.supabase.database import Snapshot
+from chatstore.supabase.database import Transaction
 
 _PAGE: Final = 1000
 
@@ -64,20 +64,20 @@ class Ranges:
         return sum(part.sessions for part in self.chosen)
 
 
-async def drawn_users(snapshot: Snapshot, count: int, seed: int) -> tuple[Sequence[str], int]:
+async def drawn_users(transaction: Transaction, count: int, seed: int) -> tuple[Sequence[str], int]:
     """Return some users who have sessions, drawn by chance, and how many such users there are."""
     total = 0
     drawn: list[tuple[int, str]] = []
-    async for user_ids in _pages(snapshot):
+    async for user_ids in _pages(transaction):
         total += len(user_ids)
         drawn = heapq.nsmallest(count, [*drawn, *((_lot(seed, user_id), user_id) for user_id in user_ids)])
     return [user_id for _, user_id in drawn], total
 
 
-async def ranges(snapshot: Snapshot, rows: int, seed: int) -> Ranges:
+async def ranges(transaction: Transaction, rows: int, seed: int) -> Ranges:
     """Cut all sessions into parts, and choose as many by chance as hold about so many messages, at least one."""
-    parts = await _parts(snapshot)
-    [(about,)] = await snapshot.rows(_MESSAGES_ABOUT)
+    parts = await _parts(transaction)
+    [(about,)] = await transaction.rows(_MESSAGES_ABOUT)
     share = min(1.0, rows / about) if about > 0 else 1.0
     by_lot = sorted(parts, key=lambda part: _lot(seed, part.after))
     chosen = set(by_lot[: max(1, math.ceil(share * len(parts)))])
@@ -90,12 +90,12 @@ def parts_of(items: Iterable[str], size: int) -> Sequence[Sequence[str]]:
     return [held[start : start + size] for start in range(0, len(held), size)]
 
 
-async def _parts(snapshot: Snapshot) -> Sequence[Range]:
+async def _parts(transaction: Transaction) -> Sequence[Range]:
     """Return the parts, in order and without gaps; what lies behind the last session belongs to the last of them."""
     parts: list[Range] = []
     after = ""
     while True:
-        [(last, count)] = await snapshot.rows(_RANGE, after, _PAGE)
+        [(last, count)] = await transaction.rows(_RANGE, after, _PAGE)
         if count or not parts:
             parts.append(Range(after, last, count))
         if count < _PAGE:
@@ -103,10 +103,10 @@ async def _parts(snapshot: Snapshot) -> Sequence[Range]:
         after = last
 
 
-async def _pages(snapshot: Snapshot) -> AsyncIterator[Sequence[str]]:
+async def _pages(transaction: Transaction) -> AsyncIterator[Sequence[str]]:
     after = ""
     while True:
-        user_ids = [user_id for (user_id,) in await snapshot.rows(_USERS, after, _PAGE)]
+        user_ids = [user_id for (user_id,) in await transaction.rows(_USERS, after, _PAGE)]
         yield user_ids
         if len(user_ids) < _PAGE:
             return

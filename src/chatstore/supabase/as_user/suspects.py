@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from chatstore.supabase.as_user.catalog import MESSAGES, SESSIONS
 from chatstore.supabase.as_user.report import Suspect
 from chatstore.supabase.as_user.visitor import ANON, AUTHENTICATED
-from chatstore.supabase.database import Snapshot
+from chatstore.supabase.database import Transaction
 from chatstore.supabase.schema import schema_sql
 
 _RELATION: Final = """
@@ -41,26 +42,50 @@ _FUNCTION: Final = "select p.prosecdef from pg_catalog.pg_proc p where p.oid = t
 
 _OUR_POLICY: Final = re.compile(r'create policy "([^"]+)" on (\S+)')
 _COMMANDS: Final = {"*": "all", "r": "select", "a": "insert", "w": "update", "d": "delete"}
+_CALL: Final = "()"
 _ANEW: Final = "chatstore schema --apply makes it anew"
 
 
-async def suspect(snapshot: Snapshot, place: str) -> Suspect:
-    """Return what decides who sees what at a place, as far as it is not as chatstore made it."""
-    if place.endswith("()"):
-        return Suspect(place=place, reasons=(await _of_function(snapshot, place),))
-    [(is_view, secured, as_reader, by_anon, by_users)] = await snapshot.rows(_RELATION, ANON, AUTHENTICATED, place)
-    if is_view:
-        return Suspect(place=place, reasons=(_of_view(place, as_reader=as_reader),))
-    reasons = [*_of_rights(place, secured=secured, by_anon=by_anon, by_users=by_users)]
-    reasons += _of_policies(place, await snapshot.rows(_POLICIES, place))
-    reasons += [
-        f"the role {role} passes row-level security: alter role {role} nobypassrls"
-        for (role,) in await snapshot.rows(_PASSING, ANON, AUTHENTICATED)
-    ]
-    return Suspect(
-        place=place,
-        reasons=tuple(reasons) or (f"{place} has policies of chatstore's names, but maybe others' text: {_ANEW}",),
+# What the functions that an app calls read and write.
+_BELOW_FUNCTIONS: Final = (
+    SESSIONS,
+    MESSAGES,
+    "chatstore.session_states",
+    "chatstore.tombstones",
+    "chatstore.marks",
+    "chatstore.migration",
+)
+
+
+async def suspects(transaction: Transaction, places: Sequence[str]) -> tuple[Suspect, ...]:
+    """Return what decides who sees what at these places, as far as it is not as chatstore made it."""
+    found = {place: [*await _reasons(transaction, place)] for place in places}
+    if any(place.endswith(_CALL) for place in places):
+        for table in _BELOW_FUNCTIONS:
+            reasons = found.get(table) or [*await _reasons(transaction, table)]
+            if reasons:
+                found[table] = reasons
+    by_name_only = "{} has policies of chatstore's names, but maybe others' text: " + _ANEW
+    return tuple(
+        Suspect(place=place, reasons=tuple(reasons) or (by_name_only.format(place),))
+        for place, reasons in found.items()
     )
+
+
+async def _reasons(transaction: Transaction, place: str) -> Sequence[str]:
+    if place.endswith(_CALL):
+        return (await _of_function(transaction, place),)
+    [(is_view, secured, as_reader, by_anon, by_users)] = await transaction.rows(_RELATION, ANON, AUTHENTICATED, place)
+    if is_view:
+        return (_of_view(place, as_reader=as_reader),)
+    return [
+        *_of_rights(place, secured=secured, by_anon=by_anon, by_users=by_users),
+        *_of_policies(place, await transaction.rows(_POLICIES, place)),
+        *(
+            f"the role {role} passes row-level security: alter role {role} nobypassrls"
+            for (role,) in await transaction.rows(_PASSING, ANON, AUTHENTICATED)
+        ),
+    ]
 
 
 def _of_view(place: str, *, as_reader: bool) -> str:
@@ -91,8 +116,8 @@ def _of_policies(place: str, policies: Sequence[tuple[Any, ...]]) -> Iterator[st
         yield f'{place} lacks the policy "{name}": chatstore schema --apply makes it'
 
 
-async def _of_function(snapshot: Snapshot, place: str) -> str:
-    rows = await snapshot.rows(_FUNCTION, f"{place.removesuffix('()')}(text)")
+async def _of_function(transaction: Transaction, place: str) -> str:
+    rows = await transaction.rows(_FUNCTION, f"{place.removesuffix(_CALL)}(text)")
     if rows and rows[0][0]:
         return f"{place} is `security definer`, so it passes row-level security: {_ANEW}"
     return (

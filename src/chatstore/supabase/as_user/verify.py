@@ -6,7 +6,8 @@ the claims that the API would set for a request with the user's token. What the 
 in the second, and nothing of anybody else. Three visitors who own nothing must see nothing: a user who has no records,
 a token that names no user, and somebody who is not logged in.
 
-Nothing is written: each reading is a transaction that Postgres lets write nothing.
+Nothing is written: each reading is a transaction that Postgres lets write nothing. Where it is asked for, writes are
+tried in other transactions, and undone.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from chatstore.supabase.as_user.old_side import look_at_old_side, may_be_asked
 from chatstore.supabase.as_user.own import look_for_own
 from chatstore.supabase.as_user.report import AsUserReport, Finding, Suspect, Visit, Wrong
 from chatstore.supabase.as_user.sample import Ranges, drawn_users, ranges
-from chatstore.supabase.as_user.suspects import suspect
+from chatstore.supabase.as_user.suspects import suspects
 from chatstore.supabase.as_user.visitor import Visitor, outsiders
-from chatstore.supabase.database import Snapshot, SupabaseDatabase
+from chatstore.supabase.as_user.writes import try_to_write
+from chatstore.supabase.database import SupabaseDatabase, Transaction
 
 _SEEDS: Final = 1_000_000
 _OTHERS: Final = 20
@@ -56,6 +58,7 @@ async def verify_as_users(
     users: int = 20,
     seed: int | None = None,
     rows: int = 1_000_000,
+    writes: bool = False,
     claims: Mapping[str, object] | None = None,
     old: ChatSide | None = None,
     on_visit: Callable[[int, int], None] | None = None,
@@ -71,6 +74,8 @@ async def verify_as_users(
         seed: What to draw them by; the same one draws the same users. Made when left out, and told in the report.
         rows: Among about how many messages each visitor looks for those of others, at most; where there are more, in
             a part of all sessions that is drawn by chance. The user's own are always looked for, all of them.
+        writes: Whether to try as well what each of them must be able to write, and what nobody may; every attempt is
+            undone at once. Triggers of the app's own run.
         claims: What the users' tokens say beside `sub` and `role`, where the app's policies ask for more.
         old: The old side, to be asked which sessions a user has; not asked before a backfill came to its end, nor
             after the way back was closed.
@@ -86,7 +91,7 @@ async def verify_as_users(
     if users < 1 or rows < 1:
         raise InvalidRecordError("as fewer than one user, or among fewer than one message, nothing can be read")
     seed = secrets.randbelow(_SEEDS) if seed is None else seed
-    verify = _Verify(database, seed=seed, rows=rows, claims=claims or {}, old=old, on_visit=on_visit)
+    verify = _Verify(database, seed=seed, rows=rows, writes=writes, claims=claims or {}, old=old, on_visit=on_visit)
     return await verify.run(user_ids, users)
 
 
@@ -107,6 +112,7 @@ class _Verify:
         *,
         seed: int,
         rows: int,
+        writes: bool,
         claims: Mapping[str, object],
         old: ChatSide | None,
         on_visit: Callable[[int, int], None] | None,
@@ -114,6 +120,7 @@ class _Verify:
         self._database = database
         self._seed = seed
         self._rows = rows
+        self._writes = writes
         self._claims = claims
         self._old = old
         self._on_visit = on_visit or (lambda _done, _all: None)
@@ -144,26 +151,27 @@ class _Verify:
         )
 
     async def _plan(self, user_ids: Sequence[str], users: int) -> _Plan:
-        async with self._database.snapshot() as snapshot:
-            await check_rights(snapshot)
-            drawn, total = await drawn_users(snapshot, users + _OTHERS, self._seed)
+        async with self._database.snapshot() as transaction:
+            await check_rights(transaction)
+            drawn, total = await drawn_users(transaction, users + _OTHERS, self._seed)
             named = [text.encode(user_id) for user_id in dict.fromkeys(user_ids)]
-            others = await snapshot.rows(_OF_OTHERS, drawn, _OTHERS_SESSIONS)
+            others = await transaction.rows(_OF_OTHERS, drawn, _OTHERS_SESSIONS)
             return _Plan(
                 visitors=[Visitor.user(user_id, self._claims) for user_id in named or drawn[:users]],
                 strangers=outsiders(self._claims, new_id()),
                 users=total,
-                places=await places(snapshot),
-                ranges=await ranges(snapshot, self._rows, self._seed),
+                places=await places(transaction),
+                ranges=await ranges(transaction, self._rows, self._seed),
                 others=dict(others),
             )
 
     async def _visit(self, visitor: Visitor, plan: _Plan) -> Visit:
-        async with self._database.snapshot() as snapshot:
-            own = await look_for_own(snapshot, visitor)
+        async with self._database.snapshot() as transaction:
+            own = await look_for_own(transaction, visitor)
             findings = own.findings(visitor.name)
             refused = {finding.place for finding in findings if finding.wrong is Wrong.REFUSED}
-            findings += await self._foreign(snapshot, visitor, plan, refused)
+            findings += await self._foreign(transaction, visitor, plan, refused)
+        findings += await self._tried(visitor, plan)
         told, missing = None, None
         if self._old is not None:
             told, missing = await look_at_old_side(self._database, self._old, visitor.name)
@@ -176,27 +184,36 @@ class _Verify:
         )
 
     async def _visit_of_stranger(self, visitor: Visitor, plan: _Plan) -> Visit:
-        async with self._database.snapshot() as snapshot:
-            return Visit(visitor=visitor.name, findings=tuple(await self._foreign(snapshot, visitor, plan)))
+        async with self._database.snapshot() as transaction:
+            findings = await self._foreign(transaction, visitor, plan)
+        return Visit(visitor=visitor.name, findings=(*findings, *await self._tried(visitor, plan)))
 
     async def _foreign(
-        self, snapshot: Snapshot, visitor: Visitor, plan: _Plan, refused: AbstractSet[str] = frozenset()
+        self, transaction: Transaction, visitor: Visitor, plan: _Plan, refused: AbstractSet[str] = frozenset()
     ) -> list[Finding]:
         findings = []
         for place in plan.places[visitor.role]:
-            looked = await look_for_foreign(snapshot, visitor, place, plan.ranges.chosen)
+            looked = await look_for_foreign(transaction, visitor, place, plan.ranges.chosen)
             if looked.finding is not None:
                 findings.append(looked.finding)
             if looked.untold and place.name not in refused:
                 self._unsearched[looked.untold] = None
-        return findings + list(await look_by_functions(snapshot, visitor, plan.others))
+        return findings + list(await look_by_functions(transaction, visitor, plan.others))
+
+    async def _tried(self, visitor: Visitor, plan: _Plan) -> Sequence[Finding]:
+        if not self._writes:
+            return ()
+        async with self._database.rehearsal() as transaction:
+            tried = await try_to_write(transaction, visitor, plan.others)
+        self._unsearched.update(dict.fromkeys(tried.untold))
+        return tried.findings
 
     async def _suspects(self, findings: Iterable[Finding]) -> tuple[Suspect, ...]:
-        names = dict.fromkeys(finding.place for finding in findings if finding.wrong in _BY_POLICY)
-        if not names:
+        places = dict.fromkeys(finding.place for finding in findings if finding.wrong not in _OF_THE_DATA)
+        if not places:
             return ()
-        async with self._database.snapshot() as snapshot:
-            return tuple([await suspect(snapshot, name) for name in names])
+        async with self._database.snapshot() as transaction:
+            return await suspects(transaction, list(places))
 
 
-_BY_POLICY: Final = frozenset({Wrong.HIDDEN, Wrong.FOREIGN, Wrong.REFUSED})
+_OF_THE_DATA: Final = frozenset({Wrong.MISOWNED, Wrong.MISSING})

@@ -12,7 +12,7 @@ import psycopg
 
 from chatstore.supabase import text
 from chatstore.supabase.as_user.report import ANYBODY, NAMELESS, STRANGER
-from chatstore.supabase.database import Snapshot
+from chatstore.supabase.database import Transaction
 
 ANON: Final = "anon"
 AUTHENTICATED: Final = "authenticated"
@@ -32,7 +32,15 @@ select
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, and becomes a finding
-    """Postgres refused what a visitor asked for; the message is the error's name and SQLSTATE."""
+    """Postgres refused what a visitor asked for; the message is the error's name and SQLSTATE.
+
+    Attributes:
+        sqlstate: The latter.
+    """
+
+    def __init__(self, name: str, sqlstate: str) -> None:
+        super().__init__(f"{name}, {sqlstate}")
+        self.sqlstate = sqlstate
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +80,30 @@ def outsiders(claims: Mapping[str, object], stranger: str) -> tuple[Visitor, ...
 
 
 @asynccontextmanager
-async def acting(snapshot: Snapshot, visitor: Visitor) -> AsyncIterator[None]:
+async def acting(transaction: Transaction, visitor: Visitor) -> AsyncIterator[None]:
     """For the length of the block, read as this visitor does.
 
     Raises:
         Refused: Postgres refused something that was asked in the block.
         psycopg.Error: The server could not answer.
     """
-    await snapshot.rows("savepoint visit")
+    await transaction.rows("savepoint visit")
     try:
-        await snapshot.rows(_ACT, visitor.token(), visitor.role)
+        await transaction.rows(_ACT, visitor.token(), visitor.role)
         yield
     except psycopg.Error as error:
         if error.sqlstate is None or error.sqlstate.startswith(_OF_THE_SERVER):
             raise
-        await snapshot.rows("rollback to savepoint visit")
+        await transaction.rows("rollback to savepoint visit")
         # What Postgres says of it may quote a record.
-        raise Refused(f"{type(error).__name__}, {error.sqlstate}") from None
+        raise Refused(type(error).__name__, error.sqlstate) from None
     # Undoes the role, too.
-    await snapshot.rows("rollback to savepoint visit")
+    await transaction.rows("rollback to savepoint visit")
 
 
-async def seen(snapshot: Snapshot, visitor: Visitor, query: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
+async def seen(
+    transaction: Transaction, visitor: Visitor, query: str, *parameters: object
+) -> Sequence[tuple[Any, ...]]:
     """Return the rows that one statement gives this visitor; raises what `acting` does."""
-    async with acting(snapshot, visitor):
-        return await snapshot.rows(query, *parameters)
+    async with acting(transaction, visitor):
+        return await transaction.rows(query, *parameters)
