@@ -35,7 +35,7 @@ from chatstore.models.ownership import Users
 from chatstore.redis.ahead import Ahead, Deadline
 from chatstore.redis.client import AppClient
 from chatstore.redis.connecting import take_over
-from chatstore.redis.held import session_owner, texts_of
+from chatstore.redis.held import held_by, session_owner
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.keyed_sessions import session_ids
@@ -198,14 +198,11 @@ class RedisChat(ChatSide):
         """As `ChatSide.held_by`; where other programs write the layout, too, all of its keys are read for it."""
         if (old := self._calls.users.old_of(user_id)) is None:
             return
-        if not self._layout.shared:
-            async for known in self._index.all_of(old):
-                yield texts_of(known)
-            return
-        async for names in self._found.walk(wanted=_INDEXED):
-            replies = await run_all(self._client, [self._calls.read_header(name, None) for name in names])
-            found = zip(names, replies, strict=True)
-            yield texts_of(name for name, reply in found if session_owner(reply) == old.encode())
+        walk = self._found.walk(wanted=_INDEXED) if self._layout.shared else self._index.all_of(old)
+        calls = self._calls
+        read = partial(calls.read_header, user_id=None)
+        async for ids in held_by(self._client, old.encode(), walk, calls.ledger, read=read, owner_of=session_owner):
+            yield ids
 
     async def starts(self) -> Sequence[str | None]:
         return await self._walk.starts()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 
 from chatstore.errors import ConflictError, LayoutError, NotFoundError
 from chatstore.interfaces import DocumentSide, Embedder
@@ -38,7 +39,7 @@ from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.document_keys import keys
 from chatstore.redis.failures import printable, quarantined
 from chatstore.redis.index import Owned, Place, UserIndex
-from chatstore.redis.held import document_owner, texts_of
+from chatstore.redis.held import document_owner, held_by
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import DocumentLayout, whereabouts
 from chatstore.redis.load import load_of
@@ -212,14 +213,11 @@ class RedisDocuments(DocumentSide):
         await self._ready()
         if (old := self._calls.users.old_of(user_id)) is None:
             return
-        if not self._layout.shared:
-            async for known in self._index.all_of(old):
-                yield texts_of(known)
-            return
-        async for step in self._layout.walk(self._client, None, _INDEXED):
-            replies = await run_all(self._client, [self._calls.read(name, None, whole=False) for name in step.ids])
-            found = zip(step.ids, replies, strict=True)
-            yield texts_of(name for name, reply in found if document_owner(reply) == old.encode())
+        walk = self._ids() if self._layout.shared else self._index.all_of(old)
+        calls = self._calls
+        read = partial(calls.read, user_id=None, whole=False)
+        async for ids in held_by(self._client, old.encode(), walk, calls.ledger, read=read, owner_of=document_owner):
+            yield ids
 
     async def preview(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
         """Return what `scan` would of some ids, and change nothing at all."""

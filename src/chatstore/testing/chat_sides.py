@@ -62,6 +62,17 @@ class ChatSideSuite:
         await chat_side.write(update, mark)
         assert [m.token for m in await chat_side.journal.marks_of(user)] == [mark.token]
 
+    async def test_it_tells_all_that_it_holds_of_a_user_and_nothing_of_others(self, chat_side: ChatSide) -> None:
+        user, session = await self._session(chat_side)
+        _, foreign = await self._session(chat_side)
+        more = self._foreign(user, new_id())
+        await chat_side.put([ChatChange(session_id=more.id, user_id=user, session=more)])
+        assert await self._held_by(chat_side, user) == {session.id, more.id}
+        await chat_side.write(DeleteSession(user_id=user, session_id=session.id))
+        assert await self._held_by(chat_side, user) == {more.id}
+        assert await self._held_by(chat_side, foreign.user_id) == {foreign.id}
+        assert await self._held_by(chat_side, new_id()) == set()
+
     async def test_what_one_side_wrote_joins_into_an_equal_side(self, chat_side: ChatSide) -> None:
         """A change replayed onto the side that made it changes nothing."""
         user, session = await self._session(chat_side)
@@ -357,6 +368,9 @@ class ChatSideSuite:
         await chat_side.append(user, session.id, turns("one", "two"))
         after = await chat_side.count()
         assert (after.sessions - before.sessions, after.messages - before.messages) == (1, 2)
+
+    async def _held_by(self, side: ChatSide, user_id: str) -> set[str]:
+        return {name async for names in side.held_by(user_id) for name in names}
 
     async def _session(self, side: ChatSide) -> tuple[str, Session]:
         user = new_id()

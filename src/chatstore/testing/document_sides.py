@@ -56,6 +56,19 @@ class DocumentSideSuite:
         await document_side.write(command, [mark])
         assert [m.token for m in await document_side.journal.marks_of(user)] == [mark.token]
 
+    async def test_it_tells_all_that_it_holds_of_a_user_and_nothing_of_others(
+        self, document_side: DocumentSide
+    ) -> None:
+        mine, more = self._foreign(new_id()), document("more")
+        others = self._foreign(new_id())
+        await document_side.put([DocumentChange(key=one.key, document=one) for one in (mine, others)])
+        await document_side.write(UpsertDocuments(user_id=mine.user_id, documents=(more,)))
+        assert await self._held_by(document_side, mine.user_id) == {mine.id, more.id}
+        await document_side.write(DeleteDocuments(user_id=mine.user_id, ids=(mine.id,)))
+        assert await self._held_by(document_side, mine.user_id) == {more.id}
+        assert await self._held_by(document_side, others.user_id) == {others.id}
+        assert await self._held_by(document_side, new_id()) == set()
+
     async def test_put_takes_a_document_as_it_is(self, document_side: DocumentSide) -> None:
         foreign = self._foreign(new_id(), metadata=RICH, text="")
         await document_side.put([DocumentChange(key=foreign.key, document=foreign)])
@@ -180,6 +193,9 @@ class DocumentSideSuite:
 
     def _mark(self, side: DocumentSide, user: str, document_id: str) -> Mark:
         return Mark(key=document_id, user_id=user, side=side.side, op="test")
+
+    async def _held_by(self, side: DocumentSide, user_id: str) -> set[str]:
+        return {name async for names in side.held_by(user_id) for name in names}
 
     def _foreign(
         self, user: str, *, version: int = 10, text: str = "foreign", metadata: JsonObject | None = None
