@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
+from psycopg.sql import SQL, Literal
 
 from chatstore.supabase import text
 from chatstore.supabase.as_user.report import ANYBODY, NAMELESS, STRANGER
@@ -20,15 +21,18 @@ AUTHENTICATED: Final = "authenticated"
 # Classes of SQLSTATE that tell of the server and not of what was asked: connections, resources, operators and so on.
 _OF_THE_SERVER: Final = ("08", "40", "53", "57", "58", "XX")
 
-_ACT: Final = """
+# One round trip each: several statements may go in one where they have no parameters.
+_BEGIN: Final = SQL("""
+savepoint visit;
 select
-  set_config('request.jwt.claims', %s, true),
+  set_config('request.jwt.claims', {}, true),
   set_config('request.method', 'GET', true),
-  set_config('request.headers', '{}', true),
-  set_config('request.cookies', '{}', true),
+  set_config('request.headers', '{{}}', true),
+  set_config('request.cookies', '{{}}', true),
   set_config('search_path', 'public, extensions', true),
-  set_config('role', %s, true)
-"""
+  set_config('role', {}, true)
+""")
+_END: Final = "rollback to savepoint visit; release savepoint visit"
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, and becomes a finding
@@ -67,7 +71,7 @@ class Visitor:
     def token(self) -> str:
         """Return the claims of a token of theirs, as JSON."""
         named = {} if self.user_id is None else {"sub": self.user_id}
-        return json.dumps({**self.claims, **named, "role": self.role}, ensure_ascii=False)
+        return json.dumps({**self.claims, **named, "role": self.role})
 
 
 def outsiders(claims: Mapping[str, object], stranger: str) -> tuple[Visitor, ...]:
@@ -87,18 +91,18 @@ async def acting(transaction: Transaction, visitor: Visitor) -> AsyncIterator[No
         Refused: Postgres refused something that was asked in the block.
         psycopg.Error: The server could not answer.
     """
-    await transaction.rows("savepoint visit")
+    begin = _BEGIN.format(Literal(visitor.token()), Literal(visitor.role)).as_string(None)
     try:
-        await transaction.rows(_ACT, visitor.token(), visitor.role)
+        await transaction.rows(begin)
         yield
     except psycopg.Error as error:
         if error.sqlstate is None or error.sqlstate.startswith(_OF_THE_SERVER):
             raise
-        await transaction.rows("rollback to savepoint visit")
+        await transaction.rows(_END)
         # What Postgres says of it may quote a record.
         raise Refused(type(error).__name__, error.sqlstate) from None
     # Undoes the role, too.
-    await transaction.rows("rollback to savepoint visit")
+    await transaction.rows(_END)
 
 
 async def seen(
