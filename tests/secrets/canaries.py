@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import secrets
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -15,6 +16,7 @@ class Canaries:
     """What was planted, by what it is."""
 
     planted: dict = field(default_factory=dict)
+    _patterns: dict = field(default_factory=dict)
 
     def new(self, what):
         """Return a text that is to be seen nowhere."""
@@ -23,11 +25,12 @@ class Canaries:
     def plant(self, what, text):
         """Take a text for one of them, such as a key that somebody else made."""
         self.planted[what] = text
+        self._patterns[what] = re.compile("|".join(map(re.escape, set(forms(text)))))
         return text
 
     def found_in(self, text):
         """Return which of them a text holds: as they are, or in another writing."""
-        return sorted(what for what, planted in self.planted.items() if any(form in text for form in forms(planted)))
+        return sorted(what for what, pattern in self._patterns.items() if pattern.search(text))
 
 
 def forms(text):

@@ -4,12 +4,19 @@ import logging
 import traceback
 import warnings
 
+import chromadb
 import pytest
 import redis
 
 from tests.secrets.canaries import Canaries
 
 _SHOWN = 300
+
+
+@pytest.fixture(scope="package", autouse=True)
+def chroma_has_been_used(chroma_url):
+    """Its client's first use takes a while, for which no app here is to wait."""
+    chromadb.HttpClient(chroma_url).heartbeat()
 
 
 @pytest.fixture
@@ -23,6 +30,7 @@ class Heard(logging.Handler):
     def __init__(self):
         super().__init__(logging.NOTSET)
         self.lines = []
+        self.warned = []
 
     def emit(self, record):
         self.lines.append((record.name, self.format(record)))
@@ -43,7 +51,7 @@ class Heard(logging.Handler):
     def leaks(self, canaries, *, but=()):
         """Return what was said with a canary in it: which, by whom, and the line."""
         found = {}
-        for name, text in self.lines:
+        for name, text in (*self.lines, *(("warning", str(warning.message)) for warning in self.warned)):
             for what in canaries.found_in(text):
                 if what not in but:
                     line = next((line for line in text.splitlines() if what in canaries.found_in(line)), text)
@@ -61,19 +69,17 @@ def heard():
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
+            handler.warned = warned
             yield handler
         finally:
             root.removeHandler(handler)
             root.setLevel(level)
-    del warned
 
 
 @pytest.fixture
-def guarded_redis(redis_database, canaries):
+def guarded_redis(redis_database, namespace, canaries):
     """The URL of an empty database for a user with a password."""
-    user, password = canaries.new("redis user"), canaries.new("redis password")
-    del canaries.planted["redis user"]
-    user = user.replace(" ", "-")
+    user, password = namespace, canaries.new("redis password")
     with redis.Redis.from_url(redis_database) as client:
         client.acl_setuser(
             user, enabled=True, reset=True, passwords=[f"+{password}"], keys=["*"], channels=["*"], categories=["+@all"]

@@ -20,6 +20,7 @@ from chatstore.errors import (
 from chatstore.identity import UserToken
 from chatstore.supabase.functions import Functions
 from chatstore.supabase.keys import check_secret_key
+from chatstore.supabase.quiet import keep_headers_out_of_the_log
 from chatstore.supabase.schema import check_version
 from chatstore.supabase.translation import is_of_the_token, lost_a_race, tellable, translated
 
@@ -40,6 +41,7 @@ class SupabaseClient(Functions):
         if not all(text.isascii() and text.isprintable() and " " not in text for text in (api_key, bearer)):
             # What is sent would quote it.
             raise ConfigurationError("the Supabase key or token has a space or a line break in it: copy it once more")
+        keep_headers_out_of_the_log()
         self._client = client
         self._url = str(client.supabase_url).rstrip("/")
         parts = urlsplit(self._url)
