@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,18 @@ from chatstore.migration.backfill import BackfillOptions, backfill_documents
 from chatstore.migration.checkpoint import Checkpoint
 from chatstore.migration.patience import Patience
 from chatstore.migration.reports import BackfillReport, Tally
-from chatstore.models import DeleteDocuments, DocumentChange, DocumentKey, Mark, Side, utc_now
+from chatstore.models import (
+    DeleteDocuments,
+    Document,
+    DocumentChange,
+    DocumentKey,
+    Mark,
+    ScanPage,
+    Side,
+    utc_now,
+)
 from chatstore.routing import Sides, document_repairer, settle
+from chatstore.testing.memory_documents import MemoryDocuments
 from tests.migration.doubles import (
     DocumentWorld,
     KilledError,
@@ -70,6 +81,41 @@ async def test_it_works_in_the_other_direction() -> None:
     await world.write(world.new, upsert("d99", "from the new side"))
     await backfill(world, source=world.new, target=world.old)
     assert await document_content(world.new) == await document_content(world.old)
+
+
+async def test_a_second_run_reads_whole_only_what_the_target_lacks() -> None:
+    class Source(MemoryDocuments):
+        read: tuple[str, ...] = ()
+
+        async def outlines(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
+            page = await super().changes(keys)
+            bare = (replace(change, document=_bare(change.document)) for change in page.changes)
+            return replace(page, changes=tuple(bare))
+
+        async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
+            self.read += tuple(key.id for key in keys)
+            return await super().changes(keys)
+
+    class Target(TwoStepDocuments):
+        async def lacking(self, changes: Sequence[DocumentChange]) -> Sequence[DocumentChange]:
+            held = {change.key: change for change in (await self.changes([change.key for change in changes])).changes}
+            return [change for change in changes if change.key not in held or change.version > held[change.key].version]
+
+    old = Source(Side.OLD)
+    world = DocumentWorld(old=old, new=Target(Side.NEW))
+    await old.put([legacy_document(f"d{number}", "x" * number) for number in range(10)])
+    assert (await backfill(world)).copied == Tally(documents=10)
+    await old.put([legacy_document("late", "was added since")])
+    await old.write(upsert("d3", "was changed since"))
+    old.read = ()
+    report = await backfill(world)
+    assert sorted(old.read) == ["d3", "late"]
+    assert (report.copied, report.unchanged) == (Tally(documents=2), Tally(documents=9))
+    assert await document_content(world.new) == await document_content(world.old)
+
+
+def _bare(document: Document | None) -> Document | None:
+    return replace(document, text="", embedding=None) if document else None
 
 
 async def test_a_run_killed_in_the_pause_before_its_first_page_leaves_the_next_to_pause(monkeypatch: Any) -> None:

@@ -223,10 +223,10 @@ class DocumentSide(DocumentStore):
         """
 
     async def outlines(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
-        """Return what `changes` does, for `lacking` and not for a `put`: what it costs is no embedding, where a side can.
+        """Return what `changes` does, for `lacking`, not for a `put`; what it costs is no embedding, where a side can.
 
-        Of a document this may leave out all but its key, its times, its expiry and its version; and one that cannot be
-        read for the sake of what is left out is not told of.
+        All of a document but its key, its times, its expiry and its version may be left out. Then one that cannot be
+        read because of what is left out is not quarantined.
         """
         return await self.changes(keys)
 

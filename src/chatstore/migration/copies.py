@@ -163,7 +163,21 @@ class DocumentCopy(Copy[DocumentKey]):
         return await self._source.estimate()
 
     async def _copy(self, keys: Sequence[DocumentKey], clock: _Clock, *, skip: bool) -> Done:
-        if not skip and not self._target.atomic:
+        if not skip or self._target.atomic:
+            return await self._copy_all(keys, clock)
+        lacking, passed = await self._lacking(keys, clock)
+        return passed + await self._copy_all(lacking, clock) if lacking else passed
+
+    async def _lacking(self, keys: Sequence[DocumentKey], clock: _Clock) -> tuple[Sequence[DocumentKey], Done]:
+        """Return which of some documents the target lacks; and what is done with the others, which is nothing."""
+        with clock.reads():
+            page = await self._source.outlines(keys)
+        lacking = await self._target.lacking(page.changes)
+        unchanged = Tally(documents=len(page.changes) - len(lacking))
+        return [change.key for change in lacking], Done(unchanged=unchanged, quarantined=page.quarantined)
+
+    async def _copy_all(self, keys: Sequence[DocumentKey], clock: _Clock) -> Done:
+        if not self._target.atomic:
             # They are read once more under the announcement, so not here; unless one is refused: which one?
             with suppress(InvalidRecordError, ConflictError), clock.writes():
                 done = await put_announced(self._sides, self.source_side, keys, op="backfill")
@@ -172,14 +186,9 @@ class DocumentCopy(Copy[DocumentKey]):
                 return Done(copied=Tally(documents=done.put), quarantined=done.quarantined)
         with clock.reads():
             page = await self._source.changes(keys)
-        changes = await self._target.lacking(page.changes) if skip else page.changes
         with clock.writes():
-            refused = await self._put(changes)
-        return Done(
-            copied=Tally(documents=len(changes) - len(refused)),
-            unchanged=Tally(documents=len(page.changes) - len(changes)),
-            quarantined=(*page.quarantined, *refused),
-        )
+            refused = await self._put(page.changes)
+        return Done(copied=Tally(documents=len(page.changes) - len(refused)), quarantined=(*page.quarantined, *refused))
 
     async def _delete(self, keys: Sequence[DocumentKey]) -> Done:
         known = await self._source.changes(keys)

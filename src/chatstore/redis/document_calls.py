@@ -25,9 +25,11 @@ from chatstore.redis.failures import fields_of, printable, problem_of, raw_of
 from chatstore.redis.journal import mark_arguments
 from chatstore.redis.keys import JournalKeys, LedgerKeys
 from chatstore.redis.layouts.fields import BadFieldError
-from chatstore.redis.layouts.layout import DocumentLayout
+from chatstore.redis.layouts.layout import DocumentLayout, DocumentValues
 from chatstore.redis.scripts import Call, Reply, Script, flat_fields, script
 from chatstore.redis.user_ids import new_user, old_owner, old_user
+
+_NOTHING = DocumentValues(text="", embedding=None, title="", url="", metadata={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +127,25 @@ class DocumentCalls:
         """Return the call that reads a document of any user for the migrator: what others did is written down then."""
         return self._read(document_id, None, "adopt", room=room)
 
+    def outline(self, document_id: bytes, *, room: int = 0) -> Call:
+        """Return the call that does what `adopt` does, and replies no field."""
+        return self._read(document_id, None, "outline", room=room)
+
     def weigh(self, document_id: bytes, *, room: int = 0) -> Call:
         """Return the call that reads of a document of any user whose it is, and how large; see `weight`.
 
         A reply has more than `room` bytes only where the document is unreadable; it is replied as large then.
         """
         return self._read(document_id, None, "size", room=room)
+
+    def peek(self, document_id: bytes, *, sized: bool) -> Call | None:
+        """Return the call that replies what `weigh` does, or `read` without fields, or nothing; None: use those.
+
+        Of what it replies, the version and the expiry do not count.
+        """
+        if self.layout.peek is None:
+            return None
+        return Call(script("document_peek"), [self.layout.key(document_id)], [int(sized), *self.layout.peek])
 
     def weight(self, found: DocumentReply) -> int:
         """Return how many bytes a document has, of the reply to `weigh`."""
@@ -202,22 +217,22 @@ class DocumentCalls:
         except (BadFieldError, UnicodeDecodeError) as error:
             raise self._unreadable(document_id, found.parts, error) from None
 
-    def change(self, found: DocumentReply, document_id: bytes) -> DocumentChange:
-        """Return a document's state.
+    def change(self, found: DocumentReply, document_id: bytes, *, whole: bool = True) -> DocumentChange:
+        """Return a document's state; with nothing of its fields unless `whole`, as of the reply to `outline`.
 
         Raises:
             LayoutError: One of its fields is not what the layout promises.
         """
         key = self.key(found, document_id)
         try:
-            document = None if found.updated is None else self._document(key, found.parts)
+            document = None if found.updated is None else self._document(key, found.parts, whole=whole)
         except (BadFieldError, OverflowError) as error:
             raise self._unreadable(document_id, found.parts, error) from None
         return DocumentChange(key=key, document=document, deleted=found.deleted)
 
-    def _document(self, key: DocumentKey, parts: Reply) -> Document:
+    def _document(self, key: DocumentKey, parts: Reply, *, whole: bool = True) -> Document:
         _, _, version, _, created, updated, expires, rest, flat = parts
-        values = self.layout.read_document(fields_of(flat), rest)
+        values = self.layout.read_document(fields_of(flat), rest) if whole else _NOTHING
         return Document(
             id=key.id,
             user_id=key.user_id,

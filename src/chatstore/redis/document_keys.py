@@ -8,8 +8,9 @@ from chatstore.errors import LayoutError
 from chatstore.models import DocumentKey, KeyPage, Quarantined
 from chatstore.redis.client import Client
 from chatstore.redis.document_calls import DocumentCalls
+from chatstore.redis.document_peek import peek_all
 from chatstore.redis.failures import quarantined
-from chatstore.redis.scripts import Reply, run, run_all
+from chatstore.redis.scripts import Reply, run
 
 _WANTED = 1000
 _MOST = 1250
@@ -38,7 +39,7 @@ async def keys(
         bad: list[Quarantined] = []
         for start in range(0, len(step.ids), _AT_ONCE):
             ids = step.ids[start : start + _AT_ONCE]
-            replies = await run_all(client, [calls.weigh(name, room=_A_REPLY) for name in ids])
+            replies = await peek_all(client, calls, ids, sized=True, room=_A_REPLY)
             for name, weighed in zip(ids, replies, strict=True):
                 reply = await run(client, calls.weigh(name)) if weighed[0] == b"large" else weighed
                 if reply[0] == b"other":

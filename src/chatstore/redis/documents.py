@@ -37,9 +37,10 @@ from chatstore.redis.client import AppClient
 from chatstore.redis.connecting import take_over
 from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.document_keys import keys
+from chatstore.redis.document_peek import peek_all
 from chatstore.redis.failures import printable, quarantined
-from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.held import document_owner, held_by
+from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
 from chatstore.redis.layouts.layout import DocumentLayout, whereabouts
 from chatstore.redis.load import load_of
@@ -174,12 +175,25 @@ class RedisDocuments(DocumentSide):
         wanted = set(keys)
         return ScanPage(tuple(c for c in page.changes if c.key in wanted), page.quarantined, None)
 
+    async def outlines(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
+        await self._ready()
+        wanted, names = set(keys), [key.id.encode() for key in keys]
+        replies = await run_all(self._client, [self._calls.outline(name, room=_ROOM) for name in names])
+        # What is large here is unreadable.
+        large = [name for name, reply in zip(names, replies, strict=True) if reply[0] == b"large"]
+        page = self._page(
+            [(name, reply) for name, reply in zip(names, replies, strict=True) if reply[0] != b"large"], whole=False
+        )
+        found = await self._read_all(large)
+        changes = (change for change in (*page.changes, *found.changes) if change.key in wanted)
+        return ScanPage(tuple(changes), (*page.quarantined, *found.quarantined), None)
+
     async def held(self, keys: Collection[DocumentKey]) -> Collection[DocumentKey]:
         await self._ready()
         names, found = [key.id.encode() for key in keys], set[DocumentKey]()
         for start in range(0, len(names), _BATCH):
             part = names[start : start + _BATCH]
-            replies = await run_all(self._client, [self._calls.read(name, None, whole=False) for name in part])
+            replies = await peek_all(self._client, self._calls, part, sized=False)
             for name, reply in zip(part, replies, strict=True):
                 # What cannot be told is not said to be held: whoever reads it hears why.
                 with suppress(LayoutError):
@@ -203,11 +217,6 @@ class RedisDocuments(DocumentSide):
             except LayoutError as error:
                 raise ConflictError(f"an unreadable record lies in the place of the document: {error}") from error
 
-    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
-        await self._ready()
-        async for page in keys(self._client, self._calls, cursor, passes_over=self._pass_over):
-            yield page
-
     async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
         """As `DocumentSide.held_by`; where other programs write the layout, too, all of its keys are read for it."""
         await self._ready()
@@ -219,6 +228,11 @@ class RedisDocuments(DocumentSide):
         async for ids in held_by(self._client, old.encode(), walk, calls.ledger, read=read, owner_of=document_owner):
             yield ids
 
+    async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
+        await self._ready()
+        async for page in keys(self._client, self._calls, cursor, passes_over=self._pass_over):
+            yield page
+
     async def preview(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
         """Return what `scan` would of some ids, and change nothing at all."""
         await self._layout.prepare(self._client)
@@ -228,8 +242,8 @@ class RedisDocuments(DocumentSide):
         await self._ready()
         count = 0
         async for step in self._layout.walk(self._client, None, _BATCH):
-            calls = [self._calls.read(name, None, whole=False) for name in step.ids]
-            count += sum(reply[0] == b"found" for reply in await run_all(self._client, calls))
+            replies = await peek_all(self._client, self._calls, step.ids, sized=False)
+            count += sum(reply[0] == b"found" for reply in replies)
         return count
 
     async def estimate(self) -> int:
@@ -304,7 +318,7 @@ class RedisDocuments(DocumentSide):
         for name in [name for name, reply in read if reply[0] == b"large"]:
             yield self._page([(name, await run(self._client, call(name, 0)))])
 
-    def _page(self, replies: Sequence[tuple[bytes, Reply]]) -> ScanPage[DocumentChange]:
+    def _page(self, replies: Sequence[tuple[bytes, Reply]], *, whole: bool = True) -> ScanPage[DocumentChange]:
         changes: list[DocumentChange] = []
         bad: list[Quarantined] = []
         for name, reply in replies:
@@ -314,7 +328,7 @@ class RedisDocuments(DocumentSide):
             try:
                 found = self._calls.reply(reply, name)
                 if found is not None:
-                    changes.append(self._calls.change(found, name))
+                    changes.append(self._calls.change(found, name, whole=whole))
             except LayoutError as error:
                 bad.append(quarantined(error))
         return ScanPage(tuple(changes), tuple(bad), None)

@@ -125,6 +125,20 @@ class DocumentSideSuite:
         assert known[two.id].document is None
         assert known[two.id].deleted > two.version
 
+    async def test_outlines_tell_the_versions_that_changes_tell(self, document_side: DocumentSide) -> None:
+        user = new_id()
+        [one, two] = await document_side.upsert(user, [document("one"), document("two")])
+        await document_side.delete(user, [two.id])
+        keys = [one.key, two.key, DocumentKey(new_id(), one.id), DocumentKey(user, "nobody")]
+        for page in (await document_side.outlines(keys), await document_side.changes(keys)):
+            known = {change.key: change for change in page.changes}
+            assert set(known) == {one.key, two.key}
+            assert known[two.key].document is None
+            assert known[two.key].deleted > two.version
+            told = known[one.key].document
+            assert told is not None
+            assert (told.version, told.updated_at, told.expires_at) == (one.version, one.updated_at, None)
+
     async def test_held_tells_which_documents_are_there(self, document_side: DocumentSide) -> None:
         user = new_id()
         [one, two] = await document_side.upsert(user, [document("one"), document("two")])

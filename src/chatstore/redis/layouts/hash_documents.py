@@ -27,6 +27,7 @@ class HashDocuments(DocumentLayout):
     shared: ClassVar[bool] = True
     owned: ClassVar[bool] = True
     search_fields = ("embedding", "metadata", "title", "url")
+    peek: ClassVar[tuple[str, str, str]] = ("userId", "createdAt", "updatedAt")
 
     def claims(self, sample: Sample) -> str | None:
         names = sample.fields.keys()

@@ -247,6 +247,8 @@ class DocumentLayout(ABC):
         needs_modules: Whether the server must have more than hashes: search, RedisJSON or vector sets.
         lua: The primitives of `document.lua`.
         search_fields: The fields that `read_vector` and `read_searched` need; all when there are none named.
+        peek: The fields of a document's hash that say whose it is, and when it was made and written (in ms), where
+            these tell it; see `document_peek.lua`.
         kind: The type of the keys, to tell them from others with the prefix; None where another type is a fault.
         notes: What the layout never stored, and what of it is not exact: a sentence each, for people.
         index: The name of the search index, where there is one.
@@ -261,6 +263,7 @@ class DocumentLayout(ABC):
     needs_modules: ClassVar[bool] = False
     lua: str
     search_fields: tuple[str, ...]
+    peek: ClassVar[tuple[str, str, str] | None] = None
     kind: str | None = None
     notes: tuple[str, ...] = ()
 

@@ -5,7 +5,7 @@
 -- Whose document it must be; the migrator reads them all.
 local scope = take_list()
 -- `all` fields, `some` of them, which follow, or `none`; `size`: in their place how many bytes they have; `adopt` is all,
--- and writes down.
+-- and writes down; so does `outline`, which is none.
 local wanted = take()
 local names = take_list()
 -- How many bytes the reply may have, about; 0 for any number.
@@ -38,7 +38,11 @@ elseif scope[1] and (not state.held or state.user ~= scope[1]) then
 elseif not state.held and state.deleted == 0 then
   return { 'missing' }
 end
-if state.held and (wanted == 'none' or wanted == 'some') then
+if wanted == 'outline' then
+  adopt(state)
+  state.rest = ''
+end
+if state.held and (wanted == 'none' or wanted == 'some' or wanted == 'outline') then
   local some = {}
   for _, name in ipairs(names) do
     local value = field_of(state.held.fields, name)
