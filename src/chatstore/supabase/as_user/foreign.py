@@ -8,6 +8,7 @@ from typing import Final
 
 from chatstore.supabase import text
 from chatstore.supabase.as_user.catalog import Place
+from chatstore.supabase.as_user.functions import OF_A_SESSION, ask_functions
 from chatstore.supabase.as_user.report import LISTED, Finding, Wrong
 from chatstore.supabase.as_user.sample import Range
 from chatstore.supabase.as_user.visitor import Refused, Visitor, seen
@@ -23,15 +24,14 @@ where not exists (select from public.sessions s where s.id = asked.id and s.user
   and not exists (select from chatstore.session_states s where s.session_id = asked.id and s.user_id = %s)
 """
 _OF_A_USER: Final = "json_build_object('user_id', asked.user_id, 'before_id', '', 'limit', 1)::text"
-_OF_A_SESSION: Final = "json_build_object('user_id', asked.user_id, 'session_id', asked.id, 'limit', 1)::text"
 FUNCTIONS: Final = {
     "public.chatstore_sessions()": f"coalesce(public.chatstore_sessions({_OF_A_USER}), '[]') <> '[]'",
-    "public.chatstore_session()": f"public.chatstore_session({_OF_A_SESSION}) is not null",
-    "public.chatstore_messages()": f"public.chatstore_messages({_OF_A_SESSION}) is not null",
-    "public.chatstore_last_messages()": f"public.chatstore_last_messages({_OF_A_SESSION}) is not null",
-    "public.chatstore_count_messages()": f"public.chatstore_count_messages({_OF_A_SESSION}) is not null",
+    "public.chatstore_session()": f"public.chatstore_session({OF_A_SESSION}) is not null",
+    "public.chatstore_messages()": f"public.chatstore_messages({OF_A_SESSION}) is not null",
+    "public.chatstore_last_messages()": f"public.chatstore_last_messages({OF_A_SESSION}) is not null",
+    "public.chatstore_count_messages()": f"public.chatstore_count_messages({OF_A_SESSION}) is not null",
 }
-_TOLD: Final = "select asked.id from unnest(%s::text[], %s::text[]) asked (id, user_id) where {}"
+_ASKED: Final = "select others.id, others.user_id from unnest(%s::text[], %s::text[]) others (id, user_id)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,12 @@ async def look_by_functions(transaction: Transaction, visitor: Visitor, others: 
     """Ask the functions that an app calls for sessions of others, by their owner; `others` tells that by session."""
     asked = {name: owner for name, owner in others.items() if owner != visitor.user_id}
     findings = []
-    for place, tells in FUNCTIONS.items():
-        try:
-            told = await seen(transaction, visitor, _TOLD.format(tells), list(asked), list(asked.values()))
-        except Refused:
-            # It gives nothing away. Whether it gives a user their own is looked for elsewhere.
-            continue
-        if told:
-            sessions = tuple(text.decode(name) for (name,) in told[:LISTED])
+    parameters = (list(asked), list(asked.values()))
+    answers = await ask_functions(transaction, visitor, _ASKED, parameters, FUNCTIONS)
+    for place, told in answers.items():
+        # What is refused gives nothing away. Whether it gives a user their own is looked for elsewhere.
+        if told and not isinstance(told, Refused):
+            sessions = tuple(text.decode(name) for name in told[:LISTED])
             findings.append(
                 Finding(
                     visitor=visitor.name, wrong=Wrong.FOREIGN, place=place, rows=len(told), at_least=True,

@@ -9,6 +9,7 @@ from typing import Final
 
 from chatstore.supabase import text
 from chatstore.supabase.as_user.catalog import MESSAGES, SESSIONS
+from chatstore.supabase.as_user.functions import OF_A_SESSION, ask_functions
 from chatstore.supabase.as_user.report import LISTED, Finding, Wrong
 from chatstore.supabase.as_user.visitor import Refused, Visitor, seen
 from chatstore.supabase.database import Transaction
@@ -33,12 +34,17 @@ from public.messages m
 where m.session_id = any (%s) and (m.expires_at is null or m.expires_at > now())
 group by m.session_id
 """
-_REQUEST: Final = "json_build_object('user_id', %s::text, 'session_id', asked.id, 'limit', 1)::text"
+_ASKED: Final = """
+select own.id, own.messages, %s::text as user_id from unnest(%s::text[], %s::bigint[]) own (id, messages)
+"""
+# Where they do not tell what the tables tell.
 _BY_FUNCTION: Final = {
-    "public.chatstore_session()": f"public.chatstore_session({_REQUEST}) is not null",
-    "public.chatstore_messages()": f"public.chatstore_messages({_REQUEST}) is not null",
-    "public.chatstore_last_messages()": f"public.chatstore_last_messages({_REQUEST}) is not null",
-    "public.chatstore_count_messages()": f"public.chatstore_count_messages({_REQUEST})::bigint = asked.messages",
+    "public.chatstore_session()": f"public.chatstore_session({OF_A_SESSION}) is null",
+    "public.chatstore_messages()": f"public.chatstore_messages({OF_A_SESSION}) is null",
+    "public.chatstore_last_messages()": f"public.chatstore_last_messages({OF_A_SESSION}) is null",
+    "public.chatstore_count_messages()": (
+        f"public.chatstore_count_messages({OF_A_SESSION})::bigint is distinct from asked.messages"
+    ),
 }
 _LIST: Final = "public.chatstore_sessions()"
 _LISTED_BY_FUNCTION: Final = """
@@ -46,11 +52,6 @@ select listed ->> 'id'
 from json_array_elements(
   public.chatstore_sessions(json_build_object('user_id', %s::text, 'before_id', '', 'limit', %s::integer)::text)::json
 ) listed
-"""
-_UNTOLD: Final = """
-select asked.id
-from unnest(%s::text[], %s::bigint[]) asked (id, messages)
-where not coalesce({}, false)
 """
 
 
@@ -176,11 +177,11 @@ async def _look_by_functions(
 ) -> None:
     """Note which sessions the user sees in the tables, and not by the functions that an app calls."""
     counts = [readable.get(name, 0) for name in visible]
-    for place, tells in _BY_FUNCTION.items():
-        try:
-            untold = await seen(transaction, visitor, _UNTOLD.format(tells), visible, counts, visitor.user_id)
-        except Refused as refused:
-            sums.refuse(place, str(refused))
+    parameters = (visitor.user_id, visible, counts)
+    untold = await ask_functions(transaction, visitor, _ASKED, parameters, _BY_FUNCTION)
+    for place, found in untold.items():
+        if isinstance(found, Refused):
+            sums.refuse(place, str(found))
             continue
-        for (name,) in untold:
+        for name in found:
             sums.add(Wrong.HIDDEN, place, 1, name)
