@@ -23,6 +23,7 @@ check: $(READY)  ## format, lint, types, floors of the source tree, weak spots, 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/identity/typed.py
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/bandit --quiet --confidence-level medium --configfile pyproject.toml --recursive src scripts demo examples docs
 	$(BIN)/zizmor --offline --no-progress --quiet --persona auditor .github/workflows

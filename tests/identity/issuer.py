@@ -74,10 +74,13 @@ class Issuer:
         self.open.set()
 
     def claims(self, user, **changed):
-        """What Clerk's session tokens say, with the integration with Supabase; None takes a claim out."""
+        """What Clerk's session tokens say, with the integration with Supabase; None takes a claim out.
+
+        Clerk's are good for a minute; a test on a busy machine may take longer.
+        """
         now = int(time.time())
         claims = {
-            "azp": APP, "exp": now + 60, "fva": [0, -1], "iat": now, "iss": self.url, "jti": "j1", "nbf": now - 10,
+            "azp": APP, "exp": now + 3600, "fva": [0, -1], "iat": now, "iss": self.url, "jti": "j1", "nbf": now - 10,
             "role": "authenticated", "sid": "sess_1", "sts": "active", "sub": user, "v": 2,
         } | changed  # fmt: skip
         return {name: value for name, value in claims.items() if value is not None}
@@ -113,11 +116,17 @@ def running_issuer():
         issuer.open.set()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Nothing: a client that goes away is no error, and others are seen by the client."""
+
+
 @contextmanager
 def serving(handler):
     """A server of a handler's, on a free port, in a thread of its own; gives its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

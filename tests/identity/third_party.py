@@ -4,7 +4,6 @@ The lightweight server knows tokens of its own secret only. So this stands in fr
 does first: it verifies a user's token by the issuer's keys. It then sends the same claims on under the server's secret.
 """
 
-import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 
@@ -36,7 +35,7 @@ class Project:
 def trusting(issuer, settings):
     """A project that trusts an issuer."""
     project = Project()
-    local = threading.local()
+    http = httpx.Client(trust_env=False, timeout=60)
 
     class Gateway(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -56,13 +55,11 @@ def trusting(issuer, settings):
                 project.asked.append((function, claims["sub"]))
                 project.keys.add(self.headers["apikey"])
                 bearer = user_token(settings.supabase_jwt_secret, claims["sub"], role=claims["role"])
-            if not hasattr(local, "http"):
-                local.http = httpx.Client(trust_env=False, timeout=60)
             headers = {"apikey": self.headers["apikey"], "Authorization": f"Bearer {bearer}"}
             for name in ("Content-Type", "Prefer", "Accept"):
                 if name in self.headers:
                     headers[name] = self.headers[name]
-            answer = local.http.post(settings.supabase_url + self.path, content=body, headers=headers)
+            answer = http.post(settings.supabase_url + self.path, content=body, headers=headers)
             return self.answer(answer.status_code, answer.content)
 
         def answer(self, status, body):
@@ -72,14 +69,9 @@ def trusting(issuer, settings):
             self.end_headers()
             self.wfile.write(body)
 
-        def finish(self):
-            super().finish()
-            if hasattr(local, "http"):
-                local.http.close()
-
         def log_message(self, *_):
             pass
 
-    with serving(Gateway) as url:
+    with http, serving(Gateway) as url:
         project.url = url
         yield project

@@ -31,9 +31,11 @@ class scoped(Generic[P, R]):  # noqa: N801 - used like a decorator
     @overload
     def __get__(self, instance: _OneUser, owner: type[object]) -> Callable[P, Coroutine[Any, Any, R]]: ...
     def __get__(self, instance: _OneUser | None, owner: type[object]) -> Callable[..., Any]:
-        if instance is None:
-            return self  # type: ignore[return-value] # for `blocking`, and when the class is inspected
-        return functools.partial(instance._call, self.__name__)  # noqa: SLF001 - the two are one
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, view: _OneUser, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Call it on what one user has."""
+        return view._call(self.__name__, *args, **kwargs)  # noqa: SLF001 - the two are one
 
 
 class _OneUser:
