@@ -22,7 +22,12 @@ from chatstore.local import LocalStack, StackSettings, user_token
 from chatstore.local.valkey import DATABASES
 from chatstore.supabase.schema import schema_sql
 
-pytest_plugins = ["tests.servers.redis_cluster", "tests.servers.search_redis", "tests.frameworks.fixtures"]
+pytest_plugins = [
+    "tests.leaks",
+    "tests.servers.redis_cluster",
+    "tests.servers.search_redis",
+    "tests.frameworks.fixtures",
+]
 
 _FOLDER = "CHATSTORE_TEST_STACK"  # workers inherit it from the controller
 _database_counter = itertools.count()
