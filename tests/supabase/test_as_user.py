@@ -8,6 +8,7 @@ import re
 import textwrap
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -168,6 +169,13 @@ BAD = {
             "grant select on public.recent to authenticated"
         ),
         each({*USERS, ANYBODY}, "foreign", "public.recent"),
+    ),
+    "a view whose users have another type": (
+        (
+            "create view public.recent as select user_id::bpchar as user_id, id as session_id from public.sessions;"
+            "grant select on public.recent to authenticated; revoke all on public.recent from anon"
+        ),
+        each(USERS, "foreign", "public.recent"),
     ),
     "a materialized view that does not say whose a session is": (
         (
@@ -510,16 +518,32 @@ async def test_an_old_side_that_the_new_one_need_not_be_equal_to_is_not_asked(da
     assert (report.findings, report.visits[0].old_sessions) == ((), None)
 
 
-async def test_a_role_for_which_row_level_security_holds_is_refused(service, database_url, postgres, namespace):
-    postgres.execute(f"create role {namespace} login password 'x' in role service_role")
-    secured = SupabaseDatabase(database_url.replace("://postgres:", f"://{namespace}:", 1), service)
-    try:
-        postgres.execute(f"alter role {namespace} password '{database_url.split(':')[2].split('@')[0]}'")
-        with pytest.raises(ConfigurationError, match="use the role `postgres`"):
-            await verify_as_users(secured)
-    finally:
-        await secured.close()
-        postgres.execute(f"drop role {namespace}")
+@pytest.fixture
+async def secured(service, database_url, postgres, namespace):
+    """A function that reaches the database as a role that is made so."""
+    password, user = urlsplit(database_url).password, urlsplit(database_url).username
+    made = SupabaseDatabase(database_url.replace(f"//{user}:", f"//{namespace}:"), service)
+
+    def database(role):
+        postgres.execute(f"create role {namespace} login password '{password}' {role}")
+        postgres.execute(f"grant execute on function public.chatstore_version() to {namespace}")
+        return made
+
+    yield database
+    await made.close()
+    postgres.execute(f"drop owned by {namespace}; drop role {namespace}")
+
+
+@pytest.mark.parametrize(
+    ("role", "says"),
+    [
+        ("in role service_role", "row-level security holds for the role"),
+        ("bypassrls", "may not act as `anon` and `authenticated`"),
+    ],
+)
+async def test_a_role_that_sees_too_little_or_cannot_act_as_users_is_refused(secured, role, says):
+    with pytest.raises(ConfigurationError, match=f"{says}.*use the role `postgres`"):
+        await verify_as_users(secured(role))
 
 
 @pytest.mark.parametrize("wrong", [{"user_ids": [""]}, {"users": 0}, {"rows": 0}])

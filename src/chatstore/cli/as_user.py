@@ -215,7 +215,7 @@ def _advice(report: AsUserReport, *, drawn: bool) -> Iterator[str]:
     if wrongs & {Wrong.MISOWNED, Wrong.MISSING}:
         yield (
             "misowned and missing are of the data, and not of a policy: chatstore migrate --chat, then chatstore "
-            "verify --chat"
+            "verify --chat; what lies in quarantine, chatstore quarantine list --chat tells"
         )
     if report.findings:
         yield f"then: chatstore verify --as-user --seed {report.seed}" if drawn else "then: the same command again"

@@ -102,7 +102,9 @@ async def _visible(
         return None
     conditions, parameters = ["true"], []
     if place.owner is not None and visitor.user_id is not None:
-        conditions.append(f"{place.owner} is distinct from %s")
+        # In a view it may have another type, and no index that it would cost.
+        owner = place.owner if place.in_order else f"{place.owner}::text"
+        conditions.append(f"{owner} is distinct from %s")
         parameters.append(visitor.user_id)
     if part is not None and place.session is not None:
         conditions.append(f"{place.session} > %s")
