@@ -329,7 +329,8 @@ def test_status_shows_a_migrate_that_was_stopped_and_how_it_goes_on(program, mem
 
 def test_status_shows_a_verify_and_since_when_it_was_not_heard_of(program, memory):
     tell(memory, replace(RUN, run=VERIFY, at=utc_now() - timedelta(seconds=8)))
-    assert row(program("status", "--chat").out, "verify").endswith("last heard of 8.0 s ago")
+    heard = re.search(r"last heard of (.+) s ago$", row(program("status", "--chat").out, "verify"))
+    assert 8 <= float(heard[1]) < 60
 
 
 def test_status_does_without_a_run_of_another_version(program, memory):
