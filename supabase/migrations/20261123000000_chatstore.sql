@@ -94,7 +94,7 @@ alter table public.messages add column if not exists expires_at timestamptz
 create index if not exists messages_in_order on public.messages (session_id, position, id);
 
 -- What the policy of the table asks: without it, whoever reads the table itself as a user reads all of it.
-create index if not exists messages_by_user on public.messages (user_id, session_id);
+create index if not exists messages_by_user on public.messages (user_id);
 
 -- What a sweep looks for. Where nothing expires they take no room.
 create index if not exists sessions_by_expiry on public.sessions (expires_at) where expires_at is not null;
@@ -242,6 +242,11 @@ create policy "Whether the journal is open" on chatstore.migration
 -- What an app reads. Each function takes and gives JSON as text, because a server between Postgres and the client may
 -- handle JSON in JavaScript, where a great integer loses its last digits and 1.0 becomes 1. A session that is not the
 -- user's, is not there, or has expired, is answered by null; a message that has expired is passed over.
+--
+-- Messages and lists of sessions are read by the index that has them in their order, and no further than they are wanted.
+-- Postgres would read whole sessions and sort them: it takes it for chance that all messages of a session are one user's, as
+-- the policy asks of each, and so expects next to none. And what a row is compared with stands in variables: a `coalesce` in
+-- the condition could tell of rows, for all that Postgres knows, and would be asked of each only behind the policy.
 
 create or replace function chatstore.is_visible(session_id text, user_id text) returns boolean
 language sql stable set search_path = ''
@@ -263,9 +268,13 @@ begin atomic
 end;
 
 create or replace function public.chatstore_sessions(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   wanted jsonb := request::jsonb;
+  before timestamptz := coalesce((wanted ->> 'before')::timestamptz, 'infinity');
+  before_id text := wanted ->> 'before_id';
 begin
   return (
     select coalesce(json_agg(page), '[]')::text
@@ -273,7 +282,7 @@ begin
       select s.*
       from public.sessions s
       where s.user_id = wanted ->> 'user_id'
-        and (s.updated_at, s.id) < (coalesce((wanted ->> 'before')::timestamptz, 'infinity'), wanted ->> 'before_id')
+        and (s.updated_at, s.id) < (before, before_id)
         and (s.expires_at is null or s.expires_at > now())
       order by s.updated_at desc, s.id desc
       limit (wanted ->> 'limit')::integer
@@ -302,6 +311,9 @@ create or replace function chatstore.page_of_messages(
   out messages json, out told integer, out more boolean, out last_position bigint, out last_id text
 )
 language plpgsql stable set search_path = '' as $$
+declare
+  behind bigint := coalesce(after_position, -9223372036854775808);
+  behind_id text := coalesce(after_id, '');
 begin
   select
     coalesce(json_agg(row_to_json(found.message) order by found.place), '[]'),
@@ -321,7 +333,7 @@ begin
       from public.messages m
       where m.session_id = page_of_messages.session_id
         and (m.expires_at is null or m.expires_at > now())
-        and (m.position, m.id) > (coalesce(after_position, -9223372036854775808), coalesce(after_id, ''))
+        and (m.position, m.id) > (behind, behind_id)
       order by m.position, m.id
       limit room + 1
     ) message
@@ -332,7 +344,9 @@ end;
 $$;
 
 create or replace function public.chatstore_messages(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   wanted jsonb := request::jsonb;
 begin
@@ -350,10 +364,14 @@ $$;
 
 -- As a page of messages, but the last ones; still oldest first.
 create or replace function public.chatstore_last_messages(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   wanted jsonb := request::jsonb;
   room integer := wanted ->> 'limit';
+  before bigint := coalesce((wanted ->> 'before')::bigint, 9223372036854775807);
+  before_id text := coalesce(wanted ->> 'before_id', '');
 begin
   if not chatstore.is_visible(wanted ->> 'session_id', wanted ->> 'user_id') then
     return null;
@@ -374,8 +392,7 @@ begin
         from public.messages m
         where m.session_id = wanted ->> 'session_id'
           and (m.expires_at is null or m.expires_at > now())
-          and (m.position, m.id)
-            < (coalesce((wanted ->> 'before')::bigint, 9223372036854775807), coalesce(wanted ->> 'before_id', ''))
+          and (m.position, m.id) < (before, before_id)
         order by m.position desc, m.id desc
         limit room + 1
       ) message
@@ -387,7 +404,9 @@ end;
 $$;
 
 create or replace function public.chatstore_count_messages(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   wanted jsonb := request::jsonb;
 begin
@@ -546,22 +565,23 @@ declare
   state chatstore.session_states := chatstore.open_session(command);
   replacing boolean := (command ->> 'replace')::boolean;
   stamp bigint := chatstore.next_version(state.last);
+  -- Where these stand in a condition, only what they name is looked at, and not all of a session.
+  ids text[] := array(select new.id from jsonb_to_recordset(command -> 'messages') as new (id text));
+  held text[];
   last_position bigint;
   clash text;
 begin
-  select new.id into clash
-  from jsonb_to_recordset(command -> 'messages') as new (id text)
-  join chatstore.tombstones t on t.session_id = state.session_id and t.id = new.id
-  limit 1;
+  select t.id into clash from chatstore.tombstones t where t.session_id = state.session_id and t.id = any (ids) limit 1;
   if clash is not null then
     raise exception 'the message was deleted from this session: append it under a new id'
       using errcode = 'PT409', detail = clash;
   end if;
 
-  select new.id into clash
-  from jsonb_to_recordset(command -> 'messages') as new (id text, role text, content text)
-  join public.messages m on m.session_id = state.session_id and m.id = new.id
-  where (replacing or (m.role, m.content) <> (new.role, new.content))
+  select m.id into clash
+  from public.messages m
+  join jsonb_to_recordset(command -> 'messages') as new (id text, role text, content text) on new.id = m.id
+  where m.session_id = state.session_id and m.id = any (ids)
+    and (replacing or (m.role, m.content) <> (new.role, new.content))
     and (m.expires_at is null or m.expires_at > now())
   limit 1;
   if clash is not null then
@@ -577,8 +597,8 @@ begin
   from public.messages m
   where m.session_id = state.session_id;
   delete from public.messages m
-  using jsonb_to_recordset(command -> 'messages') as new (id text)
-  where m.session_id = state.session_id and m.id = new.id and m.expires_at <= now();
+  where m.session_id = state.session_id and m.id = any (ids) and m.expires_at <= now();
+  held := array(select m.id from public.messages m where m.session_id = state.session_id and m.id = any (ids));
   insert into public.messages (
     session_id, id, user_id, position, role, content, metadata, created_at, expires_at, version, extra
   )
@@ -590,7 +610,7 @@ begin
       id text, role text, content text, metadata jsonb, created_at timestamptz, expires_at timestamptz, extra jsonb
     )
   ) with ordinality as new (id, role, content, metadata, created_at, expires_at, extra, place)
-  where not exists (select from public.messages m where m.session_id = state.session_id and m.id = new.id);
+  where new.id <> all (held);
   if found or replacing then
     perform chatstore.close_session(command, stamp);
   else
@@ -600,8 +620,9 @@ begin
     'version', stamp,
     'messages', (
       select coalesce(jsonb_agg(to_jsonb(m) order by new.place), '[]')
-      from rows from (jsonb_to_recordset(command -> 'messages') as (id text)) with ordinality as new (id, place)
-      join public.messages m on m.session_id = state.session_id and m.id = new.id
+      from public.messages m
+      join unnest(ids) with ordinality as new (id, place) on new.id = m.id
+      where m.session_id = state.session_id and m.id = any (ids)
     )
   );
 end;
@@ -636,23 +657,22 @@ language plpgsql volatile set search_path = '' as $$
 declare
   state chatstore.session_states := chatstore.open_session(command);
   stamp bigint := chatstore.next_version(state.last);
+  ids text[];
   removed jsonb;
 begin
+  if command ? 'message_ids' then
+    ids := array(select jsonb_array_elements_text(command -> 'message_ids'));
+  else
+    ids := array(
+      select m.id from public.messages m
+      where m.session_id = state.session_id and (m.expires_at is null or m.expires_at > now())
+      order by m.position desc, m.id desc
+      limit 1
+    );
+  end if;
   with gone as (
     delete from public.messages m
-    where m.session_id = state.session_id
-      and (m.expires_at is null or m.expires_at > now())
-      and m.id in (
-        select jsonb_array_elements_text(command -> 'message_ids')
-        union all
-        (
-          select n.id from public.messages n
-          where n.session_id = state.session_id and not command ? 'message_ids'
-            and (n.expires_at is null or n.expires_at > now())
-          order by n.position desc, n.id desc
-          limit 1
-        )
-      )
+    where m.session_id = state.session_id and m.id = any (ids) and (m.expires_at is null or m.expires_at > now())
     returning m.*
   )
   select jsonb_agg(to_jsonb(gone) order by gone.position, gone.id) into removed from gone;
@@ -681,9 +701,12 @@ begin
 end;
 $$;
 
--- Executes a command and sets its mark, in one transaction; tells what the other side must know.
+-- Executes a command and sets its mark, in one transaction; tells what the other side must know. It finds its rows as reads
+-- do, by their order.
 create or replace function public.chatstore_write(request text) returns text
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   command jsonb := request::jsonb;
   done jsonb;

@@ -10,11 +10,12 @@ from chatstore.supabase import apply_schema
 
 
 @contextmanager
-def new_project(database_url):
+def new_project(database_url, older_schema=None):
     """Make a database with the roles, grants and functions of a new project, and with chatstore's schema; drop it after.
 
     Args:
         database_url: Any database of the server, as its superuser.
+        older_schema: What it has in the place of the schema of this release.
 
     Yields:
         The new one's URL, as the superuser.
@@ -27,7 +28,10 @@ def new_project(database_url):
         try:
             with psycopg.connect(url) as database:
                 database.execute(roles)
-            apply_schema(url)
+                if older_schema is not None:
+                    database.execute(older_schema)
+            if older_schema is None:
+                apply_schema(url)
             yield url
         finally:
             server.execute(f"drop database {name} with (force)")

@@ -1,9 +1,13 @@
 """What the catalog says of the schema: who is granted what, how policies ask, what they are helped by, how functions run."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
-from tests.supabase.access import CHANGED_BY_USERS, FUNCTION_CELLS, READ_BY_USERS, TABLE_CELLS
+from chatstore.supabase import apply_schema
+from tests.supabase.access import CHANGED_BY_USERS, FUNCTION_CELLS, OPERATIONS, READ_BY_USERS, TABLE_CELLS
+from tests.supabase.projects import new_project
 
 # Functions that run with the rights of their owner, and why they must.
 AS_THEIR_OWNER: dict[str, str] = {}
@@ -88,7 +92,7 @@ def functions_that_look_elsewhere(database):
     return database.execute(
         "select n.nspname || '.' || p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
         f" where {OURS} and (p.proconfig is null or not 'search_path=\"\"' = any (p.proconfig)"
-        r" or exists (select from unnest(p.proconfig) s where s !~ '^(search_path|enable_\w+)='))"
+        r" or exists (select from unnest(p.proconfig) s where s !~ '^(search_path|plan_cache_mode|enable_\w+)='))"
     )
 
 
@@ -235,3 +239,39 @@ def test_nothing_is_granted_but_what_the_cells_come_to(database):
 def test_a_right_too_much_is_found(database, sql, right):
     database.execute(sql)
     assert right in granted(database) - wanted()
+
+
+def test_an_older_schema_that_is_brought_up_to_date_has_no_fault_and_grants_the_same(database_url):
+    with new_project(database_url, (Path(__file__).parent / "schema_2.sql").read_bytes()) as url:
+        with psycopg.connect(url) as older:
+            assert faults(older)
+            assert granted(older) - wanted()
+        apply_schema(url)
+        with psycopg.connect(url) as database:
+            assert faults(database) == set()
+            assert granted(database) == wanted()
+
+
+def in_words(table):
+    """What users may do with a table, as the page for readers says it."""
+    whole = [each for each in ("select", "insert", "delete") if TABLE_CELLS[table, each, "owner"] == "yes"]
+    said = [f"{', '.join(whole[:-1])}{' and ' if whole[1:] else ''}{whole[-1]} own"] if whole else []
+    if table in CHANGED_BY_USERS:
+        said.append(f"change {', '.join(f'`{name}`' for name in sorted(CHANGED_BY_USERS[table]))} of own")
+    if table in READ_BY_USERS:
+        said.append(f"read {', '.join(f'`{name}`' for name in sorted(READ_BY_USERS[table]))}")
+    return "; ".join(said) or "nothing"
+
+
+def test_the_page_for_readers_says_what_the_cells_say():
+    page = (Path(__file__).parents[2] / "docs" / "access.md").read_text(encoding="utf-8")
+    tables = dict.fromkeys(table for table, _, _ in TABLE_CELLS)
+    assert [line for line in page.splitlines() if line.startswith("| `")] == [
+        f"| `{table}` | nothing | {in_words(table)} | all |" for table in tables
+    ]
+    for who, cell in (("nobody", "no"), ("service", "yes")):
+        assert {TABLE_CELLS[table, operation, who] for table in tables for operation in OPERATIONS} == {cell}
+    for (function, who), cell in FUNCTION_CELLS.items():
+        name = function.partition("(")[0].removeprefix("public.")
+        if who == "owner" and not name.startswith("chatstore."):
+            assert (f"`{name}`" in page) == (cell == "yes"), name

@@ -43,7 +43,7 @@ alter table public.messages add column if not exists expires_at timestamptz
 create index if not exists messages_in_order on public.messages (session_id, position, id);
 
 -- What the policy of the table asks: without it, whoever reads the table itself as a user reads all of it.
-create index if not exists messages_by_user on public.messages (user_id, session_id);
+create index if not exists messages_by_user on public.messages (user_id);
 
 -- What a sweep looks for. Where nothing expires they take no room.
 create index if not exists sessions_by_expiry on public.sessions (expires_at) where expires_at is not null;

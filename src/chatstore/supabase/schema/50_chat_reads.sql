@@ -1,6 +1,11 @@
 -- What an app reads. Each function takes and gives JSON as text, because a server between Postgres and the client may
 -- handle JSON in JavaScript, where a great integer loses its last digits and 1.0 becomes 1. A session that is not the
 -- user's, is not there, or has expired, is answered by null; a message that has expired is passed over.
+--
+-- Messages and lists of sessions are read by the index that has them in their order, and no further than they are wanted.
+-- Postgres would read whole sessions and sort them: it takes it for chance that all messages of a session are one user's, as
+-- the policy asks of each, and so expects next to none. And what a row is compared with stands in variables: a `coalesce` in
+-- the condition could tell of rows, for all that Postgres knows, and would be asked of each only behind the policy.
 
 create or replace function chatstore.is_visible(session_id text, user_id text) returns boolean
 language sql stable set search_path = ''
@@ -22,9 +27,13 @@ begin atomic
 end;
 
 create or replace function public.chatstore_sessions(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   wanted jsonb := request::jsonb;
+  before timestamptz := coalesce((wanted ->> 'before')::timestamptz, 'infinity');
+  before_id text := wanted ->> 'before_id';
 begin
   return (
     select coalesce(json_agg(page), '[]')::text
@@ -32,7 +41,7 @@ begin
       select s.*
       from public.sessions s
       where s.user_id = wanted ->> 'user_id'
-        and (s.updated_at, s.id) < (coalesce((wanted ->> 'before')::timestamptz, 'infinity'), wanted ->> 'before_id')
+        and (s.updated_at, s.id) < (before, before_id)
         and (s.expires_at is null or s.expires_at > now())
       order by s.updated_at desc, s.id desc
       limit (wanted ->> 'limit')::integer
@@ -61,6 +70,9 @@ create or replace function chatstore.page_of_messages(
   out messages json, out told integer, out more boolean, out last_position bigint, out last_id text
 )
 language plpgsql stable set search_path = '' as $$
+declare
+  behind bigint := coalesce(after_position, -9223372036854775808);
+  behind_id text := coalesce(after_id, '');
 begin
   select
     coalesce(json_agg(row_to_json(found.message) order by found.place), '[]'),
@@ -80,7 +92,7 @@ begin
       from public.messages m
       where m.session_id = page_of_messages.session_id
         and (m.expires_at is null or m.expires_at > now())
-        and (m.position, m.id) > (coalesce(after_position, -9223372036854775808), coalesce(after_id, ''))
+        and (m.position, m.id) > (behind, behind_id)
       order by m.position, m.id
       limit room + 1
     ) message
@@ -91,7 +103,9 @@ end;
 $$;
 
 create or replace function public.chatstore_messages(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   wanted jsonb := request::jsonb;
 begin
@@ -109,10 +123,14 @@ $$;
 
 -- As a page of messages, but the last ones; still oldest first.
 create or replace function public.chatstore_last_messages(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   wanted jsonb := request::jsonb;
   room integer := wanted ->> 'limit';
+  before bigint := coalesce((wanted ->> 'before')::bigint, 9223372036854775807);
+  before_id text := coalesce(wanted ->> 'before_id', '');
 begin
   if not chatstore.is_visible(wanted ->> 'session_id', wanted ->> 'user_id') then
     return null;
@@ -133,8 +151,7 @@ begin
         from public.messages m
         where m.session_id = wanted ->> 'session_id'
           and (m.expires_at is null or m.expires_at > now())
-          and (m.position, m.id)
-            < (coalesce((wanted ->> 'before')::bigint, 9223372036854775807), coalesce(wanted ->> 'before_id', ''))
+          and (m.position, m.id) < (before, before_id)
         order by m.position desc, m.id desc
         limit room + 1
       ) message
@@ -146,7 +163,9 @@ end;
 $$;
 
 create or replace function public.chatstore_count_messages(request text) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   wanted jsonb := request::jsonb;
 begin

@@ -142,22 +142,23 @@ declare
   state chatstore.session_states := chatstore.open_session(command);
   replacing boolean := (command ->> 'replace')::boolean;
   stamp bigint := chatstore.next_version(state.last);
+  -- Where these stand in a condition, only what they name is looked at, and not all of a session.
+  ids text[] := array(select new.id from jsonb_to_recordset(command -> 'messages') as new (id text));
+  held text[];
   last_position bigint;
   clash text;
 begin
-  select new.id into clash
-  from jsonb_to_recordset(command -> 'messages') as new (id text)
-  join chatstore.tombstones t on t.session_id = state.session_id and t.id = new.id
-  limit 1;
+  select t.id into clash from chatstore.tombstones t where t.session_id = state.session_id and t.id = any (ids) limit 1;
   if clash is not null then
     raise exception 'the message was deleted from this session: append it under a new id'
       using errcode = 'PT409', detail = clash;
   end if;
 
-  select new.id into clash
-  from jsonb_to_recordset(command -> 'messages') as new (id text, role text, content text)
-  join public.messages m on m.session_id = state.session_id and m.id = new.id
-  where (replacing or (m.role, m.content) <> (new.role, new.content))
+  select m.id into clash
+  from public.messages m
+  join jsonb_to_recordset(command -> 'messages') as new (id text, role text, content text) on new.id = m.id
+  where m.session_id = state.session_id and m.id = any (ids)
+    and (replacing or (m.role, m.content) <> (new.role, new.content))
     and (m.expires_at is null or m.expires_at > now())
   limit 1;
   if clash is not null then
@@ -173,8 +174,8 @@ begin
   from public.messages m
   where m.session_id = state.session_id;
   delete from public.messages m
-  using jsonb_to_recordset(command -> 'messages') as new (id text)
-  where m.session_id = state.session_id and m.id = new.id and m.expires_at <= now();
+  where m.session_id = state.session_id and m.id = any (ids) and m.expires_at <= now();
+  held := array(select m.id from public.messages m where m.session_id = state.session_id and m.id = any (ids));
   insert into public.messages (
     session_id, id, user_id, position, role, content, metadata, created_at, expires_at, version, extra
   )
@@ -186,7 +187,7 @@ begin
       id text, role text, content text, metadata jsonb, created_at timestamptz, expires_at timestamptz, extra jsonb
     )
   ) with ordinality as new (id, role, content, metadata, created_at, expires_at, extra, place)
-  where not exists (select from public.messages m where m.session_id = state.session_id and m.id = new.id);
+  where new.id <> all (held);
   if found or replacing then
     perform chatstore.close_session(command, stamp);
   else
@@ -196,8 +197,9 @@ begin
     'version', stamp,
     'messages', (
       select coalesce(jsonb_agg(to_jsonb(m) order by new.place), '[]')
-      from rows from (jsonb_to_recordset(command -> 'messages') as (id text)) with ordinality as new (id, place)
-      join public.messages m on m.session_id = state.session_id and m.id = new.id
+      from public.messages m
+      join unnest(ids) with ordinality as new (id, place) on new.id = m.id
+      where m.session_id = state.session_id and m.id = any (ids)
     )
   );
 end;
@@ -232,23 +234,22 @@ language plpgsql volatile set search_path = '' as $$
 declare
   state chatstore.session_states := chatstore.open_session(command);
   stamp bigint := chatstore.next_version(state.last);
+  ids text[];
   removed jsonb;
 begin
+  if command ? 'message_ids' then
+    ids := array(select jsonb_array_elements_text(command -> 'message_ids'));
+  else
+    ids := array(
+      select m.id from public.messages m
+      where m.session_id = state.session_id and (m.expires_at is null or m.expires_at > now())
+      order by m.position desc, m.id desc
+      limit 1
+    );
+  end if;
   with gone as (
     delete from public.messages m
-    where m.session_id = state.session_id
-      and (m.expires_at is null or m.expires_at > now())
-      and m.id in (
-        select jsonb_array_elements_text(command -> 'message_ids')
-        union all
-        (
-          select n.id from public.messages n
-          where n.session_id = state.session_id and not command ? 'message_ids'
-            and (n.expires_at is null or n.expires_at > now())
-          order by n.position desc, n.id desc
-          limit 1
-        )
-      )
+    where m.session_id = state.session_id and m.id = any (ids) and (m.expires_at is null or m.expires_at > now())
     returning m.*
   )
   select jsonb_agg(to_jsonb(gone) order by gone.position, gone.id) into removed from gone;
@@ -277,9 +278,12 @@ begin
 end;
 $$;
 
--- Executes a command and sets its mark, in one transaction; tells what the other side must know.
+-- Executes a command and sets its mark, in one transaction; tells what the other side must know. It finds its rows as reads
+-- do, by their order.
 create or replace function public.chatstore_write(request text) returns text
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = ''
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   command jsonb := request::jsonb;
   done jsonb;
