@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,16 @@ def spawn(
     Args:
         command: The program and its arguments.
         folder: Its working directory.
-        log: The file that its output is added to.
+        log: The file that its output is added to. Nobody but its owner may read it.
         environment: Variables to set beside those of this process.
         account: The operating-system account that it runs as; None for our own.
 
     Raises:
         OSError: It could not be started.
     """
-    with log.open("ab") as output:
+    # Supabase's server tells its keys when it starts.
+    with open(log, "ab", opener=partial(os.open, mode=0o600)) as output:
+        os.fchmod(output.fileno(), 0o600)  # one of an older release
         child = subprocess.Popen(  # noqa: S603 - the servers' own programs
             command,
             cwd=folder,
