@@ -2,6 +2,7 @@
 
 import asyncio
 
+import chromadb  # noqa: F401 - on a busy machine that takes as long as a call may
 import pytest
 
 import chatstore
