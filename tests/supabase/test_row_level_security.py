@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from chatstore.errors import ConfigurationError, ConflictError, NotFoundError, TokenRefusedError
+from chatstore.identity import UserToken
 from chatstore.models import (
     AppendMessages,
     ChatChange,
@@ -15,6 +16,7 @@ from chatstore.models import (
     new_id,
     utc_now,
 )
+from chatstore.supabase import SupabaseChat
 
 TABLES = ("sessions", "messages")
 
@@ -190,3 +192,40 @@ async def test_a_row_that_an_app_put_there_itself_is_a_session_like_any(rest, ch
     assert session.version & 1
     [message] = await chat.append(user, name, NewMessage("assistant", "hello"))
     assert (message.position, message.version > session.version) == (6, True)
+
+
+@pytest.fixture
+def no_tokens(settings, token_for, owned):
+    """What may come instead of the owner's token, by what is to be said of it."""
+    _, owner, other = owned
+    return {
+        "secret key": settings.supabase_secret_key,
+        "publishable key": settings.supabase_publishable_key,
+        "service_role": token_for(owner, role="service_role"),
+        "expired": token_for(owner, expires_in=-60),
+        "another user": token_for(other),
+        "no user's token": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "reason", ["secret key", "publishable key", "service_role", "expired", "another user", "no user's token"]
+)
+async def test_what_is_no_token_of_the_user_asks_nothing_in_the_users_name(client, owned, no_tokens, reason):
+    session, owner, _ = owned
+
+    async def token_of(user_id):
+        return no_tokens[reason]
+
+    with pytest.raises(TokenRefusedError, match=reason) as refused:
+        await SupabaseChat(client, token_of=token_of).get_session(owner, session.id)
+    assert str(no_tokens[reason]) not in str(refused.value)
+
+
+async def test_a_users_own_store_asks_for_no_other_user(client, token_for, owned):
+    session, owner, other = owned
+    mine = SupabaseChat(client).for_user(UserToken.verified_elsewhere(token_for(other)))
+    assert (await mine.list_sessions(other)).items == ()
+    for attempt in (mine.get_session(owner, session.id), mine.list_sessions(owner), mine.create_session(owner)):
+        with pytest.raises(TokenRefusedError, match="another user"):
+            await attempt
