@@ -195,11 +195,10 @@ class RedisChat(ChatSide):
         return await self._scan.fingerprints(session_ids)
 
     async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
-        """As `ChatSide.held_by`; where other programs write the layout, too, all of its keys are read for it."""
+        """As `ChatSide.held_by`; all keys of the layout and of the ledger are looked at for it."""
         if (old := self._calls.users.old_of(user_id)) is None:
             return
-        walk = self._found.walk(wanted=_INDEXED) if self._layout.shared else self._index.all_of(old)
-        calls = self._calls
+        walk, calls = self._found.walk(wanted=_INDEXED), self._calls
         read = partial(calls.read_header, user_id=None)
         async for ids in held_by(self._client, old.encode(), walk, calls.ledger, read=read, owner_of=session_owner):
             yield ids

@@ -218,12 +218,11 @@ class RedisDocuments(DocumentSide):
                 raise ConflictError(f"an unreadable record lies in the place of the document: {error}") from error
 
     async def held_by(self, user_id: str) -> AsyncIterator[Sequence[str]]:
-        """As `DocumentSide.held_by`; where other programs write the layout, too, all of its keys are read for it."""
+        """As `DocumentSide.held_by`; all keys of the layout and of the ledger are looked at for it."""
         await self._ready()
         if (old := self._calls.users.old_of(user_id)) is None:
             return
-        walk = self._ids() if self._layout.shared else self._index.all_of(old)
-        calls = self._calls
+        walk, calls = self._ids(), self._calls
         read = partial(calls.read, user_id=None, whole=False)
         async for ids in held_by(self._client, old.encode(), walk, calls.ledger, read=read, owner_of=document_owner):
             yield ids

@@ -21,7 +21,6 @@ _MAX_AGE = 900.0
 _LOOK_AGAIN = 60.0
 _BUILD_SECONDS = 600
 _UNDER_WAY = 60.0
-_SCANNED = 500
 
 logger = logging.getLogger(__name__)
 
@@ -96,15 +95,6 @@ class UserIndex:
         while places := await self.page(user_id, batch, after):
             yield places
             after = places[-1].cursor
-
-    async def all_of(self, user_id: str) -> AsyncIterator[list[bytes]]:
-        """Yield the ids of all of a user's records that the index has, also beside writes that move them in it."""
-        key, cursor = self._keys.index(user_id.encode()), 0
-        while True:
-            cursor, found = await self._client.ask("ZSCAN", key, cursor, "COUNT", _SCANNED)
-            yield [record_id for record_id, _ in found]
-            if cursor == 0:
-                return
 
     async def drop(self, user_id: str, ids: Sequence[bytes]) -> None:
         """Remove records that turned out to be gone.

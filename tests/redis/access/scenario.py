@@ -60,6 +60,8 @@ async def every_write(client, admin, chat_layout, document_layout, user="ann"):
     await documents.put([replace(page.changes[0], document=newer)])
     await documents.upsert(user, document)
     await documents.search(user, VECTOR)
+    for store in (chat, documents):
+        assert [name async for names in store.held_by(user) for name in names]
     await documents.delete(user, ["d"])
     await bad_records(chat, documents, admin)
     await every_mark(RedisJournal(client, Kind.CHAT))
