@@ -1,8 +1,9 @@
 """A net below the whole suite: a test in which anybody logs a key or a password of the local servers fails.
 
 Every log record of this process is looked at, whatever its level and whoever wrote it: its message with its arguments.
-Not seen are tracebacks that are logged with it, what other processes log (workers, commands that are called apart), what
-is printed, and the content of records: `tests/secrets` looks at these.
+Not seen are tracebacks that are logged with it, what httpcore tells of each step of a request (that alone would cost more
+than all else), what other processes log (workers, commands that are called apart), what is printed, and the content of
+records: `tests/secrets` looks at these.
 """
 
 import logging
@@ -67,6 +68,7 @@ def _known(keys, **given):
 def pytest_configure(config):
     logging.Logger.handle = _looked_at
     logging.getLogger().setLevel(_ALL)
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
     # Those that are made, and those that are read from a stack's folder.
     Keys.__init__ = _known
 
@@ -74,6 +76,7 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     logging.Logger.handle = _handle
     logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("httpcore").setLevel(logging.NOTSET)
     Keys.__init__ = _made
 
 

@@ -63,9 +63,10 @@ class Heard(logging.Handler):
 def heard():
     """Everything that is logged or warned of during the test, by all libraries."""
     handler, root = Heard(), logging.getLogger()
-    level = root.level
+    levels = {logger: logger.level for logger in (root, logging.getLogger("httpcore"))}
     root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
+    for logger in levels:
+        logger.setLevel(logging.DEBUG)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
@@ -73,7 +74,8 @@ def heard():
             yield handler
         finally:
             root.removeHandler(handler)
-            root.setLevel(level)
+            for logger, level in levels.items():
+                logger.setLevel(level)
 
 
 @pytest.fixture

@@ -245,3 +245,33 @@ async def test_a_filter_that_cannot_be_one(heard, canaries, chroma_url, where):
         await ChromaDocuments(client).search_by_embedding("user", chatstore.Embedding.of([1]), k=1, where=filled(where))
     await client.close()
     assert heard.leaks(canaries) == []
+
+
+@pytest.mark.parametrize("what", ["\ud800", "\x00", float("nan"), b"bytes", {1, 2}, {1: 2}, 10**400], ids=ascii)
+async def test_a_value_that_no_side_can_hold(heard, canaries, redis_database, chroma_url, what):
+    def odd(name):
+        text = canaries.new(name)
+        return f"{text}{what}" if isinstance(what, str) else {"a": [text, what]}
+
+    client, server = connect(redis_database), ChromaClient.server(chroma_url)
+    chat = RedisChat(client, chat_layout("hash"))
+    session = await chat.create_session("user")
+    new = SupabaseChat(ServiceClient.connect(f"http://{NOBODY}", "sb_secret_x"))
+    document = {"embedding": chatstore.Embedding.of([1]), "metadata": {"a": odd("document metadata")}}
+    for attempt in (
+        lambda: chat.create_session("user", title=odd("title"), metadata={"a": odd("metadata")}),
+        lambda: chat.append("user", session.id, NewMessage("user", odd("content"))),
+        lambda: chat.append("user", session.id, NewMessage("user", "text", extra={"a": odd("extra")})),
+        lambda: new.append(
+            "user", "s", NewMessage("user", odd("content there"), metadata={"a": odd("metadata there")})
+        ),
+        lambda: RedisDocuments(client, document_layout("hash")).upsert("user", NewDocument("text", **document)),
+        lambda: ChromaDocuments(server).upsert("user", NewDocument(odd("text"), **document)),
+    ):
+        try:
+            await attempt()
+        except ChatStoreError as error:
+            heard.error(type(error).__name__, error)
+    await client.aclose()
+    await server.close()
+    assert heard.leaks(canaries) == []

@@ -157,7 +157,7 @@ def _app_metadata(record: Record) -> tuple[JsonObject, JsonObject]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidRecordError(
             f"the record {record.id!r} is not whole: {_REST!r} does not fit its metadata ({type(error).__name__})"
-        ) from error
+        ) from None  # it may quote them
 
 
 def _json(rest: JsonObject, document_id: str) -> str:
@@ -167,7 +167,7 @@ def _json(rest: JsonObject, document_id: str) -> str:
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidRecordError(
             f"the metadata of the document {document_id!r} cannot be written as JSON ({type(error).__name__})"
-        ) from error
+        ) from None  # it may quote them
 
 
 def _native(value: Any) -> Native:

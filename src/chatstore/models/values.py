@@ -73,7 +73,7 @@ def check_text(value: str, what: str) -> str:
     except UnicodeEncodeError as error:
         raise InvalidRecordError(
             f"the {what} holds a lone surrogate at character {error.start}: replace it before storing"
-        ) from error
+        ) from None  # whose `repr` quotes the text
     return value
 
 

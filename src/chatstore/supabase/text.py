@@ -49,7 +49,7 @@ def dump(value: object) -> str:
         text = _json(value)
         return _json(_storable(value)) if _SUSPECT.search(text) else text
     except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidRecordError(f"a value cannot be written as JSON: {error}") from error
+        raise InvalidRecordError(f"a value cannot be written as JSON: {error}") from None  # whose `repr` may quote it
 
 
 def load(text: str) -> Any:
