@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+pytestmark = pytest.mark.timeout(600)  # for all of them
+
 WHOLE = 1_000_000
 MESSAGES = int(os.environ.get("CHATSTORE_MESSAGES", "20000"))
 IN_A_SESSION = 50
