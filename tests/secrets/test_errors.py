@@ -156,8 +156,10 @@ async def test_wrong_passwords(heard, canaries, guarded_redis, settings):
         await _ask_database(database.replace(password, wrong))
     async with told(heard):
         apply_schema(database.replace(password, wrong))
+    api = ServiceClient.connect(settings.supabase_url, f"sb_secret_{wrong}")
     async with told(heard, by=ConfigurationError):
-        await SupabaseChat(ServiceClient.connect(settings.supabase_url, f"sb_secret_{wrong}")).create_session("user")
+        await SupabaseChat(api).create_session("user")
+    await api.close()
     assert heard.leaks(canaries) == []
 
 
