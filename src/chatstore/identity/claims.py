@@ -55,8 +55,7 @@ def read_claims(token: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError, binascii.Error):
         claims = None
     if not isinstance(claims, dict):
-        # The cause would quote the token.
-        raise TokenRefusedError("this is no JWT, so it cannot be a user's token") from None
+        raise TokenRefusedError("this is no JWT, so it cannot be a user's token")
     return claims
 
 

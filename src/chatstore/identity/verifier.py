@@ -92,7 +92,7 @@ class TokenVerifier:
 
     def _verified(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
         try:
-            claims: dict[str, Any] = jwt.decode(
+            return jwt.decode(
                 token,
                 key,
                 algorithms=ALGORITHMS,
@@ -102,15 +102,17 @@ class TokenVerifier:
                 options={"require": ["exp", "iss", "sub"], "enforce_minimum_key_length": True},
             )
         except (PyJWTError, ValueError, OverflowError, RecursionError, TypeError) as error:
-            raise _refused(error) from None  # the cause may quote the token
-        return claims
+            refused = _refused(error)
+        raise refused  # not in there: what lies behind an error would be kept with it, and may quote the token
 
 
 def _key_named(token: str) -> str:
     try:
         header = jwt.get_unverified_header(token)
     except (PyJWTError, ValueError, RecursionError, TypeError):
-        raise TokenRefusedError("this is no JWT, so it cannot be a user's token: its header is malformed") from None
+        header = None
+    if header is None:
+        raise TokenRefusedError("this is no JWT, so it cannot be a user's token: its header is malformed")
     if header.get("alg") not in ALGORITHMS:
         raise TokenRefusedError(f"the token is not signed by {' or '.join(ALGORITHMS)}, as a user's token must be")
     name = header.get("kid")
