@@ -18,7 +18,8 @@ def keys(stack, canaries):
 
 def files_with(folder, canaries):
     """Yield each file below a folder that holds a key, and who may read it besides its owner."""
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
+        folders[:] = [each for each in folders if each not in {"base", "pg_wal"}]  # Postgres' own, and large
         for name in names:
             path = os.path.join(place, name)  # noqa: PTH118 - a socket, and what is gone by now, are among them
             try:
