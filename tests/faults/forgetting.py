@@ -70,12 +70,9 @@ def _tries(where, command):
 BESIDE_CHATS = (
     _tries(Side.NEW, chats.append(chats.OF_S, "beside")),
     _tries(Side.OLD, CreateSession(**chats.OF_S, title="beside")),
-    _tries(Side.NEW, CreateSession(**chats.OF_S, title="beside")),
     _tries(Side.OLD, chats.append(chats.OF_OTHERS, "beside")),
 )
 BESIDE_DOCUMENTS = (
-    _tries(Stage.OFF, documents.upsert("beside", "d1")),
-    _tries(Stage.LIVE, documents.upsert("beside", "d1")),
     _tries(Stage.COMPLETE, documents.upsert("beside", "d1")),
     _tries(Stage.DUALWRITE, documents.upsert("beside", "e1", user="v")),
 )
