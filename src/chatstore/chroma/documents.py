@@ -184,6 +184,9 @@ class ChromaDocuments(DocumentSide):
         except TimeoutError as error:
             raise UnavailableError(f"Chroma did not take {len(changes)} documents in {_JOIN_SECONDS:.0f} s") from error
 
+    async def finds(self, document: Document) -> bool:
+        return await self._reading.finds(document)
+
     async def search_by_embedding(
         self, user_id: str, embedding: Embedding, *, k: int, where: JsonObject | None
     ) -> list[Match]:

@@ -8,17 +8,22 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from chatstore.chroma.collection import BATCH, IDS, METADATA, WHOLE
 from chatstore.chroma.filters import Where, where_of
 from chatstore.chroma.holdings import Holdings, together
 from chatstore.chroma.metadata import EXPIRES, UPDATED, USER, is_expired
-from chatstore.chroma.records import Record
+from chatstore.chroma.records import Record, vector_of
 from chatstore.chroma.search import Search, cosines
 from chatstore.chroma.walk import walk
 from chatstore.errors import InvalidRecordError, NotFoundError
 from chatstore.models import Document, DocumentKey, Embedding, JsonObject, Match, Page, from_micros, to_micros
 from chatstore.models.filters import Filter, parse_filter
 from chatstore.models.paging import parse_place, place_behind
+
+_NEAREST = 10
+_APART = 0.002
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +69,19 @@ class Reading:
         documents = [document for record in whole if (document := found(record)) is not None]
         scores = cosines([doc.embedding for doc in documents if doc.embedding is not None], embedding)
         return sorted(map(Match, documents, scores), key=lambda match: (-match.score, match.document.id))
+
+    async def finds(self, document: Document) -> bool:
+        """Return whether the index has a document among the nearest to its embedding, as `DocumentSide.finds` says."""
+        if document.embedding is None:
+            return False
+        vector = vector_of(document.embedding)
+        record_id = self._holdings.plan.record_id(document.key)
+        near = await self._holdings.of_user(document.user_id).query(
+            vector, count=_NEAREST, where=self._scope(document.user_id), parts=IDS
+        )
+        # Chroma tells the square of a distance; two vectors of one length and a cosine of 0.999 are this far apart.
+        most = _APART * float(np.square(vector, dtype=np.float64).sum())
+        return any(record.id == record_id and distance <= most for record, distance in near)
 
     async def page(self, user_id: str, limit: int, after: str | None) -> Page[Document]:
         """Return a page of the user's documents, as `DocumentStore.list_documents` says.

@@ -237,6 +237,17 @@ class DocumentSide(DocumentStore):
         """
         return changes
 
+    async def finds(self, document: Document) -> bool:
+        """Return whether an index gives a document as one of the first ten for its own embedding.
+
+        False says nothing: a search tells. This is for a side whose index tells it for less.
+
+        Raises:
+            InvalidRecordError, UnavailableError: The index, or the server, does not answer.
+        """
+        del document
+        return False
+
     async def held(self, keys: Collection[DocumentKey]) -> Collection[DocumentKey]:
         """Return which of some documents are there; what it costs is no embedding and no text, where a side can."""
         page = await self.changes(tuple(keys))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chatstore.errors import InvalidRecordError, UnavailableError, UnsupportedError
@@ -111,6 +112,10 @@ async def _why_not_found(side: DocumentSide, document: Document) -> str:
     """Return the reason why a document is not found; empty when it is."""
     if document.embedding is None:
         return ""
+    # What fails here fails in a search, too, which tells why.
+    with suppress(InvalidRecordError, UnavailableError):
+        if await side.finds(document):
+            return ""
     reason = "not found"
     for count in _FIRST_HITS:
         try:
