@@ -189,13 +189,15 @@ class Collection:
         return await ask(await opened())
 
     async def _opened(self) -> Any:
-        if self._handle is None:
+        handle = self._handle
+        if handle is None:
             handle = await self._client.call("get_collection", name=self.name, embedding_function=None)
-            self._handle = _trusted(handle)
-        return self._handle
+            self._handle = handle = _trusted(handle)
+        return handle
 
     async def _made(self) -> Any:
-        if self._handle is None:
+        handle = self._handle
+        if handle is None:
             handle = await self._client.call(
                 "get_or_create_collection",
                 name=self.name,
@@ -203,11 +205,12 @@ class Collection:
                 configuration={"hnsw": {"space": SPACE}},
                 embedding_function=None,
             )
-            self._handle = _trusted(handle)
+            self._handle = handle = _trusted(handle)
             # A server of Chroma 1.5 looks at a collection's log when it is read from for the first time; if there is
             # anything in it then that the index has and no file yet, it loses how far the index is (see `_turn`).
             await self._client.run(handle.get, limit=1, include=[])
-        return self._handle
+        # Not what is held by now: a read that looked before the collection was made forgets that meanwhile.
+        return handle
 
 
 class Collections:
@@ -231,7 +234,11 @@ class Collections:
 
 
 def _trusted(handle: Any) -> Any:
-    """Return the handle if its collection is one that we can use.
+    """Return the handle if its collection is one that we can use, without what it would make embeddings by.
+
+    chromadb (1.5.9) builds, at every upsert, the embedding functions that the collection's stored schema names, with
+    the arguments that it names: some load a model then, some take a key from the environment, and one of a sparse index
+    is called with the texts. Whoever may make collections must not decide that, and all embeddings are given here.
 
     Raises:
         ConfigurationError: Its configuration would run foreign code here (CVE-2026-45829), or it changes embeddings.
@@ -249,4 +256,6 @@ def _trusted(handle: Any) -> Any:
             f"the collection {handle.name!r} has the distance 'cosine', with which Chroma normalises embeddings: "
             f"they would not come back as they were. Copy it to one with the distance {SPACE!r}, or remove it"
         )
+    model["serialized_schema"] = None
+    model["configuration_json"] = {**model.configuration_json, "embedding_function": None}
     return handle
