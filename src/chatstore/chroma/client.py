@@ -342,6 +342,4 @@ def _check_sendable(value: str, what: str) -> None:
         ConfigurationError: It cannot.
     """
     if not (value.isascii() and value.isprintable() and value == value.strip()):
-        raise ConfigurationError(
-            f"{what} for Chroma has a character that cannot be sent, such as a line break"
-        )
+        raise ConfigurationError(f"{what} for Chroma has a character that cannot be sent, such as a line break")
