@@ -51,8 +51,6 @@ _JOIN_SECONDS = 10.0
 """Half of the lease of an announced join: what was given up may go on in the server for a while."""
 
 
-
-
 class ChromaDocuments(DocumentSide):
     """A `DocumentSide` in Chroma.
 
