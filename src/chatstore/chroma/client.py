@@ -211,6 +211,8 @@ class ChromaClient:
     async def _connected(self) -> Any:
         if self._client is None:
             try:
+                # Before the time for an answer begins: on a busy machine it takes longer than any server.
+                await self._in_thread(_load_library)
                 async with asyncio.timeout(self._timeout):
                     attempt = asyncio.wrap_future(self._connection())
                     # Where this call gives up, nobody else is left to hear how the attempt ended.
@@ -237,6 +239,10 @@ class ChromaClient:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _load_library() -> None:
+    import chromadb  # noqa: F401, PLC0415 - it takes a while
 
 
 def _heard(attempt: asyncio.Future[Any]) -> None:
