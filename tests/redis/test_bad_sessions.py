@@ -109,6 +109,14 @@ async def test_wrong_types_and_foreign_bytes_are_quarantined(app, chat, client, 
     assert caught.value.raw == b""
 
 
+async def test_a_session_without_an_id_is_quarantined_and_hides_no_other(app, chat, scanned):
+    await app.conversation("good", 1)
+    await app.session("")
+    [change], [bad] = await scanned(chat)
+    assert (change.session_id, bad.key, bad.reason[:25]) == ("good", "session:", "the session's id is empty")
+    assert [s.id for s in (await chat.list_sessions("ann")).items] == ["good"]
+
+
 async def test_ids_that_are_no_ids_hide_no_others(app, chat, scanned):
     await app.message("a", "s")
     await app.message("7", "s")

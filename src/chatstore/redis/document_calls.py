@@ -21,7 +21,7 @@ from chatstore.models import (
 from chatstore.models.filters import Filter
 from chatstore.models.ownership import SameUsers, Users
 from chatstore.redis.client import Argument
-from chatstore.redis.failures import fields_of, printable, problem_of, raw_of
+from chatstore.redis.failures import fields_of, id_of, printable, problem_of, raw_of
 from chatstore.redis.journal import mark_arguments
 from chatstore.redis.keys import JournalKeys, LedgerKeys
 from chatstore.redis.layouts.fields import BadFieldError
@@ -173,7 +173,7 @@ class DocumentCalls:
                 return None
             return self.layout.read_vector(fields, rest)
         except BadFieldError as error:
-            raise self._unreadable(document_id, reply, error) from None
+            raise self._unreadable(document_id, reply, str(error)) from None
 
     def reply(self, reply: Reply, document_id: bytes) -> DocumentReply | None:
         """Return what a script replied; None when it found nothing.
@@ -202,7 +202,7 @@ class DocumentCalls:
             user_id = new_user(self.users, user)
             return DocumentReply(user_id, int(deleted), int(updated) if updated else None, reply)
         except BadFieldError as error:
-            raise self._unreadable(document_id, reply, error) from None
+            raise self._unreadable(document_id, reply, str(error)) from None
 
     def key(self, found: DocumentReply, document_id: bytes) -> DocumentKey:
         """Return what names a document.
@@ -211,11 +211,9 @@ class DocumentCalls:
             LayoutError: Its id is one that no document can have.
         """
         try:
-            if not document_id:
-                raise BadFieldError("its id is empty: its key is the prefix alone")  # noqa: TRY301 - as any field's fault
-            return DocumentKey(found.user_id, document_id.decode())
-        except (BadFieldError, UnicodeDecodeError) as error:
-            raise self._unreadable(document_id, found.parts, error) from None
+            return DocumentKey(found.user_id, id_of(document_id, self.layout.place(document_id), "document"))
+        except LayoutError as error:
+            raise self._unreadable(document_id, found.parts, error.reason) from None
 
     def change(self, found: DocumentReply, document_id: bytes, *, whole: bool = True) -> DocumentChange:
         """Return a document's state; with nothing of its fields unless `whole`, as of the reply to `outline`.
@@ -227,7 +225,7 @@ class DocumentCalls:
         try:
             document = None if found.updated is None else self._document(key, found.parts, whole=whole)
         except (BadFieldError, OverflowError) as error:
-            raise self._unreadable(document_id, found.parts, error) from None
+            raise self._unreadable(document_id, found.parts, str(error)) from None
         return DocumentChange(key=key, document=document, deleted=found.deleted)
 
     def _document(self, key: DocumentKey, parts: Reply, *, whole: bool = True) -> Document:
@@ -248,8 +246,8 @@ class DocumentCalls:
             extra=values.extra,
         )
 
-    def _unreadable(self, document_id: bytes, parts: Reply, error: Exception) -> LayoutError:
-        return LayoutError(self.layout.place(document_id), raw_of(parts[-1] or ()), str(error))
+    def _unreadable(self, document_id: bytes, parts: Reply, reason: str) -> LayoutError:
+        return LayoutError(self.layout.place(document_id), raw_of(parts[-1] or ()), reason)
 
     def _read(
         self, document_id: bytes, user_id: str | None, wanted: str, names: Sequence[str] = (), *, room: int = 0

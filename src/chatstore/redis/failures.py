@@ -24,6 +24,20 @@ def quarantined(error: LayoutError) -> Quarantined:
     return Quarantined(key=printable(error.key), reason=error.reason, raw=error.raw[:_MAX_RAW], size=len(error.raw))
 
 
+def id_of(raw: bytes, key: bytes, what: str) -> str:
+    """Return the id of what lies at a key.
+
+    Raises:
+        LayoutError: No record has such an id: it is empty, or not UTF-8.
+    """
+    if not raw:
+        raise LayoutError(key, b"", f"the {what}'s id is empty: its key is the prefix alone")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise LayoutError(key, b"", f"the {what}'s id is not UTF-8") from None  # whose `repr` quotes it
+
+
 def printable(raw: bytes) -> str:
     """Return bytes as text, with a backslash escape for what is not UTF-8."""
     return raw.decode("utf-8", "backslashreplace")

@@ -145,7 +145,7 @@ class UserIndex:
     async def _build(self, walk: Callable[[], AsyncIterator[Sequence[bytes]]]) -> None:
         begun = time.time()
         async for ids in walk():
-            owned = await self._owners(list(filter(_is_text, ids)))
+            owned = await self._owners(list(filter(_is_id, ids)))
             # Only forward: a write of ours may have been here meanwhile.
             await self._client.ask_all(
                 ("ZADD", self._keys.index(record.user_id), "GT", record.place.score, record.place.id)
@@ -155,9 +155,8 @@ class UserIndex:
         await self._client.ask("DEL", self._keys.building)
 
 
-def _is_text(record_id: bytes) -> bool:
+def _is_id(record_id: bytes) -> bool:
     try:
-        record_id.decode()
+        return bool(record_id.decode())
     except UnicodeDecodeError:
         return False
-    return True

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from chatstore.errors import LayoutError
 from chatstore.models import ChatChange, MessageOrder, ScanPage, Session
 from chatstore.redis.client import Client
-from chatstore.redis.failures import problem_of, quarantined
+from chatstore.redis.failures import id_of, problem_of, quarantined
 from chatstore.redis.fingerprints import fingerprint_of
 from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
@@ -144,15 +144,13 @@ class SessionScan:
 
     def _read(self, session_id: bytes, reply: Reply) -> ScanPage[ChatChange]:
         _, header, raw_messages, tombstones, problems = reply[:5]
-        try:
-            reader = SessionReader(self._calls.layout, session_id.decode(), self._calls.users)
-        except UnicodeDecodeError as error:
-            raise LayoutError(self._calls.layout.prefix + session_id, b"", "the session's id is not UTF-8") from error
+        layout = self._calls.layout
+        reader = SessionReader(layout, id_of(session_id, layout.prefix + session_id, "session"), self._calls.users)
         session: Session | None = reader.session(header)
         messages, bad = reader.messages(raw_messages, session.user_id if session else "")
         errors = [*map(problem_of, problems), *bad]
         # What must be told again, as it cannot be read, may not be taken for known.
-        is_proof = not errors and (_standing(reply) == b"adopted" or not self._calls.layout.derived)
+        is_proof = not errors and (_standing(reply) == b"adopted" or not layout.derived)
         fingerprint = fingerprint_of(self._calls, session_id, reply[8]) if is_proof else None
         change = reader.change(header, session, messages, tombstones, fingerprint)
         return ScanPage((change,), tuple(map(quarantined, errors)), None)

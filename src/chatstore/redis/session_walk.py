@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from chatstore.errors import LayoutError
 from chatstore.models import KeyPage, Quarantined
 from chatstore.redis.client import Client
-from chatstore.redis.failures import quarantined
+from chatstore.redis.failures import id_of, quarantined
 from chatstore.redis.layouts.layout import ChatLayout
 from chatstore.redis.orphans import Census, OrphanSearch
 from chatstore.redis.session_ids import SessionIds
@@ -71,8 +71,7 @@ class SessionWalk:
         ids, unreadable = [], []
         for raw in raw_ids:
             try:
-                ids.append(raw.decode())
-            except UnicodeDecodeError:
-                key = self._layout.prefix + raw
-                unreadable.append(quarantined(LayoutError(key, b"", "the session's id is not UTF-8")))
+                ids.append(id_of(raw, self._layout.prefix + raw, "session"))
+            except LayoutError as error:
+                unreadable.append(quarantined(error))
         return tuple(ids), unreadable
