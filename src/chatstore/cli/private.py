@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterable
@@ -27,5 +28,11 @@ def write_private(path: Path, parts: Iterable[str]) -> None:
 
 
 def draft_of(path: Path) -> Path:
-    """Return the name of a file beside another one, to write what is to take its place."""
+    """Return the name of a file beside another one, to write what is to take its place.
+
+    Raises:
+        OSError: The path is none of a file, but a folder's: `.` or `/`.
+    """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.new")

@@ -47,7 +47,7 @@ class Program(TyperGroup):
 def _report(ctx: typer.Context, word: str, error: Exception, text: str) -> None:
     if wants_json(ctx):
         typer.echo(json.dumps({word: {"type": type(error).__name__, "message": text}}))
-    say("\n".join(printable(line) for line in f"{word}: {text}".splitlines()))
+    say("\n".join(printable(_cut(line)) for line in f"{word}: {text}".splitlines()))
     if ctx.params["debug"]:
         say("".join(traceback.format_exception(error)))
 
@@ -84,9 +84,11 @@ class _ToStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = f"{record.levelname.lower()}: {record.getMessage()}"
-        say(
-            printable(text if len(text) <= _CHARACTERS else f"{text[: _CHARACTERS // 2]} … {text[-_CHARACTERS // 2 :]}")
-        )
+        say(printable(_cut(text)))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _CHARACTERS else f"{line[: _CHARACTERS // 2]} … {line[-_CHARACTERS // 2 :]}"
 
 
 class _FirstOfAKind(logging.Filter):
