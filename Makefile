@@ -32,6 +32,8 @@ check: $(READY)  ## format, lint, types, floors of the source tree, weak spots, 
 lock: $(READY)  ## pin anew what our own runs install
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras \
 		--group dev --group bench --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --output-file scripts/sbom.lock scripts/sbom.in
 	$(BIN)/python -m tests.frameworks lock
 
 dist: $(READY)  ## the wheel and the source distribution, each time the same bytes of the same commit
@@ -47,4 +49,4 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-frameworks .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-frameworks .venv-sbom .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

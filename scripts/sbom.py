@@ -3,13 +3,15 @@
 `make sbom` writes two files into `build/sbom`: `python.cdx.json` from `requirements.lock` (with the tools that only
 tests need), `node.cdx.json` from the lock file of the local stack's node modules. Each package stands there with its
 version and the digests that it is installed by. The same locks make the same bytes, on any machine: there is no time in
-them and no serial number, and `requirements.lock` pins the programs that write them, too. It asks no server.
+them and no serial number. What writes the first is pinned by `scripts/sbom.lock`, and installed into an environment of
+its own: what comes with it makes each import of Chroma's library slower by seconds.
 """
 # ruff: noqa: S603, T201 - a script that runs two programs by their full paths, and prints
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import subprocess
@@ -21,6 +23,7 @@ from typing import Any
 from chatstore.local.extra import package_folder
 
 REPOSITORY = Path(__file__).parents[1]
+LOCK = REPOSITORY / "scripts" / "sbom.lock"
 NODE_LOCK = REPOSITORY / "src" / "chatstore" / "local" / "node"
 
 
@@ -42,7 +45,7 @@ def main() -> None:
 
 def python_packages(*, validate: bool) -> dict[str, Any]:
     """Return what `requirements.lock` pins."""
-    command = [sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible"]
+    command = [str(_tools()), "-m", "cyclonedx_py", "requirements", "--output-reproducible"]
     command += ["--pyproject", str(REPOSITORY / "pyproject.toml"), "--mc-type", "library"]
     command += ["--validate" if validate else "--no-validate", str(REPOSITORY / "requirements.lock")]
     bom = _output_of(command, REPOSITORY)
@@ -65,6 +68,19 @@ def node_modules() -> dict[str, Any]:
         bom = _output_of(command, copy)
     del bom["serialNumber"], bom["metadata"]["timestamp"]
     return bom
+
+
+def _tools() -> Path:
+    """Return the interpreter of the environment that `sbom.lock` pins; build that first if it is not there."""
+    folder = REPOSITORY / ".venv-sbom"
+    python, built = folder / "bin" / "python", folder / "built-from"
+    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if not built.exists() or built.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        install = ["-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(LOCK)]
+        subprocess.run([str(python), *install], check=True)
+        built.write_text(wanted)
+    return python
 
 
 def _output_of(command: list[str], folder: Path) -> dict[str, Any]:

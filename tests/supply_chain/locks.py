@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).parents[2]
 OUR_LOCK = REPOSITORY / "requirements.lock"
 FRAMEWORKS = REPOSITORY / "tests" / "frameworks" / "pinned"
-PYTHON_LOCKS = (OUR_LOCK, *sorted(FRAMEWORKS.glob("*.txt")))
+PYTHON_LOCKS = (OUR_LOCK, REPOSITORY / "scripts" / "sbom.lock", *sorted(FRAMEWORKS.glob("*.txt")))
 NODE_LOCK = REPOSITORY / "src" / "chatstore" / "local" / "node" / "package-lock.json"
 NODE_LOCKS = (
     NODE_LOCK,
