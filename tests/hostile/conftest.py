@@ -33,7 +33,7 @@ async def chats(stack, settings):
         alone, behind = [await closing.enter_async_context(connect(empty_database(stack))) for _ in range(2)]
         sides = Sides(RedisChat(behind, chat_layout("hash")), SupabaseChat(client))
         resolver = await _dualwrite(Kind.CHAT, sides)
-        router = ChatRouter(sides, resolver, replicator=chat_replicator(sides, inline=True))
+        router = ChatRouter(sides, resolver, replicator=chat_replicator(sides, inline=True, deadline=60))
         closing.push_async_callback(router.close)
         yield {"redis": RedisChat(alone, chat_layout("hash")), "supabase": SupabaseChat(client), "router": router}
 
@@ -50,7 +50,7 @@ async def document_stores(stack, chroma_url):
         alone, behind = [await closing.enter_async_context(connect(empty_database(stack))) for _ in range(2)]
         sides = Sides(RedisDocuments(behind, document_layout("hash")), ChromaDocuments(clients[2]))
         resolver = await _dualwrite(Kind.DOCUMENTS, sides)
-        router = DocumentRouter(sides, resolver, replicator=document_replicator(sides, inline=True))
+        router = DocumentRouter(sides, resolver, replicator=document_replicator(sides, inline=True, deadline=60))
         closing.push_async_callback(router.close)
         yield {
             "redis": RedisDocuments(alone, document_layout("hash")),

@@ -1,8 +1,14 @@
 """Ids: what can name nothing is refused before any server is asked, and any other text names just itself."""
 
+import asyncio
+import hashlib
+import secrets
+from dataclasses import dataclass
+
 import pytest
 
 from chatstore.errors import InvalidRecordError, NotFoundError
+from chatstore.interfaces import DocumentStore
 from chatstore.models import Embedding, NewDocument, NewMessage
 
 EAST = Embedding.of([1, 0])
@@ -147,21 +153,62 @@ async def test_a_session_and_a_message_of_any_name_come_back_and_go_alone(chats,
     assert await both(chat, lambda side: side.get_session(user, namespace))
 
 
-@pytest.mark.parametrize("store", ["chroma-shared", "router"])
+@dataclass
+class Named:
+    """Documents of each name, in one store.
+
+    Attributes:
+        user: Who has one under each id.
+        ids: Those that this user still has.
+        others: A user of each name, who has one document, whose id is `its_id` of theirs.
+    """
+
+    documents: DocumentStore
+    user: str
+    ids: set[str]
+    others: dict[str, str]
+
+
+def its_id(user):
+    return hashlib.sha256(user.encode()).hexdigest()
+
+
+@pytest.fixture(scope="module", params=["chroma-shared", "router"])
+async def named(request, document_stores):
+    """Documents whose ids, or whose users' ids, are the names; all are written at once, as each alone takes long."""
+    documents, user = document_stores[request.param], f"t{secrets.token_hex(6)}"
+    ids = {f"{user}{name}"[-1024:]: name for name in NAMES.values()}
+    await documents.upsert(user, [NewDocument(name, id=own, embedding=EAST) for own, name in ids.items()])
+    others = {name: f"{user}{name}"[:1024] for name in NAMES.values()}
+    await asyncio.gather(
+        *(
+            documents.upsert(other, NewDocument(name, id=its_id(other), embedding=EAST))
+            for name, other in others.items()
+        )
+    )
+    return Named(documents, user, set(ids), others)
+
+
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-async def test_a_document_of_any_name_comes_back_and_goes_alone(document_stores, both, namespace, name, store):
-    documents = document_stores[store]
-    user, own = f"{namespace}{name}"[:1024], f"{namespace}{name}"[-1024:]
-    await documents.upsert(user, [NewDocument("kept", id=namespace, embedding=EAST)])
-    await documents.upsert(user, [NewDocument(name, id=own, embedding=EAST)])
+async def test_a_document_of_any_name_comes_back_and_goes_alone(named, both, name):
+    documents, user, own = named.documents, named.user, f"{named.user}{name}"[-1024:]
     found = await documents.get(user, own)
     assert (found.id, found.user_id, found.text) == (own, user, name)
     assert await both(documents, lambda side: side.get(user, own))
     with pytest.raises(NotFoundError):
-        await documents.get(namespace, own)
-    assert await documents.search(namespace, EAST) == []
+        await documents.get(named.others[name], own)
     assert await documents.delete(user, [own]) == 1
-    assert [one.id for one in (await documents.list_documents(user)).items] == [namespace]
+    named.ids.remove(own)
+    assert await documents.count_documents(user) == len(named.ids)
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+async def test_a_user_of_any_name_has_just_their_own_document(named, both, name):
+    documents, user = named.documents, named.others[name]
+    [match] = await documents.search(user, EAST)
+    assert (match.document.user_id, match.document.text) == (user, name)
+    assert await documents.count_documents(user) == 1
+    assert await both(documents, lambda side: side.get(user, its_id(user)))
 
 
 async def test_all_names_together_name_as_many_sessions(chat, namespace):

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from chatstore.errors import ConfigurationError, InvalidRecordError
-from chatstore.models import Embedding, NewDocument, NewMessage
+from chatstore.models import Embedding, NewDocument, NewMessage, values
+from chatstore.models.values import check_json
 
 EAST = Embedding.of([1, 0])
 MESSAGE = NewMessage("user", "x")
@@ -22,6 +23,9 @@ DEEP = {}
 for _ in range(10_000):
     DEEP = {"$and": [DEEP]}
 FAR_EAST, FAR_WEST = timezone(timedelta(hours=12)), timezone(timedelta(hours=-12))
+
+FEWER = 100_000
+"""How many values JSON may have in these tests: to count as many as it may have else takes a second each time."""
 
 NO_METADATA = {
     "a list": ([1], "a JSON object"),
@@ -43,7 +47,7 @@ NO_METADATA = {
     "an integer of 5,000 digits": ({"a": 10**5000}, "integer of more than"),
     "101 levels": ({"a": DEEP}, "nested more than 100 deep"),
     "itself": (ENDLESS, "nested more than 100 deep"),
-    "2 to the power of 60 values": ({"a": TANGLED}, "more than 2000000 values"),
+    "2 to the power of 60 values": ({"a": TANGLED}, f"more than {FEWER} values"),
 }
 NO_TEXTS = {
     "None": (None, "type NoneType"),
@@ -156,6 +160,18 @@ NO_FILTERS = {
     "20,000 comparisons": {"$and": [{"a": 1}] * 20_000},
     "a tangle": {"a": TANGLED},
 }
+
+
+@pytest.fixture(autouse=True)
+def fewer_values(monkeypatch):
+    monkeypatch.setattr(values, "MAX_JSON_VALUES", FEWER)
+
+
+def test_how_many_values_json_may_have_else(monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(InvalidRecordError, match="more than 2000000 values"):
+        check_json({"a": TANGLED}, "metadata")
+    check_json([None] * 1_000_000, "metadata")
 
 
 def cases(table):
