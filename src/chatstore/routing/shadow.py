@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from chatstore.errors import ChatStoreError, NotFoundError
+from chatstore.errors import ChatStoreError, NotFoundError, UnavailableError
 from chatstore.models import Document, Match, Message, Page, Session, same_expiry
 
 logger = logging.getLogger("chatstore.routing")
@@ -147,7 +147,7 @@ class ShadowReader:
     async def _compare(self, made: Comparison) -> None:
         try:
             async with asyncio.timeout(self._deadline):
-                if difference(made.served, await _or_none(made.other)) is None:
+                if difference(made.served, await self._other(made)) is None:
                     self.counts.equal += 1
                 else:
                     await self._look_again(made)
@@ -157,6 +157,14 @@ class ShadowReader:
         except Exception:  # a comparison must not vanish, nor reach the app
             self.counts.failed += 1
             logger.exception("shadow read %s failed unexpectedly", made.read.operation)
+
+    async def _other(self, made: Comparison) -> Answer | None:
+        try:
+            return await _or_none(made.other)
+        except UnavailableError:
+            # As with a difference: the other side may have been at work on what it was asked for.
+            await asyncio.sleep(self._pause)
+            return await _or_none(made.other)
 
     async def _look_again(self, made: Comparison) -> None:
         """Tell a mismatch from a write that was under way: its mark may be gone by the time one looks for it."""
