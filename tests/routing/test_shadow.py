@@ -2,6 +2,7 @@
 
 import asyncio
 
+from chatstore.errors import UnavailableError
 from chatstore.models import NewMessage, Stage
 from chatstore.routing import ShadowReader
 from chatstore.routing.shadow import Comparison, Mismatch
@@ -59,3 +60,22 @@ async def test_a_rate_of_nothing_compares_nothing():
     await chat.get_session("u", session.id)
     await chat.shadow.drain()
     assert chat.shadow.counts.equal == 0
+
+
+async def test_a_read_whose_other_side_fails_once_is_made_again_before_it_counts_as_failed():
+    asked = []
+
+    async def fails_at_first():
+        asked.append(1)
+        if len(asked) == 1:
+            raise UnavailableError("at work")
+        return 1
+
+    async def fails():
+        raise UnavailableError("away")
+
+    shadow = ShadowReader(pause=0)
+    for other in (fails_at_first, fails):
+        shadow.compare(lambda other=other: Comparison(READ, 1, other=other, again=other, marked=other))
+    await shadow.drain()
+    assert (shadow.counts.equal, shadow.counts.failed, len(asked)) == (1, 1, 2)
