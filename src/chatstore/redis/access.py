@@ -79,6 +79,7 @@ _SESSIONS = (
 _SESSION_WRITES = (("values", "session_keys", "marks", "session", "session_write"),)
 _DOCUMENTS = (("values", "document", "document_read"), ("values", "document", "document_join"))
 _DOCUMENT_WRITES = (("values", "marks", "document", "document_write"),)
+_DOCUMENT_PEEK = (("values", "document_peek"),)
 _JOURNAL = (
     ("values", "index_page"),
     ("values", "journal_backlog"),
@@ -196,6 +197,7 @@ def _used(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozense
             used |= _SEEN
     if documents is not None:
         used |= script_commands((*_DOCUMENTS, *_DOCUMENT_WRITES), documents.lua) | _asked_first(documents)
+        used |= _peeked(documents)
     return used
 
 
@@ -212,7 +214,12 @@ def _of_layouts_alone(chat: ChatLayout | None, documents: DocumentLayout | None)
 def _by_layouts(chat: ChatLayout | None, documents: DocumentLayout | None) -> frozenset[str]:
     """Return the commands that the layouts' own parts call."""
     luas = [layout.lua for layout in (chat, documents) if layout is not None]
-    return frozenset[str]().union(*(script_commands((("values",),), lua) for lua in luas))
+    return _peeked(documents).union(*(script_commands((("values",),), lua) for lua in luas))
+
+
+def _peeked(documents: DocumentLayout | None) -> frozenset[str]:
+    """Return the commands that tell of a document what one look tells."""
+    return script_commands(_DOCUMENT_PEEK) if documents is not None and documents.peek is not None else frozenset()
 
 
 def _indexes(chat: ChatLayout | None, documents: DocumentLayout | None) -> list[str]:

@@ -145,7 +145,7 @@ class DocumentCalls:
         """
         if self.layout.peek is None:
             return None
-        return Call(script("document_peek"), [self.layout.key(document_id)], [int(sized), *self.layout.peek])
+        return Call(script("values", "document_peek"), [self.layout.key(document_id)], [int(sized), *self.layout.peek])
 
     def weight(self, found: DocumentReply) -> int:
         """Return how many bytes a document has, of the reply to `weigh`."""

@@ -11,13 +11,13 @@ end
 
 local values, size = {}, 0
 if sized then
-  local fields = redis.pcall('HGETALL', KEYS[1])
+  local fields = call_of_type('HGETALL', KEYS[1]) or {}
   for i = 1, #fields, 2 do
     values[fields[i]] = fields[i + 1]
     size = size + #fields[i] + #fields[i + 1]
   end
 else
-  local found = redis.pcall('HMGET', KEYS[1], owner, created, updated)
+  local found = call_of_type('HMGET', KEYS[1], owner, created, updated) or {}
   values[owner], values[created], values[updated] = found[1], found[2], found[3]
 end
 local user = values[owner]
