@@ -82,7 +82,7 @@ def change(postgres, database_url):
 
 @pytest.fixture(scope="module")
 async def ann_and_ben(service):
-    """Two users with two sessions each, and what there may be beside: expired ones, deleted ones, odd ids."""
+    """Two users with two sessions each, and what there may be beside: expired and deleted ones, odd ids, empty sessions."""
     chat, name = SupabaseChat(service), new_id()
     users = {short: f"{name}|{short}\0é" for short in ("ann", "ben")}
     for user in users.values():
@@ -94,6 +94,8 @@ async def ann_and_ben(service):
         await chat.create_session(user, expires_at=PAST)
         await chat.delete_session(user, (await chat.create_session(user)).id)
         await chat.delete_messages(user, session.id, ["system"])
+    for number in range(5):
+        await chat.create_session(f"{name}|{number}")
     return users
 
 

@@ -66,14 +66,25 @@ local function sweep(state)
     return false
   end
   state.cleared = cleared
-  local removed = false
-  for _, id in ipairs(redis.call('ZRANGE', keys.order, 0, -1)) do
-    if read_entry(state.cleared, redis.call('HGET', keys.entries, id)).version < cleared then
-      remove_message(id)
-      removed = true
+  local entries, raw_of_id = redis.call('HGETALL', keys.entries), {}
+  for i = 1, #entries, 2 do
+    raw_of_id[entries[i]] = entries[i + 1]
+  end
+  local ids, older = redis.call('ZRANGE', keys.order, 0, -1), {}
+  for _, id in ipairs(ids) do
+    if read_entry(cleared, raw_of_id[id]).version < cleared then
+      older[#older + 1] = id
     end
   end
-  return removed
+  if #older == #ids then
+    -- One by one, a long session would hold up the server.
+    remove_all()
+  else
+    for _, id in ipairs(older) do
+      remove_message(id)
+    end
+  end
+  return #older > 0
 end
 
 -- Returns whether the list must be written anew, and the ids that stand at its end.

@@ -48,7 +48,12 @@ cross join lateral (
   order by s.updated_at desc, s.id desc
   limit %s
 ) found
+order by exists (
+  select from public.messages m
+  where m.session_id = found.id and (m.expires_at is null or m.expires_at > now())
+) desc
 """
+"""Those that have messages first, as what is tried with messages is told by them alone."""
 
 
 async def verify_as_users(

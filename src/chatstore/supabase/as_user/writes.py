@@ -69,7 +69,7 @@ async def try_to_write(transaction: Transaction, visitor: Visitor, others: Mappi
     Args:
         transaction: Is undone afterwards; each attempt is undone at once.
         visitor: Who writes.
-        others: Whose some sessions are; one of somebody else is tried.
+        others: Whose some sessions are; the first of somebody else is tried, which should have messages.
     """
     tried = Tried()
     await transaction.rows(_WAIT)
