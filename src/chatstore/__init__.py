@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
     from supabase import AsyncClient
 
-    from chatstore.app import Stores
     from chatstore.identity import TokenVerifier
     from chatstore.old_layouts import OwnersGiven, UsersGiven
     from chatstore.settings import Settings
+    from chatstore.stores import Stores
     from chatstore.supabase import TokenOf
     from chatstore.sync import BlockingStores
 

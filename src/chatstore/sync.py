@@ -149,7 +149,7 @@ class BlockingUserDocuments:
 
 
 class BlockingUserStores:
-    """An app's stores as one user has them, for blocking callers; see `chatstore.app.UserStores`.
+    """An app's stores as one user has them, for blocking callers; see `chatstore.stores.UserStores`.
 
     Args:
         user_id: Whose they are.
@@ -224,7 +224,7 @@ class BlockingStores:
         _in_this_process.add(self)
 
     def for_user(self, token: str | UserToken) -> BlockingUserStores:
-        """Return the stores as one user has them, by the user's token; see `chatstore.app.Stores.for_user`.
+        """Return the stores as one user has them, by the user's token; see `chatstore.stores.Stores.for_user`.
 
         A text is verified once, here: what is returned goes on when the stores are closed and opened again, and in a
         process that is forked.
@@ -258,7 +258,7 @@ class BlockingStores:
         self.close()
 
     def forget(self, user_id: str, *, dry_run: bool = False) -> dict[Kind, Forgotten]:
-        """Delete all that is held of a user; see `chatstore.app.Stores.forget`."""
+        """Delete all that is held of a user; see `chatstore.stores.Stores.forget`."""
         return self._drive(lambda stores: stores.forget(user_id, dry_run=dry_run))
 
     def let_go(self) -> None:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 import chatstore
-from chatstore.app import Stores
 from chatstore.models import Kind, Side
+from chatstore.stores import Stores
 from tests.forget.places import NOTHING, SECRET, document, message, seen_by
 
 

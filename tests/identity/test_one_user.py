@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from chatstore.app import Stores
 from chatstore.identity.user_token import user_token
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, UserChat, UserDocuments
 from chatstore.models import Side, utc_now
+from chatstore.stores import Stores
 from chatstore.sync import (
     BlockingChatHistory,
     BlockingDocuments,

@@ -2,9 +2,9 @@
 
 from typing import assert_type
 
-from chatstore.app import Stores
 from chatstore.identity import UserToken
 from chatstore.models import Match, Message, Page, Session
+from chatstore.stores import Stores
 from chatstore.supabase import ServiceClient, SupabaseChat, SupabaseDatabase, SupabaseJournal, UserClient
 from chatstore.sync import BlockingStores
 
