@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -81,12 +82,15 @@ def test_up_detach_then_up_then_down(data: Path, tmp_path: Path):
     with redis.Redis.from_url(settings["REDIS_URL"]) as client:
         assert client.ping()
 
+    keys = [settings["SUPABASE_SECRET_KEY"], urlsplit(settings["SUPABASE_DB_URL"]).password]
     down = run("down", "--data", data, "--json")
     assert (down.returncode, json.loads(down.stdout)["status"]) == (0, "stopped")
     assert leftovers(data) == []
     again = run("down", "--data", data)
     assert again.returncode == 0
     assert "nothing runs" in again.stderr
+    said = first.stderr + second.stderr + down.stdout + down.stderr + again.stdout + again.stderr
+    assert [key for key in keys if key in said] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

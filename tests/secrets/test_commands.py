@@ -1,11 +1,12 @@
 """Every command over data, keys and URLs with canaries in them: its output, its report and all logs hold none."""
 
 import json
+import signal
 
 import pytest
 import redis
 
-from tests.cli.conftest import program  # noqa: F401
+from tests.cli.conftest import ended, program  # noqa: F401
 from tests.conformance.factories.chroma import new_database
 from tests.e2e.conftest import empty_supabase, nothing_is_recorded  # noqa: F401
 
@@ -18,12 +19,15 @@ COMMANDS = [
     ("stage", "chat", "dualwrite"),
     ("stage", "documents", "dualwrite"),
     ("limits", "--chat", "--rate", "1000"),
+    ("--debug", "pause"),
+    ("--debug", "resume"),
     ("status",),
     ("--debug", "migrate", "--report", "migrate.html"),
     ("migrate", "--json"),
     ("repair",),
     ("--debug", "verify", "--report", "verify.html"),
     ("verify", "--json"),
+    ("--debug", "verify", "--as-user", "--writes"),
     ("quarantine", "list"),
     ("quarantine", "list", "--json"),
     ("sweep",),
@@ -110,6 +114,36 @@ def test_commands_say_nothing_of_it(heard, canaries, environment):
     for report in environment.folder.glob("*.html"):
         heard.add(report.name, report.read_text())
     assert len(list(environment.folder.glob("*.html"))) == 2
+    assert heard.leaks(canaries) == []
+
+
+@pytest.mark.timeout(240)
+def test_the_processes_that_copy_or_watch_say_nothing_of_it(heard, canaries, environment, *, guarded_redis, namespace):
+    environment("--debug", "stage", "chat", "dualwrite")
+    name = "chatstore migrate --workers"
+    copied = environment.apart("--debug", "migrate", "--workers", "2")
+    heard.add(name, copied.out)
+    heard.add(name, copied.err)
+    assert "goes to quarantine" in copied.err
+    assert copied.status == 1
+    watching = environment.started("--debug", "repair", "--watch", "--enable-notifications")
+    begun = [watching.stderr.readline(), watching.stderr.readline()]
+    with redis.Redis.from_url(guarded_redis) as client:
+        fill(client, canaries, f"{namespace}-later")
+    repaired = watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+    watched = ended(watching)
+    heard.add("chatstore repair --watch", "".join([*begun, repaired, watched.out, watched.err]))
+    assert (watched.status, "merged" in repaired) == (0, True), repaired
+    assert heard.leaks(canaries) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_forgetting_a_user_says_nothing_of_what_it_was(heard, canaries, environment, namespace):
+    call(environment, heard, "migrate", "--json")
+    command = ("--debug", "forget", f"{namespace}-u")
+    assert call(environment, heard, *command, "--dry-run").status == 0
+    assert call(environment, heard, *command, "--yes", "--json").json["chat"]["records"]["new"] >= 1
     assert heard.leaks(canaries) == []
 
 
