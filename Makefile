@@ -7,8 +7,8 @@ READY := .venv/.ready
 demo: $(READY)  ## move a live app from Redis to Supabase and Chroma, stage by stage, on this machine
 	$(BIN)/python -m demo
 
-test: $(READY)  ## every test, on real servers
-	$(BIN)/python -m pytest
+test: $(READY)  ## every test, on real servers: a stack of them for each processor, four at most
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 bench: $(READY)  ## how fast, beside the raw limits and the peers, on this machine
 	$(BIN)/python -m benchmarks

@@ -1,7 +1,7 @@
-"""The local stack that all tests share, and what keeps their data apart.
+"""The local stack that the tests of a process share, and what keeps their data apart.
 
-One stack serves the whole session, however many workers pytest-xdist runs: the process that was started first (xdist's
-controller, or the only process) names the folder and stops the stack; whoever needs it first starts it.
+Each of pytest-xdist's workers has a stack of its own: some tests change what all the others on a stack would see, as its
+policies. It starts when it is first needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytest_plugins = [
     "tests.frameworks.fixtures",
 ]
 
-_FOLDER = "CHATSTORE_TEST_STACK"  # workers inherit it from the controller
+_FOLDER = pytest.StashKey[str]()
 _database_counter = itertools.count()
 
 
@@ -40,22 +40,18 @@ if os.environ.get("CI"):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="chatstore-tests-")
+    config.stash[_FOLDER] = tempfile.mkdtemp(prefix="chatstore-tests-")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    # By now every worker has ended.
-    if not hasattr(config, "workerinput"):
-        folder = os.environ.pop(_FOLDER)
-        LocalStack(folder).stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    LocalStack(config.stash[_FOLDER]).stop()
+    shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def stack() -> LocalStack:
+def stack(pytestconfig: pytest.Config) -> LocalStack:
     """The session's stack, with chatstore's schema. Tests that kill servers need one of their own: `own_stack`."""
-    shared = LocalStack(os.environ[_FOLDER])
+    shared = LocalStack(pytestconfig.stash[_FOLDER])
     shared.start(schema_sql(), detached=True)
     return shared
 
@@ -144,8 +140,5 @@ def token_for(settings: StackSettings) -> Callable[..., str]:
 
 
 def _next_database() -> int:
-    """Return the next of this worker's share of the databases; 0 is nobody's. They come round after a while."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    share = (DATABASES - 1) // workers
-    return 1 + worker % workers * share + next(_database_counter) % share
+    """Return the number of the next database; 0 is nobody's. They come round after a while."""
+    return 1 + next(_database_counter) % (DATABASES - 1)

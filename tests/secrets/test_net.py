@@ -1,7 +1,6 @@
 """The net below the whole suite catches what it says."""
 
 import logging
-import secrets
 
 import pytest
 
@@ -23,7 +22,7 @@ def test_a_key_of_a_stack_is_caught_at_any_level(stack, name, caplog):
 @pytest.mark.parametrize(
     ("text", "caught"),
     [
-        (f"key sb_secret_{secrets.token_hex(16)}", True),
+        ("key sb_secret_" + "0a" * 16, True),
         ("at redis://user:hunter2@127.0.0.1:6379/0", True),
         ("at https://:hunter2@host", True),
         ("at redis://127.0.0.1:6379/0", False),

@@ -76,7 +76,7 @@ local function sweep(state)
       older[#older + 1] = id
     end
   end
-  if #older == #ids then
+  if #older > 0 and #older == #ids then
     -- One by one, a long session would hold up the server.
     remove_all()
   else
