@@ -376,6 +376,7 @@ def explore(machine, flags, schedules, number=None):
         logging.disable(logging.NOTSET)
 
 
+@pytest.mark.timeout(600)  # it is as long as what it searches
 def test_no_schedule_loses_or_revives_or_doubles_anything(flags):
     explore(Machine, flags, SCHEDULES)
 
