@@ -31,6 +31,7 @@ from chatstore.ownership import Owners, Users, load_owners, load_users
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
+    from openfeature.client import OpenFeatureClient
     from redis.asyncio import Redis, RedisCluster
     from supabase import AsyncClient
 
@@ -91,6 +92,7 @@ def open(  # noqa: A001 - as in `gzip.open`
     inline: bool = False,
     repair: bool = True,
     notice: bool = False,
+    flags: OpenFeatureClient | str = "chatstore",
 ) -> AbstractAsyncContextManager[Stores]:
     """Open an app's chat store and document store: `async with chatstore.open() as stores: ...`.
 
@@ -112,6 +114,7 @@ def open(  # noqa: A001 - as in `gzip.open`
         inline=inline,
         repair=repair,
         notice=notice,
+        flags=flags,
     )
 
 
@@ -125,6 +128,7 @@ def open_blocking(
     document_owners: OwnersGiven | None = None,
     users: UsersGiven | None = None,
     inline: bool = False,
+    flags: OpenFeatureClient | str = "chatstore",
 ) -> BlockingStores:
     """Return an app's stores for callers without an event loop: `with chatstore.open_blocking() as stores: ...`.
 
@@ -135,10 +139,11 @@ def open_blocking(
         embedder: As of `open`; a coroutine function here, too.
         token_of: As of `open`; a coroutine function here, too.
         verifier: As of `open`.
-        owners: As of `open`. So are the next three.
+        owners: As of `open`. So are the next four.
         document_owners: See there.
         users: See there.
         inline: See there.
+        flags: See there.
 
     Raises:
         ConfigurationError: A setting is malformed.
@@ -157,6 +162,7 @@ def open_blocking(
             document_owners=document_owners,
             users=users,
             inline=inline,
+            flags=flags,
         )
     )
 

@@ -8,15 +8,12 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from openfeature import api
 from openfeature.client import OpenFeatureClient
-from openfeature.provider import ProviderStatus
 
 from chatstore.backends import Backends
-from chatstore.errors import ConfigurationError, UnsupportedError
+from chatstore.errors import UnsupportedError
 from chatstore.forgetting import forget
 from chatstore.identity import TokenVerifier
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
@@ -32,6 +29,8 @@ from chatstore.routing import (
     document_repairer,
     document_replicator,
 )
+from chatstore.routing.flags_client import DOMAIN, flag_client
+from chatstore.routing.flags_provider import ProviderWatch
 from chatstore.routing.sides import S
 from chatstore.settings import Settings, load_settings
 from chatstore.stores import Stores, routers
@@ -46,8 +45,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("chatstore")
 
-DOMAIN = "chatstore"
-_READY_WITHIN = 10.0
+_Flags: TypeAlias = tuple[OpenFeatureClient, ProviderWatch]
+
 _REPAIR_EVERY = 5.0
 _YOUNG = timedelta(seconds=10)
 """Marks younger than this are most likely of writes that are still under way."""
@@ -69,6 +68,7 @@ async def open_stores(
     inline: bool = False,
     repair: bool = True,
     notice: bool = False,
+    flags: OpenFeatureClient | str = DOMAIN,
 ) -> AsyncGenerator[Stores, None]:
     """Open the stores that the settings name.
 
@@ -95,6 +95,8 @@ async def open_stores(
         repair: Merge in the background, every few seconds, what the second side missed. Any number of processes may.
         notice: Mark what other programs write to Redis directly, where the server tells of it (see the guide); the log
             says so where it does not. One process is enough, an app's or `chatstore repair --watch`.
+        flags: The domain of OpenFeature whose provider knows the stages, or an OpenFeature client of the app's own,
+            whose hooks and evaluation context count, too. With CHATSTORE_FLAG_FILE that file's provider is bound to it.
 
     Raises:
         ConfigurationError: A setting is missing or malformed.
@@ -115,10 +117,10 @@ async def open_stores(
                 users=users,
             )
         )
-        flags = await _flags(given.flag_file, closing)
+        asked = await closing.enter_async_context(flag_client(flags, given.flag_file))
         why_none = _unowned(backends)
-        chat = None if Kind.CHAT in why_none else await _chat(backends, flags, inline=inline)
-        documents = None if Kind.DOCUMENTS in why_none else await _documents(backends, flags, embedder, inline=inline)
+        chat = None if Kind.CHAT in why_none else await _chat(backends, asked, inline=inline)
+        documents = None if Kind.DOCUMENTS in why_none else await _documents(backends, asked, embedder, inline=inline)
         stores = Stores(
             chat,
             documents,
@@ -191,7 +193,7 @@ async def _noticing(writes: ForeignWrites) -> None:
         logger.warning("what other programs write to Redis is not noticed: %s", error)
 
 
-async def _chat(backends: Backends, flags: OpenFeatureClient, *, inline: bool) -> ChatHistoryStore | None:
+async def _chat(backends: Backends, flags: _Flags, *, inline: bool) -> ChatHistoryStore | None:
     if not backends.has_new(Kind.CHAT):
         return await backends.old_chat() if backends.has_old(Kind.CHAT) else None
     if not backends.has_old(Kind.CHAT):
@@ -203,7 +205,7 @@ async def _chat(backends: Backends, flags: OpenFeatureClient, *, inline: bool) -
 
 
 async def _documents(
-    backends: Backends, flags: OpenFeatureClient, embedder: Embedder | None, *, inline: bool
+    backends: Backends, flags: _Flags, embedder: Embedder | None, *, inline: bool
 ) -> DocumentStore | None:
     if not backends.has_new(Kind.DOCUMENTS):
         return await backends.old_documents() if backends.has_old(Kind.DOCUMENTS) else None
@@ -218,33 +220,7 @@ async def _documents(
     )
 
 
-def _stages(kind: Kind, sides: Sides[S], settings: Settings, flags: OpenFeatureClient) -> StageResolver:
+def _stages(kind: Kind, sides: Sides[S], settings: Settings, flags: _Flags) -> StageResolver:
     journals = [sides[side].journal for side in Side]
-    return StageResolver(kind, journals, configured=settings.stage, client=flags)
-
-
-async def _flags(flag_file: Path | None, closing: AsyncExitStack) -> OpenFeatureClient:
-    """Return the client that knows the stages: of the app's own provider, or of one that reads the flag file."""
-    if flag_file is None:
-        return api.get_client(domain=DOMAIN)
-    try:
-        from openfeature.contrib.provider.flagd import FlagdProvider  # noqa: PLC0415 - an extra
-        from openfeature.contrib.provider.flagd.config import ResolverType  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigurationError(
-            "CHATSTORE_FLAG_FILE is read by OpenFeature's flagd provider: pip install 'chatstore[flagd]'"
-        ) from error
-    if not await asyncio.to_thread(flag_file.exists):
-        raise ConfigurationError(
-            f"CHATSTORE_FLAG_FILE names {flag_file}, which is not there: make it with `chatstore stage chat off`"
-        )
-    provider = FlagdProvider(resolver_type=ResolverType.FILE, offline_flag_source_path=str(flag_file))
-    api.set_provider(provider, DOMAIN)
-    closing.callback(provider.shutdown)
-    client = api.get_client(domain=DOMAIN)
-    # Until the provider is ready it answers with the default, which would count as no answer.
-    for _ in range(int(_READY_WITHIN / 0.02)):
-        if client.get_provider_status() is ProviderStatus.READY:
-            return client
-        await asyncio.sleep(0.02)
-    raise ConfigurationError(f"the flag file {flag_file} cannot be read: check that it is valid JSON")
+    client, provider = flags
+    return StageResolver(kind, journals, configured=settings.stage, client=client, provider=provider)

@@ -10,7 +10,7 @@ from chatstore.forgetting import Forgetting
 from chatstore.identity import TokenVerifier, UserToken
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, UserChat, UserDocuments
 from chatstore.models import Backlog, Forgotten, Kind
-from chatstore.routing import ChatRouter, DocumentRouter
+from chatstore.routing import ChatRouter, DocumentRouter, StageDecision, StageReport
 
 _NO_CHAT = (
     "there is no chat store: set REDIS_URL (and a layout with chats), or SUPABASE_URL with its secret key, or both"
@@ -125,6 +125,25 @@ class Stores:
             UnavailableError: A side did not answer.
         """
         return {kind: await router.sides.backlog() for kind, router in routers(self._chat, self._documents).items()}
+
+    def stages(self) -> dict[Kind, StageReport]:
+        """Return how the stages of each kind are decided in this process; nothing of a kind that has one side only.
+
+        It asks no server: which flag provider there is and how it is, which stage is recorded, how many calls were
+        served without a usable answer of the flag, and why the last of them was.
+        """
+        return {kind: router.stages.report() for kind, router in routers(self._chat, self._documents).items()}
+
+    def stages_of(self, user_id: str) -> dict[Kind, StageDecision]:
+        """Return at which stage a user's last call was served in this process, and what decided that, by kind.
+
+        A kind is left out where that is not known: the user has called nothing of it here, or long ago; or it has one
+        side only.
+        """
+        decisions = {
+            kind: router.stages.decision(user_id) for kind, router in routers(self._chat, self._documents).items()
+        }
+        return {kind: decision for kind, decision in decisions.items() if decision is not None}
 
     async def forget(self, user_id: str, *, dry_run: bool = False) -> dict[Kind, Forgotten]:
         """Delete all that is held of a user, on every side that the settings name; return what came of it, by kind.

@@ -3,6 +3,8 @@
 from chatstore.routing.chat import ChatRouter, chat_replicator
 from chatstore.routing.documents import DocumentRouter, document_replicator
 from chatstore.routing.flags import FLAGS, StageResolver
+from chatstore.routing.flags_decision import StageDecision, StageReport, StageSource
+from chatstore.routing.flags_provider import ProviderState
 from chatstore.routing.forget import forget_chat, forget_documents
 from chatstore.routing.merge import Merged, announcements, merge_chat, merge_documents
 from chatstore.routing.refusals import Refusal, put_chat, put_documents
@@ -22,6 +24,7 @@ __all__ = [
     "DocumentRouter",
     "Merged",
     "Mismatch",
+    "ProviderState",
     "Refusal",
     "RepairReport",
     "Repairer",
@@ -32,7 +35,10 @@ __all__ = [
     "ShadowCounts",
     "ShadowReader",
     "Sides",
+    "StageDecision",
+    "StageReport",
     "StageResolver",
+    "StageSource",
     "Traces",
     "announcements",
     "chat_repairer",

@@ -32,13 +32,21 @@ class Complaints:
         else:
             self.say(f"{what}: {error!r}", kind=f"{kind} {type(error).__name__}", defect=error)
 
-    def say(self, message: str, *, kind: str | None = None, defect: Exception | None = None) -> None:
+    def say(
+        self,
+        message: str,
+        *,
+        kind: str | None = None,
+        defect: Exception | None = None,
+        level: int = logging.WARNING,
+    ) -> None:
         """Log a warning.
 
         Args:
             message: What to say.
             kind: What it counts as; the message itself when left out.
             defect: An error whose traceback is to be logged with it.
+            level: How loud, where it is no warning.
         """
         now = time.monotonic()
         name = kind or message
@@ -47,4 +55,4 @@ class Complaints:
         if len(self._said) >= _KEPT:
             self._said.clear()
         self._said[name] = now
-        logger.warning("%s", message, exc_info=defect)
+        logger.log(level, "%s", message, exc_info=defect)

@@ -18,6 +18,7 @@ from chatstore.routing.stages import ROUTES, further, reaches
 logger = logging.getLogger("chatstore.routing")
 
 _ANSWER_WITHIN = 2.0
+_NEVER = float("-inf")
 _GRACE = 0.25
 """Seconds to wait for the second journal's first answer, when the first has answered: a side that hangs must not hold
 the app up, and both are told everything."""
@@ -45,7 +46,7 @@ class RecordedState:
         self._follow_until = 0.0
         self._stands: Stage | None = None
         self._state: MigrationState | None = None
-        self._state_at = 0.0
+        self._state_at = _NEVER
         self._first: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._beside: set[asyncio.Task[Any]] = set()
@@ -55,6 +56,15 @@ class RecordedState:
     def current(self) -> MigrationState | None:
         """What is known, if it need not be read again now: what `known` would return, without the cost of awaiting."""
         return self._state if time.monotonic() - self._state_at <= self._refresh else None
+
+    @property
+    def last(self) -> MigrationState | None:
+        """What was known last, however long ago."""
+        return self._state
+
+    def expire(self) -> None:
+        """Have what is known read again at the next call, in the background. May be called from any thread."""
+        self._state_at = _NEVER
 
     async def known(self) -> MigrationState:
         """Return what is known; it waits only as long as nothing is.

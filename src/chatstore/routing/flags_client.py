@@ -1,0 +1,149 @@
+"""The OpenFeature client that is asked for stages: of the app's own provider, or of one that reads the flag file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from openfeature import api
+from openfeature.client import OpenFeatureClient
+from openfeature.provider import FeatureProvider, ProviderStatus
+
+from chatstore.errors import ConfigurationError
+from chatstore.routing.flags_provider import ProviderWatch
+
+logger = logging.getLogger("chatstore.routing")
+
+DOMAIN = "chatstore"
+"""The domain of OpenFeature whose provider is asked where an app names no other."""
+
+_FILE_READ_WITHIN = 10.0
+_READY_WITHIN = 2.0
+_LOOK_EVERY = 0.02
+
+
+@asynccontextmanager
+async def flag_client(
+    flags: OpenFeatureClient | str = DOMAIN, flag_file: Path | None = None
+) -> AsyncIterator[tuple[OpenFeatureClient, ProviderWatch]]:
+    """Give the client that knows the stages, and what listens to its provider.
+
+    An app's own provider that is still getting ready is waited for, for two seconds; after that the app starts without
+    it, by the rules for a provider that fails.
+
+    Args:
+        flags: A domain of OpenFeature, or a client of the app's own, whose hooks and evaluation context count, too.
+        flag_file: The file that the provider of that domain is to read; None where the app has set a provider.
+
+    Raises:
+        ConfigurationError: The flag file cannot be read, or the extra for it is missing, or the client has no domain to
+            which a provider for it could be bound.
+    """
+    client = api.get_client(domain=flags) if isinstance(flags, str) else flags
+    watch = ProviderWatch(client)
+    if flag_file is None:
+        await _ready(client, _READY_WITHIN)
+        if client.get_provider_status() is ProviderStatus.NOT_READY:
+            logger.warning("the flag provider is not ready yet: until it is, stages come from what is recorded")
+        with _listening(watch):
+            yield client, watch
+        return
+    if client.domain is None:
+        raise ConfigurationError(
+            f"CHATSTORE_FLAG_FILE names {flag_file}, and `flags` is a client of OpenFeature's default provider: "
+            "give a client of a domain, to which the file's provider can be bound, or leave the setting out"
+        )
+    if not await asyncio.to_thread(flag_file.exists):
+        raise ConfigurationError(
+            f"CHATSTORE_FLAG_FILE names {flag_file}, which is not there: make it with `chatstore stage chat off`"
+        )
+    with _reading(flag_file, client.domain):
+        # Until the provider is ready it answers with the default, which would count as no answer.
+        if not await _ready(client, _FILE_READ_WITHIN):
+            raise ConfigurationError(f"the flag file {flag_file} cannot be read: check that it is valid JSON")
+        with _listening(watch):
+            yield client, watch
+
+
+async def _ready(client: OpenFeatureClient, within: float) -> bool:
+    """Wait for a provider that is getting ready; return whether it is."""
+    for _ in range(int(within / _LOOK_EVERY)):
+        if client.get_provider_status() is not ProviderStatus.NOT_READY:
+            break
+        await asyncio.sleep(_LOOK_EVERY)
+    return client.get_provider_status() is ProviderStatus.READY
+
+
+@contextmanager
+def _listening(watch: ProviderWatch) -> Iterator[None]:
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.stop()
+
+
+@dataclass(slots=True)
+class _FileInUse:
+    """A provider that reads a flag file, and how many stores are open that ask it."""
+
+    path: Path
+    provider: FeatureProvider
+    users: int = 0
+
+
+_lock = threading.Lock()
+_in_use: dict[str, _FileInUse] = {}
+"""By domain: several stores of a process may be open, and the first that is closed must not blind the others."""
+
+
+@contextmanager
+def _reading(path: Path, domain: str) -> Iterator[None]:
+    """Have the domain's provider read a flag file, until nobody in this process needs it any more."""
+    with _lock:
+        if (file := _in_use.get(domain)) is None:
+            file = _in_use[domain] = _FileInUse(path, _file_provider(path))
+            api.set_provider(file.provider, domain)
+        elif file.path != path:
+            raise ConfigurationError(
+                f"the provider of OpenFeature's domain {domain} reads the flag file {file.path} for other stores that "
+                f"are open, and cannot read {path}, too: open these with a domain of their own, `flags=…`"
+            )
+        file.users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            file.users -= 1
+            if last := not file.users and _in_use.get(domain) is file:
+                del _in_use[domain]
+        if last:
+            file.provider.shutdown()
+
+
+def _file_provider(path: Path) -> FeatureProvider:
+    try:
+        from openfeature.contrib.provider.flagd import FlagdProvider  # noqa: PLC0415 - an extra
+        from openfeature.contrib.provider.flagd.config import ResolverType  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(
+            "CHATSTORE_FLAG_FILE is read by OpenFeature's flagd provider: pip install 'chatstore[flagd]'"
+        ) from error
+    return FlagdProvider(resolver_type=ResolverType.FILE, offline_flag_source_path=str(path))
+
+
+def _forget_the_parents() -> None:
+    """In a forked child: the thread that reads the file is not there, and a thread that held the lock is not either."""
+    global _lock  # noqa: PLW0603 - the lock that there was may be held for good
+    _lock = threading.Lock()
+    _in_use.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not where there is no fork
+    os.register_at_fork(after_in_child=_forget_the_parents)
