@@ -1,0 +1,80 @@
+"""A store's chat history as one user has it, for frameworks whose calls name no user.
+
+An app gives what it has: a store with a user's id, what a user's token opened, or the blocking facade of either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from chatstore.errors import ConfigurationError, ConflictError, NotFoundError
+from chatstore.interfaces import ChatHistoryStore, UserChat
+from chatstore.models import NewMessage
+from chatstore.models.values import check_id
+
+if TYPE_CHECKING:
+    from chatstore.sync import BlockingChatHistory, BlockingUserChat
+
+    AnyChat: TypeAlias = ChatHistoryStore | UserChat | BlockingChatHistory | BlockingUserChat
+
+
+class NamedUserChat(UserChat):
+    """The methods of `UserChat`, for a user who is named rather than known by a token.
+
+    Args:
+        store: A store, or its blocking facade, whose calls wait in a thread of their own.
+        user_id: Whose sessions.
+    """
+
+    def __init__(self, store: ChatHistoryStore | BlockingChatHistory | BlockingUserChat, *user_id: str) -> None:
+        self._named, self._user_id = store, user_id
+
+    async def _call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
+        call = getattr(self._named, method)
+        if isinstance(self._named, ChatHistoryStore):
+            return await call(*self._user_id, *args, **kwargs)
+        return await asyncio.to_thread(call, *self._user_id, *args, **kwargs)
+
+
+def chat_of(chat: AnyChat, user_id: str | None) -> UserChat:
+    """Return a user's chat history.
+
+    Args:
+        chat: A store, or what a user's token opened; each may be the blocking one.
+        user_id: Whose it is; None where a token has said it already.
+
+    Raises:
+        ConfigurationError: There is no user, or there are two.
+        InvalidRecordError: The id is none.
+    """
+    by_token = "user_id" not in inspect.signature(chat.append).parameters
+    if by_token and user_id is not None:
+        raise ConfigurationError("this chat history is that of its token's user: leave out `user_id`")
+    if not by_token and user_id is None:
+        raise ConfigurationError("whose sessions are they? give `user_id`, or the `chat` of `stores.for_user(token)`")
+    if isinstance(chat, UserChat):
+        return chat
+    return NamedUserChat(chat, *([] if user_id is None else [check_id(user_id, "user id")]))
+
+
+async def append_or_create(chat: UserChat, session_id: str, messages: list[NewMessage]) -> None:
+    """Append messages to a session, which is created when it is not there yet.
+
+    Raises:
+        ConflictError: Another user has a session of that id.
+    """
+    try:
+        await chat.append(session_id, messages)
+    except NotFoundError:
+        try:
+            await chat.create_session(session_id=session_id)
+        except ConflictError as conflict:
+            # Made just now with a title, or another user's.
+            try:
+                await chat.append(session_id, messages)
+            except NotFoundError:
+                raise conflict from None
+        else:
+            await chat.append(session_id, messages)

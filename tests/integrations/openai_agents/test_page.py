@@ -1,0 +1,43 @@
+"""The page's lines run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from agents import Agent, RunConfig, Runner
+
+from tests.integrations.openai_agents.test_run import Parrot
+
+PAGE = Path(__file__).parents[3] / "docs" / "integrations" / "openai-agents.md"
+
+
+async def test_the_pages_lines_run(redis_database, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", redis_database)
+    monkeypatch.setenv("CHATSTORE_LAYOUT", "openai-agents")
+    monkeypatch.setenv("CHATSTORE_OWNERS", "all:user-1")
+    [block] = re.findall(r"<!-- example: openai_agents -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    body = "".join(f"    {line}\n" for line in block.splitlines())
+    scope = {"agent": Agent(name="Assistant", model=Parrot())}
+    exec(f"async def example():\n{body}    return result", scope)
+    monkeypatch.setattr(Runner, "run", quiet(Runner.run))
+    assert (await scope["example"]()).final_output == "I was given 1"
+    assert (await scope["example"]()).final_output == "I was given 3"
+
+
+def quiet(run):
+    """Runs without tracing, which would call a server of the SDK's maker."""
+    return lambda *args, **kwargs: run(*args, run_config=RunConfig(tracing_disabled=True), **kwargs)
+
+
+def test_the_package_is_imported_only_by_the_integration_which_says_what_is_missing():
+    code = """
+import sys
+import chatstore
+assert "agents" not in sys.modules
+sys.modules["agents"] = None
+import chatstore.integrations.openai_agents
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith("pip install 'chatstore[openai-agents]'")
