@@ -1,5 +1,8 @@
 """Flag services that a test has in its hand, and the resolver that asks them."""
 
+import asyncio
+import time
+
 from openfeature import api
 from openfeature.event import ProviderEventDetails
 from openfeature.flag_evaluation import FlagResolutionDetails, Reason
@@ -74,3 +77,11 @@ async def resolver_of(client, *, verified=True, stage=None, **options):
     journal = MemoryJournal()
     await journal.remember(verified_at=utc_now() if verified else None, stage=stage, journal_open=True)
     return StageResolver(Kind.CHAT, [journal, MemoryJournal()], client=client, **options), journal
+
+
+async def until(condition):
+    """Wait for what another thread brings about: OpenFeature's for events, flagd's that reads the file."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.02)
