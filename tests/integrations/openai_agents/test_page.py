@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agents import Agent, RunConfig, Runner
 
-from tests.integrations.openai_agents.test_run import Parrot
+from tests.integrations.openai_agents.test_run import Parrot, order
 
 PAGE = Path(__file__).parents[3] / "docs" / "integrations" / "openai-agents.md"
 
@@ -19,11 +19,13 @@ async def test_the_pages_lines_run(redis_database, monkeypatch, tmp_path):
     monkeypatch.setenv("CHATSTORE_OWNERS", "all:user-1")
     [block] = re.findall(r"<!-- example: openai_agents -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     body = "".join(f"    {line}\n" for line in block.splitlines())
-    scope = {"agent": Agent(name="Assistant", model=Parrot())}
+    scope = {"agent": Agent(name="Assistant", model=Parrot(), tools=[order])}
     exec(f"async def example():\n{body}    return result", scope)
     monkeypatch.setattr(Runner, "run", quiet(Runner.run))
-    assert (await scope["example"]()).final_output == "I was given 1"
-    assert (await scope["example"]()).final_output == "I was given 3"
+    for items in (4, 8):
+        result = await scope["example"]()
+        assert result.final_output == "the order 17 left at nine"
+        assert len(result.to_input_list()) == items
 
 
 def quiet(run):
