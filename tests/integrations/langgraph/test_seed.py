@@ -1,0 +1,177 @@
+"""Histories that were there before become threads that a graph goes on with."""
+
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict
+
+from chatstore import NewMessage
+from chatstore.errors import ConfigurationError
+from chatstore.integrations.langchain_history import ChatstoreHistory
+from chatstore.integrations.langgraph_saver import ChatstoreSaver
+from chatstore.integrations.langgraph_seed import config_of, seed_threads
+from chatstore.models import Side
+from chatstore.testing import MemoryChat
+
+ANN, BEN = "ann", "ben"
+KINDS = [
+    SystemMessage("Be brief.", id="1"),
+    HumanMessage("Where is my order?", id="2"),
+    AIMessage("", id="3", tool_calls=[{"name": "track", "args": {"order": 7}, "id": "call-1", "type": "tool_call"}]),
+    ToolMessage("on its way", id="4", tool_call_id="call-1", artifact={"km": 12}),
+    AIMessage([{"type": "text", "text": "It is on its way."}], id="5"),
+]
+
+
+def graph_with(saver, state=MessagesState):
+    async def answer(state):
+        return {"messages": [AIMessage(f"you said {len(state['messages'])} things")]}
+
+    builder = StateGraph(state)
+    builder.add_node("answer", answer)
+    builder.add_edge(START, "answer")
+    return builder.compile(checkpointer=saver)
+
+
+@pytest.fixture
+def chat():
+    return MemoryChat(Side.OLD)
+
+
+@pytest.fixture(params=["chatstore", "langgraph"])
+def saver(request, chat):
+    return ChatstoreSaver(chat, user_key="user_id") if request.param == "chatstore" else InMemorySaver()
+
+
+async def say(chat, user, session, *texts):
+    await chat.create_session(user, session_id=session)
+    await chat.append(user, session, [NewMessage("user", text, id=f"{session}:{text}") for text in texts])
+    return await chat.get_session(user, session)
+
+
+async def messages_in(graph, session):
+    return (await graph.aget_state(config_of(session))).values["messages"]
+
+
+async def test_a_graph_goes_on_with_a_history(chat, saver):
+    graph = graph_with(saver)
+    session = await say(chat, ANN, "s1", "one", "two")
+    assert (await seed_threads(chat, graph, [ANN])).threads == 1
+    await graph.ainvoke({"messages": [("user", "three")]}, config_of(session))
+    held = await messages_in(graph, session)
+    assert [message.content for message in held] == ["one", "two", "three", "you said 3 things"]
+    assert [message.id for message in held[:2]] == ["s1:one", "s1:two"]
+
+
+async def test_all_kinds_of_messages_are_as_langchain_wrote_them(chat, saver):
+    await ChatstoreHistory("s1", chat=chat, user_id=ANN).aadd_messages(KINDS)
+    assert (await seed_threads(chat, saver, [ANN])).refused == ()
+    session = await chat.get_session(ANN, "s1")
+    assert await messages_in(graph_with(saver), session) == KINDS
+
+
+async def test_messages_with_one_id_are_two(chat, saver):
+    twice = [HumanMessage("yes", id="1"), HumanMessage("yes", id="1")]
+    await ChatstoreHistory("s1", chat=chat, user_id=ANN).aadd_messages(twice)
+    await seed_threads(chat, saver, [ANN])
+    held = await messages_in(graph_with(saver), await chat.get_session(ANN, "s1"))
+    assert len({message.id for message in held}) == 2
+
+
+async def test_seeding_again_changes_nothing(chat, saver):
+    session = await say(chat, ANN, "s1", "one")
+    await seed_threads(chat, saver, [ANN])
+    seeded = await seed_threads(chat, saver, [ANN])
+    assert (seeded.threads, seeded.present) == (0, 1)
+    assert len([found async for found in saver.alist(config_of(session))]) == 1
+
+
+async def test_a_history_that_grew_is_seeded_again(chat, saver):
+    session = await say(chat, ANN, "s1", "one")
+    await seed_threads(chat, saver, [ANN])
+    await chat.append(ANN, "s1", NewMessage("user", "two"))
+    assert (await seed_threads(chat, saver, [ANN])).threads == 1
+    assert [message.content for message in await messages_in(graph_with(saver), session)] == ["one", "two"]
+
+
+async def test_a_thread_that_a_graph_has_written_to_is_left_alone(chat, saver):
+    graph = graph_with(saver)
+    session = await say(chat, ANN, "s1", "one")
+    await graph.ainvoke({"messages": [("user", "hello")]}, config_of(session))
+    assert (await seed_threads(chat, graph, [ANN])).present == 1
+    assert [message.content for message in await messages_in(graph, session)] == ["hello", "you said 1 things"]
+
+
+async def test_it_goes_on_where_it_was_stopped(chat, saver, monkeypatch):
+    for number in range(3):
+        await say(chat, ANN, f"s{number}", "one")
+    put, calls = type(saver).aput, []
+
+    async def at_most_once(self, *args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise ConnectionResetError
+        return await put(self, *args)
+
+    monkeypatch.setattr(type(saver), "aput", at_most_once)
+    with pytest.raises(ConnectionResetError):
+        await seed_threads(chat, saver, [ANN])
+    monkeypatch.undo()
+    seeded = await seed_threads(chat, saver, [ANN])
+    assert (seeded.threads, seeded.present) == (2, 1)
+
+
+async def test_what_langchain_cannot_hold_is_told_and_stops_nothing(chat, saver):
+    await chat.create_session(ANN, session_id="odd")
+    await chat.append(ANN, "odd", NewMessage("function", "hm"))  # without the name that LangChain wants
+    await chat.create_session(ANN, session_id="empty")
+    await say(chat, ANN, "s1", "one")
+    seeded = await seed_threads(chat, saver, [ANN])
+    assert (seeded.threads, seeded.empty) == (1, 1)
+    [(session_id, reason)] = seeded.refused
+    assert session_id == "odd"
+    assert "function" in reason
+    assert await saver.aget_tuple(config_of(await chat.get_session(ANN, "odd"))) is None
+
+
+async def test_a_savers_own_threads_are_no_histories(chat):
+    saver = ChatstoreSaver(chat, user_key="user_id")
+    await say(chat, ANN, "s1", "one")
+    await seed_threads(chat, saver, [ANN])
+    assert (await seed_threads(chat, saver, [ANN])).present == 1
+
+
+async def test_users_threads_stay_apart(chat):
+    saver = ChatstoreSaver(chat, user_key="user_id")
+    session = await say(chat, ANN, "s1", "one")
+    await say(chat, BEN, "s2", "two")
+    assert (await seed_threads(chat, saver, [ANN, BEN])).threads == 2
+    config: Any = config_of(session)
+    config["configurable"]["user_id"] = BEN
+    assert await saver.aget_tuple(config) is None
+    with pytest.raises(ConfigurationError, match="user_key"):
+        await seed_threads(chat, ChatstoreSaver(chat, user_id=ANN), [BEN])
+
+
+async def test_another_channel_takes_messages(chat, saver):
+    class Turns(TypedDict):
+        turns: Annotated[list, add_messages]
+
+    builder = StateGraph(Turns)
+    builder.add_node("nothing", lambda _: {})
+    builder.add_edge(START, "nothing")
+    graph = builder.compile(checkpointer=saver)
+    session = await say(chat, ANN, "s1", "one")
+    with pytest.raises(ConfigurationError, match="channel"):
+        await seed_threads(chat, graph, [ANN])
+    await seed_threads(chat, graph, [ANN], channel="turns")
+    assert [turn.content for turn in (await graph.aget_state(config_of(session))).values["turns"]] == ["one"]
+
+
+async def test_a_graph_without_a_checkpointer_is_refused(chat):
+    with pytest.raises(ConfigurationError, match="checkpointer"):
+        await seed_threads(chat, graph_with(None), [ANN])
