@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from chatstore.errors import InvalidRecordError, NotFoundError
+from chatstore.integrations.langchain_reach import MISSING
 from chatstore.integrations.langchain_records import document_of, embeddings_of
 from chatstore.interfaces import UserDocuments
 from chatstore.models import Document as Stored
@@ -19,8 +20,6 @@ try:
     from langchain_core.documents import Document
     from langchain_core.vectorstores.utils import maximal_marginal_relevance
 except ImportError as error:
-    from chatstore.integrations.langchain_reach import MISSING
-
     raise ImportError(MISSING) from error
 
 R = TypeVar("R")
@@ -73,8 +72,11 @@ def getting(ids: Sequence[str]) -> Call[list[Stored]]:
                 except NotFoundError:
                     return None
 
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(one(document_id)) for document_id in dict.fromkeys(ids)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(one(document_id)) for document_id in dict.fromkeys(ids)]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # what a caller is told of: one of them
         return [stored for task in asked if (stored := task.result()) is not None]
 
     return get
@@ -117,6 +119,7 @@ def scored(matches: Sequence[Match]) -> list[tuple[Document, float]]:
 
 def diverse(matches: Sequence[Match], query: Embedding, k: int, lambda_mult: float) -> list[Document]:
     """Return those of some matches that are alike to the query and differ from each other."""
-    vectors = [list(match.document.embedding or query) for match in matches]
+    # What has no embedding is found by none.
+    vectors = [list(match.document.embedding) for match in matches if match.document.embedding is not None]
     chosen = maximal_marginal_relevance(np.array(list(query), np.float32), vectors, lambda_mult, k)
     return [document_of(matches[index].document) for index in chosen]

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
 _LAYOUT = LangchainChat()
-_TEXT = "json"
-"""What the codec keeps of how an item was spelled in Redis; a message that comes from LangChain lies nowhere yet."""
 
 
 def new_message(message: BaseMessage) -> NewMessage:
-    """Return a message of LangChain's as one to append; its own id is in `extra`, as LangChain's ids need not differ.
+    """Return a message of LangChain's as one to append, as it would be read had LangChain written it to Redis.
+
+    Its own id is in `extra`: LangChain's ids need not differ from each other.
 
     Raises:
         InvalidRecordError: It holds what JSON cannot.
@@ -43,8 +43,7 @@ def new_message(message: BaseMessage) -> NewMessage:
         said = _LAYOUT.read_message({ITEM: json.dumps(item).encode(), ID: message_id.encode()}, b"")
     except BadFieldError as error:
         raise InvalidRecordError(f"the {what} cannot be stored: {error}") from error
-    extra = {name: value for name, value in said.extra.items() if name != _TEXT}
-    return NewMessage(said.role, said.content, id=message_id, extra=extra)
+    return NewMessage(said.role, said.content, id=message_id, extra=said.extra)
 
 
 def message_of(message: Message) -> BaseMessage:

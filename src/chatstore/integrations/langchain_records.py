@@ -11,7 +11,7 @@ from chatstore.integrations.langchain_reach import MISSING
 from chatstore.interfaces import DocumentStore, UserDocuments
 from chatstore.models import Document as Stored
 from chatstore.models import Embedding, JsonValue, NewDocument
-from chatstore.models.values import check_id, check_json, new_id
+from chatstore.models.values import check_id, check_object, check_text, new_id
 
 try:
     from langchain_core.documents import Document
@@ -71,14 +71,16 @@ def new_documents(
 
     Raises:
         ValueError: There are more or fewer metadata, or ids, than texts.
-        InvalidRecordError: Two ids are the same, or metadata hold what JSON cannot.
+        InvalidRecordError: Two ids are the same, one is none, or a text or metadata are what no side can hold.
     """
-    all_texts = list(texts)
+    if isinstance(texts, str):
+        raise InvalidRecordError("the texts are one text: give a list")
+    all_texts = [check_text(text, "text") for text in texts]
     for given, what in ((metadatas, "metadatas"), (ids, "ids")):
         if given is not None and len(given) != len(all_texts):
             raise ValueError(f"there are {len(given)} {what} of {len(all_texts)} texts: give one each")
     all_metadata = [{}] * len(all_texts) if metadatas is None else metadatas
-    names = [new_id() if name is None else name for name in ids or [None] * len(all_texts)]
+    names = [new_id() if name is None else check_id(name, "document id") for name in ids or [None] * len(all_texts)]
     if len(set(names)) < len(names):
         raise InvalidRecordError("two of the documents have the same id")
     return [_new(*one) for one in zip(all_texts, names, all_metadata, strict=True)]
@@ -105,7 +107,8 @@ def embeddings_of(vectors: Iterable[Sequence[float]], count: int) -> list[Embedd
 
 
 def _new(text: str, name: str, metadata: Mapping[str, Any] | None) -> NewDocument:
-    check_json(metadata, f"metadata of the document {name!r}")
+    if metadata:
+        check_object(metadata, f"metadata of the document {name!r}")
     plain = _plain_object(metadata or {})
     title, url = (value if isinstance(value := plain.get(each), str) else "" for each in _OF_ITS_OWN)
     return NewDocument(text, id=name, title=title, url=url, metadata=plain)

@@ -104,7 +104,8 @@ async def test_chatstore_itself_sees_roles_texts_and_tool_calls(history, chat):
     await history.aadd_messages([AIMessage(content, id="run-1", tool_calls=[call])])
     [message] = await chat.messages(USER, SESSION)
     assert (message.role, message.content) == ("assistant", "Let me\nlook.")
-    assert message.extra == {"content": content, "id": "run-1", "tool_calls": [call]}
+    said = {name: value for name, value in message.extra.items() if name != "json"}
+    assert said == {"content": content, "id": "run-1", "tool_calls": [call]}
 
 
 async def test_users_do_not_see_each_others_sessions(history, chat):

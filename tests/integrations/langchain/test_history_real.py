@@ -62,6 +62,19 @@ async def test_every_kind_of_message_is_written_and_read_at_every_stage(app, cha
             assert read == EVERY_KIND
 
 
+async def test_the_arguments_of_a_tool_call_keep_their_order(app, chats_beside_supabase):
+    arguments = {"when": "today", "a": 1, "from": {"zone": "UTC", "at": "noon"}}
+    message = AIMessage("", tool_calls=[{"name": "book", "args": arguments, "id": "1"}])
+    chats = await chats_beside_supabase("langchain")
+    for stage in (Stage.OFF, Stage.LIVE, Stage.COMPLETE):
+        router = await chats.router(stage)
+        history = ChatstoreHistory(f"s-{stage}", chat=router, user_id=OWNER)
+        await history.aadd_messages([message])
+        [read] = await history.aget_messages()
+        assert json.dumps(read.tool_calls[0]["args"]) == json.dumps(arguments)
+        await end(router)
+
+
 async def test_langchain_and_chatstore_go_on_with_the_same_session(app, chats_beside_supabase):
     chats = await chats_beside_supabase("langchain")
     into_redis(app, "s", HumanMessage("1"), AIMessage("2"))
