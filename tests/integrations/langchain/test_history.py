@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -66,6 +67,15 @@ async def test_every_kind_of_message_comes_back_as_it_was_to_coroutines(chat, bl
         await history.aadd_messages(EVERY_KIND[:3])
         await history.aadd_messages(EVERY_KIND[3:])
         assert await history.aget_messages() == EVERY_KIND
+
+
+async def test_fields_of_the_apps_own_may_have_any_name(history, chat):
+    names = ("json", "item", "extra", "metadata", "user_id", "position", "text", "role", "chatstore", "")
+    messages = [HumanMessage("Hello", **{name: value}) for name in names for value in ("x", ["x"], {"a": {"b": 1}})]
+    messages.append(ChatMessage([{"type": "text", "text": "Hello"}], role="critic", json=["before", "behind"]))
+    await history.aadd_messages(messages)
+    assert await history.aget_messages() == messages
+    assert {message.content for message in await chat.messages(USER, SESSION)} == {"Hello"}
 
 
 async def test_the_same_message_twice_is_two_messages(history):
@@ -137,6 +147,12 @@ def test_a_blocking_users_own_chats_need_no_user_id(blocking, token_for):
     assert str(history) == "Human: Hello\nAI: Yes?"
     history.clear()
     assert history.messages == []
+
+
+def test_threads_that_begin_a_session_at_once_lose_nothing(blocking_history):
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(blocking_history.add_user_message, map(str, range(64))))
+    assert sorted(int(message.content) for message in blocking_history.messages) == list(range(64))
 
 
 def test_a_history_has_a_user_and_a_session(chat):
