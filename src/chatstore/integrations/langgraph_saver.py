@@ -12,17 +12,16 @@ https://reference.langchain.com/python/langgraph/checkpoints/
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from chatstore.errors import ConfigurationError, InvalidRecordError, UnsupportedError
-from chatstore.integrations.langgraph_blocking import DirectChat, driven, driven_each
-from chatstore.integrations.langgraph_records import Saved, Write, checkpoint_message, load, write_messages
-from chatstore.integrations.langgraph_threads import Place, Threads
+from chatstore.errors import ConfigurationError, UnsupportedError
+from chatstore.integrations.langchain_reach import Reach
+from chatstore.integrations.langgraph_checkpoints import Checkpoints, Steps
+from chatstore.integrations.langgraph_threads import Threads
 from chatstore.integrations.named_user import chat_of
-from chatstore.interfaces import ChatHistoryStore, UserChat
-from chatstore.models.values import check_id, check_text
+from chatstore.interfaces import UserChat
+from chatstore.models.values import check_id
 
 try:
     from langchain_core.runnables import RunnableConfig
@@ -32,8 +31,6 @@ try:
         Checkpoint,
         CheckpointMetadata,
         CheckpointTuple,
-        get_checkpoint_id,
-        get_checkpoint_metadata,
     )
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -45,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatstoreSaver"]
 
+R = TypeVar("R")
+
 
 class ChatstoreSaver(BaseCheckpointSaver[int]):
     """A checkpointer of LangGraph's over a chat store.
@@ -53,8 +52,8 @@ class ChatstoreSaver(BaseCheckpointSaver[int]):
     is stored in one atomic step, and so are the writes of a task; stored again, each is there once. The last checkpoint
     of a thread is the one that was stored last.
 
-    With an async store the `a…` methods are there (`graph.ainvoke`), with one of `chatstore.open_blocking` the others
-    (`graph.invoke`), and the `a…` methods as well, which wait in a thread.
+    With the blocking facade, all methods can be used in any thread. With an async store, the async ones
+    (`graph.ainvoke`); and the blocking ones from other threads, where this was made in the store's event loop.
 
     Args:
         chat: The chat store; or one user's, as `stores.for_user(token)` gives it. Both may be the blocking ones.
@@ -91,14 +90,15 @@ class ChatstoreSaver(BaseCheckpointSaver[int]):
         inner = getattr(self.serde, "serde", self.serde)
         if getattr(inner, "pickle_fallback", False):
             raise ConfigurationError("the serializer would unpickle what it reads: make it with pickle_fallback=False")
-        if user_key is not None and (user_id is not None or isinstance(chat, UserChat)):
+        if user_key is not None and user_id is not None:
             raise ConfigurationError("there are two who say whose threads they are: leave out `user_key`")
-        self._chat, self._user_key = chat, user_key
-        self.user_id: str | None = None
-        self._user: Threads
-        self._direct: Threads | None = None
         if user_key is None:
-            self._serve(user_id)
+            chat_of(chat, user_id)  # refuses what is no user's
+        elif isinstance(chat, UserChat):
+            raise ConfigurationError("these threads are those of their token's user: leave out `user_key`")
+        self.user_id = user_id
+        self._chat, self._user_key = chat, user_key
+        self._reach: Reach[AnyChat] = Reach(chat, _as_it_is)
 
     def for_user(self, user_id: str) -> Self:
         """Return this saver for the threads of one user.
@@ -110,12 +110,11 @@ class ChatstoreSaver(BaseCheckpointSaver[int]):
         if self._user_key is None:
             raise ConfigurationError("this saver is one user's already")
         clone = copy.copy(self)
-        clone._user_key = None  # noqa: SLF001 - the clone is of this class
-        clone._serve(user_id)  # noqa: SLF001
+        clone.user_id, clone._user_key = check_id(user_id, "user id"), None  # noqa: SLF001 - the clone is of this class
         return clone
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return await self._get(self._threads(config), config)
+        return await self._wait(config, lambda calls: calls.get(config))
 
     async def alist(
         self,
@@ -125,9 +124,12 @@ class ChatstoreSaver(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncGenerator[CheckpointTuple, None]:
-        async with aclosing(self._list(self._threads(config), config, filter, before, limit)) as found:
-            async for saved in found:
-                yield saved
+        steps = Steps(lambda calls: calls.list(config, filter, before, limit))
+        try:
+            while (found := await self._wait(config, steps.next)) is not None:
+                yield found
+        finally:
+            await self._wait(config, steps.close)
 
     async def aput(
         self,
@@ -137,21 +139,21 @@ class ChatstoreSaver(BaseCheckpointSaver[int]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         del new_versions  # each checkpoint holds all values
-        return await self._put(self._threads(config), config, checkpoint, metadata)
+        return await self._wait(config, lambda calls: calls.put(config, checkpoint, metadata))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        await self._put_writes(self._threads(config), config, writes, task_id, task_path)
+        await self._wait(config, lambda calls: calls.put_writes(config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
-        await self._threads(None).delete(_thread(thread_id))
+        await self._wait(None, lambda calls: calls.delete_thread(thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        await self._threads(None).copy(_thread(source_thread_id), _thread(target_thread_id))
+        await self._wait(None, lambda calls: calls.copy_thread(source_thread_id, target_thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        await self._delete_for_runs(self._threads(None), run_ids)
+        await self._wait(None, lambda calls: calls.delete_for_runs(run_ids))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """As LangGraph's, which says what the strategies are; not while a run of these threads is under way.
@@ -161,10 +163,10 @@ class ChatstoreSaver(BaseCheckpointSaver[int]):
             UnsupportedError: The newest checkpoint of a thread is made of older ones (LangGraph's `DeltaChannel`), so
                 that they must stay.
         """
-        await self._prune(self._threads(None), thread_ids, strategy)
+        await self._wait(None, lambda calls: calls.prune(thread_ids, strategy))
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return driven(self._get(self._blocking(config), config))
+        return self._drive(config, lambda calls: calls.get(config))
 
     def list(
         self,
@@ -174,7 +176,12 @@ class ChatstoreSaver(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        return driven_each(self._list(self._blocking(config), config, filter, before, limit))
+        steps = Steps(lambda calls: calls.list(config, filter, before, limit))
+        try:
+            while (found := self._drive(config, steps.next)) is not None:
+                yield found
+        finally:
+            self._drive(config, steps.close)
 
     def put(
         self,
@@ -184,181 +191,48 @@ class ChatstoreSaver(BaseCheckpointSaver[int]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         del new_versions
-        return driven(self._put(self._blocking(config), config, checkpoint, metadata))
+        return self._drive(config, lambda calls: calls.put(config, checkpoint, metadata))
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        driven(self._put_writes(self._blocking(config), config, writes, task_id, task_path))
+        self._drive(config, lambda calls: calls.put_writes(config, writes, task_id, task_path))
 
     def delete_thread(self, thread_id: str) -> None:
-        driven(self._blocking(None).delete(_thread(thread_id)))
+        self._drive(None, lambda calls: calls.delete_thread(thread_id))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        driven(self._blocking(None).copy(_thread(source_thread_id), _thread(target_thread_id)))
+        self._drive(None, lambda calls: calls.copy_thread(source_thread_id, target_thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        driven(self._delete_for_runs(self._blocking(None), run_ids))
+        self._drive(None, lambda calls: calls.delete_for_runs(run_ids))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        driven(self._prune(self._blocking(None), thread_ids, strategy))
+        self._drive(None, lambda calls: calls.prune(thread_ids, strategy))
 
-    async def _get(self, threads: Threads, config: RunnableConfig) -> CheckpointTuple | None:
-        place, wanted = _place(config), get_checkpoint_id(config)
-        async with aclosing(threads.saved(place)) as found:
-            async for saved, writes in found:
-                if wanted is None or saved.id == wanted:
-                    return self._tuple(config, place, saved, writes)
-        return None
+    async def _wait(self, config: RunnableConfig | None, work: Callable[[Checkpoints], Awaitable[R]]) -> R:
+        return await self._reach.wait(self._for(config, work))
 
-    async def _list(
-        self,
-        threads: Threads,
-        config: RunnableConfig | None,
-        wanted: dict[str, Any] | None,
-        before: RunnableConfig | None,
-        limit: int | None,
-    ) -> AsyncGenerator[CheckpointTuple, None]:
-        left = limit if limit is not None else float("inf")
-        only = get_checkpoint_id(config) if config else None
-        bound = get_checkpoint_id(before) if before else None
-        async with aclosing(_places(threads, config)) as places:
-            async for place in places:
-                if left <= 0:
-                    return
-                async with aclosing(threads.saved(place)) as found:
-                    async for saved, writes in found:
-                        if (only and saved.id != only) or (bound and saved.id >= bound):
-                            continue
-                        # What is asked of the metadata is compared here: no key of it reaches a server.
-                        metadata = load(self.serde, saved.metadata)
-                        if any(key not in metadata or metadata[key] != value for key, value in (wanted or {}).items()):
-                            continue
-                        yield self._tuple(config, place, saved, writes)
-                        if (left := left - 1) <= 0:
-                            return
+    def _drive(self, config: RunnableConfig | None, work: Callable[[Checkpoints], Awaitable[R]]) -> R:
+        return self._reach.drive(self._for(config, work))
 
-    async def _put(
-        self, threads: Threads, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
-    ) -> RunnableConfig:
-        place = _place(config)
-        held = get_checkpoint_metadata(config, metadata)
-        await threads.put(place, checkpoint_message(self.serde, checkpoint, held, _checkpoint_id(config)))
-        return self._config(config, place, checkpoint["id"])
+    def _for(
+        self, config: RunnableConfig | None, work: Callable[[Checkpoints], Awaitable[R]]
+    ) -> Callable[[AnyChat], Awaitable[R]]:
+        user_id = self.user_id if self._user_key is None else self._named(config, self._user_key)
 
-    async def _put_writes(
-        self, threads: Threads, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
-    ) -> None:
-        checkpoint_id = _checkpoint_id(config)
-        if checkpoint_id is None:
-            raise InvalidRecordError("the config names no checkpoint that these writes belong to: give `checkpoint_id`")
-        if writes:
-            messages = write_messages(self.serde, checkpoint_id, writes, task_id, task_path)
-            await threads.put_new(_place(config), messages)
+        async def asked(chat: AnyChat) -> R:
+            return await work(Checkpoints(Threads(chat_of(chat, user_id)), self.serde, self._user_key))
 
-    async def _delete_for_runs(self, threads: Threads, run_ids: Sequence[str]) -> None:
-        runs = set(run_ids)
-        async with aclosing(threads.all_places()) as places:
-            async for place in places if runs else _none():
-                async with aclosing(threads.saved(place)) as found:
-                    ids = {
-                        saved.id async for saved, _ in found if load(self.serde, saved.metadata).get("run_id") in runs
-                    }
-                if ids:
-                    await threads.drop(place, ids)
+        return asked
 
-    async def _prune(self, threads: Threads, thread_ids: Sequence[str], strategy: str) -> None:
-        if strategy not in ("keep_latest", "delete"):
-            raise InvalidRecordError(f"there is no strategy {strategy!r}: prune by `keep_latest` or `delete`")
-        for thread in map(_thread, thread_ids):
-            if strategy == "delete":
-                await threads.delete(thread)
-                continue
-            for place in await threads.places(thread):
-                ids: list[str] = []
-                async with aclosing(threads.saved(place)) as found:
-                    async for saved, _ in found:
-                        if not ids and load(self.serde, saved.metadata).get("counters_since_delta_snapshot"):
-                            raise UnsupportedError(
-                                f"the thread {thread!r} has channels that are kept as differences (DeltaChannel), for "
-                                "which older checkpoints are needed: it cannot be pruned"
-                            )
-                        ids.append(saved.id)
-                if older := set(ids[1:]):
-                    await threads.drop(place, older)
-
-    def _tuple(
-        self, config: RunnableConfig | None, place: Place, saved: Saved, writes: Sequence[Write]
-    ) -> CheckpointTuple:
-        return CheckpointTuple(
-            config=self._config(config, place, saved.id),
-            checkpoint=load(self.serde, saved.checkpoint),
-            metadata=load(self.serde, saved.metadata),
-            parent_config=None if saved.parent is None else self._config(config, place, saved.parent),
-            pending_writes=[(write.task, write.channel, load(self.serde, write.value)) for write in writes],
-        )
-
-    def _config(self, config: RunnableConfig | None, place: Place, checkpoint_id: str) -> RunnableConfig:
-        named = {"thread_id": place.thread, "checkpoint_ns": place.namespace, "checkpoint_id": checkpoint_id}
-        if self._user_key is not None and config is not None:
-            named[self._user_key] = config["configurable"][self._user_key]
-        return {"configurable": named}
-
-    def _serve(self, user_id: str | None) -> None:
-        self.user_id = user_id
-        self._user = Threads(chat_of(self._chat, user_id))
-        if not isinstance(self._chat, ChatHistoryStore | UserChat):
-            self._direct = Threads(DirectChat(self._chat, *([] if user_id is None else [user_id])))
-
-    def _threads(self, config: RunnableConfig | None) -> Threads:
-        return self._of(config)._user  # noqa: SLF001
-
-    def _blocking(self, config: RunnableConfig | None) -> Threads:
-        if (direct := self._of(config)._direct) is None:  # noqa: SLF001
-            raise UnsupportedError(
-                "this saver has an async store, which serves `ainvoke`, `aget_state` and so on; for `invoke` give it "
-                "the `chat` of `chatstore.open_blocking()`"
-            )
-        return direct
-
-    def _of(self, config: RunnableConfig | None) -> Self:
-        if self._user_key is None:
-            return self
+    def _named(self, config: RunnableConfig | None, key: str) -> str:
         if config is None:
             raise UnsupportedError("this call has no config that says whose threads: make it on `saver.for_user(user)`")
-        if self._user_key not in config["configurable"]:
-            raise ConfigurationError(f"the config does not say whose thread it is: give `{self._user_key}` in it")
-        return self.for_user(config["configurable"][self._user_key])
+        if key not in config["configurable"]:
+            raise ConfigurationError(f"the config does not say whose thread it is: give `{key}` in its `configurable`")
+        return check_id(config["configurable"][key], "user id")
 
 
-def _place(config: RunnableConfig) -> Place:
-    named = config["configurable"]
-    if "thread_id" not in named:
-        raise InvalidRecordError("the config names no thread: give `thread_id` in its `configurable`")
-    return Place(_thread(named["thread_id"]), check_text(named.get("checkpoint_ns", ""), "checkpoint's namespace"))
-
-
-def _thread(thread_id: object) -> str:
-    return check_id(str(thread_id), "thread's id")
-
-
-def _checkpoint_id(config: RunnableConfig) -> str | None:
-    named = get_checkpoint_id(config)
-    return None if named is None else check_id(named, "checkpoint's id")
-
-
-async def _places(threads: Threads, config: RunnableConfig | None) -> AsyncGenerator[Place, None]:
-    if config is None:
-        async for place in threads.all_places():
-            yield place
-    elif config["configurable"].get("checkpoint_ns") is not None:
-        yield _place(config)
-    else:
-        for place in await threads.places(_place(config).thread):
-            yield place
-
-
-async def _none() -> AsyncGenerator[Place, None]:
-    none: tuple[Place, ...] = ()
-    for place in none:
-        yield place
+def _as_it_is(chat: AnyChat) -> AnyChat:
+    return chat

@@ -1,5 +1,6 @@
 """Graphs that keep their state in chatstore: what LangGraph's own suite does not ask."""
 
+import asyncio
 import dataclasses
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -152,6 +153,14 @@ async def test_async_methods_work_over_the_blocking_facade_too(blocking):
 def test_blocking_methods_over_an_async_store_say_what_to_do(chat):
     with pytest.raises(UnsupportedError, match="open_blocking"):
         ChatstoreSaver(chat, user_id=ANN).get_tuple(THREAD)
+
+
+async def test_blocking_methods_reach_an_async_store_from_other_threads_alone(chat):
+    graph = conversation(ChatstoreSaver(chat, user_id=ANN))
+    held = await asyncio.to_thread(graph.invoke, {"messages": [("user", "one")]}, THREAD)
+    assert said(held) == said((await graph.aget_state(THREAD)).values)
+    with pytest.raises(UnsupportedError, match="await"):
+        graph.get_state(THREAD)
 
 
 async def test_no_user_sees_or_takes_anothers_thread(chat):
