@@ -72,12 +72,12 @@ def getting(ids: Sequence[str]) -> Call[list[Stored]]:
                 except NotFoundError:
                     return None
 
+        asked = [asyncio.ensure_future(one(document_id)) for document_id in dict.fromkeys(ids)]
         try:
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(one(document_id)) for document_id in dict.fromkeys(ids)]
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None  # what a caller is told of: one of them
-        return [stored for task in asked if (stored := task.result()) is not None]
+            return [stored for stored in await asyncio.gather(*asked) if stored is not None]
+        finally:
+            for each in asked:
+                each.cancel()  # when one has failed, nobody waits for the others
 
     return get
 
@@ -119,7 +119,7 @@ def scored(matches: Sequence[Match]) -> list[tuple[Document, float]]:
 
 def diverse(matches: Sequence[Match], query: Embedding, k: int, lambda_mult: float) -> list[Document]:
     """Return those of some matches that are alike to the query and differ from each other."""
-    # What has no embedding is found by none.
-    vectors = [list(match.document.embedding) for match in matches if match.document.embedding is not None]
+    found = [(match.document, vector) for match in matches if (vector := match.document.embedding) is not None]
+    vectors = [list(vector) for _, vector in found]
     chosen = maximal_marginal_relevance(np.array(list(query), np.float32), vectors, lambda_mult, k)
-    return [document_of(matches[index].document) for index in chosen]
+    return [document_of(found[index][0]) for index in chosen]

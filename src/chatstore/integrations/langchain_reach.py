@@ -29,7 +29,7 @@ class _Facade(Protocol):
 
 
 class Reach(Generic[U]):
-    """A user's part of a store, for coroutines and for blocking code. What is done with it is written once, as one.
+    """A user's part of a store, for coroutines and for blocking code; what is done with it is a coroutine for both.
 
     Args:
         store: An async store, or its blocking facade.
