@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from chatstore.identity import TokenVerifier
     from chatstore.old_layouts import OwnersGiven, UsersGiven
+    from chatstore.routing import Tracking
     from chatstore.settings import Settings
     from chatstore.stores import Stores
     from chatstore.supabase import TokenOf
@@ -93,6 +94,7 @@ def open(  # noqa: A001 - as in `gzip.open`
     repair: bool = True,
     notice: bool = False,
     flags: OpenFeatureClient | str = "chatstore",
+    tracking: Tracking | bool = False,
 ) -> AbstractAsyncContextManager[Stores]:
     """Open an app's chat store and document store: `async with chatstore.open() as stores: ...`.
 
@@ -115,6 +117,7 @@ def open(  # noqa: A001 - as in `gzip.open`
         repair=repair,
         notice=notice,
         flags=flags,
+        tracking=tracking,
     )
 
 
@@ -129,6 +132,7 @@ def open_blocking(
     users: UsersGiven | None = None,
     inline: bool = False,
     flags: OpenFeatureClient | str = "chatstore",
+    tracking: Tracking | bool = False,
 ) -> BlockingStores:
     """Return an app's stores for callers without an event loop: `with chatstore.open_blocking() as stores: ...`.
 
@@ -139,11 +143,12 @@ def open_blocking(
         embedder: As of `open`; a coroutine function here, too.
         token_of: As of `open`; a coroutine function here, too.
         verifier: As of `open`.
-        owners: As of `open`. So are the next four.
+        owners: As of `open`. So are the next five.
         document_owners: See there.
         users: See there.
         inline: See there.
         flags: See there.
+        tracking: See there.
 
     Raises:
         ConfigurationError: A setting is malformed.
@@ -163,6 +168,7 @@ def open_blocking(
             users=users,
             inline=inline,
             flags=flags,
+            tracking=tracking,
         )
     )
 

@@ -8,35 +8,32 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-from openfeature.client import OpenFeatureClient
+from typing import TYPE_CHECKING, Any
 
 from chatstore.backends import Backends
 from chatstore.errors import UnsupportedError
 from chatstore.forgetting import forget
 from chatstore.identity import TokenVerifier
 from chatstore.interfaces import ChatHistoryStore, DocumentStore, Embedder
-from chatstore.models import Kind, Side
+from chatstore.models import Kind
 from chatstore.old_layouts import OwnersGiven, UnownedError, UsersGiven
 from chatstore.routing import (
     ChatRouter,
     DocumentRouter,
-    Sides,
-    StageResolver,
+    Tracking,
     chat_repairer,
     chat_replicator,
     document_repairer,
     document_replicator,
 )
-from chatstore.routing.flags_client import DOMAIN, flag_client
-from chatstore.routing.flags_provider import ProviderWatch
-from chatstore.routing.sides import S
+from chatstore.routing.flags_client import DOMAIN
+from chatstore.routing.flags_opened import Flags, open_flags
 from chatstore.settings import Settings, load_settings
 from chatstore.stores import Stores, routers
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
+    from openfeature.client import OpenFeatureClient
     from redis.asyncio import Redis, RedisCluster
     from supabase import AsyncClient
 
@@ -44,8 +41,6 @@ if TYPE_CHECKING:
     from chatstore.supabase import TokenOf
 
 logger = logging.getLogger("chatstore")
-
-_Flags: TypeAlias = tuple[OpenFeatureClient, ProviderWatch]
 
 _REPAIR_EVERY = 5.0
 _YOUNG = timedelta(seconds=10)
@@ -69,6 +64,7 @@ async def open_stores(
     repair: bool = True,
     notice: bool = False,
     flags: OpenFeatureClient | str = DOMAIN,
+    tracking: Tracking | bool = False,
 ) -> AsyncGenerator[Stores, None]:
     """Open the stores that the settings name.
 
@@ -97,6 +93,8 @@ async def open_stores(
             says so where it does not. One process is enough, an app's or `chatstore repair --watch`.
         flags: The domain of OpenFeature whose provider knows the stages, or an OpenFeature client of the app's own,
             whose hooks and evaluation context count, too. With CHATSTORE_FLAG_FILE that file's provider is bound to it.
+        tracking: Tell the flag provider what became of calls, by OpenFeature's tracking: of a hundredth of them, or of
+            what a `chatstore.routing.Tracking` says. Where the provider does not track, nothing comes of it.
 
     Raises:
         ConfigurationError: A setting is missing or malformed.
@@ -117,7 +115,7 @@ async def open_stores(
                 users=users,
             )
         )
-        asked = await closing.enter_async_context(flag_client(flags, given.flag_file))
+        asked = await closing.enter_async_context(open_flags(flags, given.flag_file, tracking=tracking))
         why_none = _unowned(backends)
         chat = None if Kind.CHAT in why_none else await _chat(backends, asked, inline=inline)
         documents = None if Kind.DOCUMENTS in why_none else await _documents(backends, asked, embedder, inline=inline)
@@ -193,19 +191,22 @@ async def _noticing(writes: ForeignWrites) -> None:
         logger.warning("what other programs write to Redis is not noticed: %s", error)
 
 
-async def _chat(backends: Backends, flags: _Flags, *, inline: bool) -> ChatHistoryStore | None:
+async def _chat(backends: Backends, flags: Flags, *, inline: bool) -> ChatHistoryStore | None:
     if not backends.has_new(Kind.CHAT):
         return await backends.old_chat() if backends.has_old(Kind.CHAT) else None
     if not backends.has_old(Kind.CHAT):
         return await backends.new_chat()
     sides = await backends.chat_sides()
     return ChatRouter(
-        sides, _stages(Kind.CHAT, sides, backends.settings, flags), replicator=chat_replicator(sides, inline=inline)
+        sides,
+        flags.resolver(Kind.CHAT, sides, configured=backends.settings.stage),
+        replicator=chat_replicator(sides, inline=inline, on_put=flags.on_put(Kind.CHAT)),
+        shadow=flags.shadow(Kind.CHAT),
     )
 
 
 async def _documents(
-    backends: Backends, flags: _Flags, embedder: Embedder | None, *, inline: bool
+    backends: Backends, flags: Flags, embedder: Embedder | None, *, inline: bool
 ) -> DocumentStore | None:
     if not backends.has_new(Kind.DOCUMENTS):
         return await backends.old_documents() if backends.has_old(Kind.DOCUMENTS) else None
@@ -214,13 +215,8 @@ async def _documents(
     sides = await backends.document_sides()
     return DocumentRouter(
         sides,
-        _stages(Kind.DOCUMENTS, sides, backends.settings, flags),
+        flags.resolver(Kind.DOCUMENTS, sides, configured=backends.settings.stage),
         embedder=embedder,
-        replicator=document_replicator(sides, inline=inline),
+        replicator=document_replicator(sides, inline=inline, on_put=flags.on_put(Kind.DOCUMENTS)),
+        shadow=flags.shadow(Kind.DOCUMENTS),
     )
-
-
-def _stages(kind: Kind, sides: Sides[S], settings: Settings, flags: _Flags) -> StageResolver:
-    journals = [sides[side].journal for side in Side]
-    client, provider = flags
-    return StageResolver(kind, journals, configured=settings.stage, client=client, provider=provider)

@@ -5,6 +5,7 @@ from chatstore.routing.documents import DocumentRouter, document_replicator
 from chatstore.routing.flags import FLAGS, StageResolver
 from chatstore.routing.flags_decision import StageDecision, StageReport, StageSource
 from chatstore.routing.flags_provider import ProviderState
+from chatstore.routing.flags_tracking import Tracker, Tracking
 from chatstore.routing.forget import forget_chat, forget_documents
 from chatstore.routing.merge import Merged, announcements, merge_chat, merge_documents
 from chatstore.routing.refusals import Refusal, put_chat, put_documents
@@ -40,6 +41,8 @@ __all__ = [
     "StageResolver",
     "StageSource",
     "Traces",
+    "Tracker",
+    "Tracking",
     "announcements",
     "chat_repairer",
     "chat_replicator",

@@ -29,7 +29,7 @@ from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_chat
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
-from chatstore.routing.replication import LINGER, Handover, Replicator
+from chatstore.routing.replication import LINGER, Handover, OnPut, Replicator
 from chatstore.routing.settle import settle
 from chatstore.routing.shadow import ShadowReader
 from chatstore.routing.sides import Sides
@@ -80,7 +80,11 @@ class ChatRouter(ChatHistoryStore):
 
     async def write(self, command: ChatCommand) -> ChatWritten:
         stage = await self.stages.resolve(command.user_id, command.session_id, command.op)
-        return await self._writes.run(self._write(ROUTES[stage], command))
+        route, tracker = ROUTES[stage], self.stages.tracker
+        if tracker is None:
+            return await self._writes.run(self._write(route, command))
+        with tracker.call(command.user_id, command.op, stage, route.first):
+            return await self._writes.run(self._write(route, command))
 
     async def _write(self, route: Route, command: ChatCommand) -> ChatWritten:
         await self._reads.catch_up(route, command.user_id, [command.session_id])
@@ -147,7 +151,12 @@ class ChatRouter(ChatHistoryStore):
 
 
 def chat_replicator(
-    sides: Sides[ChatSide], *, inline: bool = False, deadline: float = 5.0, linger: float = LINGER
+    sides: Sides[ChatSide],
+    *,
+    inline: bool = False,
+    deadline: float = 5.0,
+    linger: float = LINGER,
+    on_put: OnPut | None = None,
 ) -> Replicator[ChatChange]:
     """Return a replicator between two chat stores; see `Replicator` for the arguments."""
 
@@ -160,7 +169,7 @@ def chat_replicator(
     async def standing(marks: Sequence[Mark]) -> Sequence[Mark]:
         return await still_standing(sides, marks)
 
-    return Replicator(put, clear, standing, inline=inline, deadline=deadline, linger=linger)
+    return Replicator(put, clear, standing, inline=inline, deadline=deadline, linger=linger, on_put=on_put)
 
 
 def _concerned(command: ChatCommand) -> tuple[str, ...] | None:

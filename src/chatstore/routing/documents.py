@@ -30,7 +30,7 @@ from chatstore.routing.flags import StageResolver
 from chatstore.routing.merge import merge_documents
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads
-from chatstore.routing.replication import LINGER, Handover, Replicator
+from chatstore.routing.replication import LINGER, Handover, OnPut, Replicator
 from chatstore.routing.settle import settle, withdraw
 from chatstore.routing.shadow import ShadowReader
 from chatstore.routing.sides import Sides
@@ -93,7 +93,11 @@ class DocumentRouter(DocumentStore):
     async def write(self, command: DocumentCommand) -> DocumentsWritten:
         ids = _ids(command)
         stage = await self.stages.resolve(command.user_id, ids[0] if len(ids) == 1 else "", command.op)
-        return await self._writes.run(self._write(ROUTES[stage], command, ids))
+        route, tracker = ROUTES[stage], self.stages.tracker
+        if tracker is None:
+            return await self._writes.run(self._write(route, command, ids))
+        with tracker.call(command.user_id, command.op, stage, route.first):
+            return await self._writes.run(self._write(route, command, ids))
 
     async def _write(self, route: Route, command: DocumentCommand, ids: Sequence[str]) -> DocumentsWritten:
         await self._reads.catch_up(route, command.user_id, ids)
@@ -151,7 +155,12 @@ class DocumentRouter(DocumentStore):
 
 
 def document_replicator(
-    sides: Sides[DocumentSide], *, inline: bool = False, deadline: float = 5.0, linger: float = LINGER
+    sides: Sides[DocumentSide],
+    *,
+    inline: bool = False,
+    deadline: float = 5.0,
+    linger: float = LINGER,
+    on_put: OnPut | None = None,
 ) -> Replicator[DocumentChange]:
     """Return a replicator between two document stores; see `Replicator` for the arguments."""
     exclusive = not (sides.old.atomic and sides.new.atomic)
@@ -173,7 +182,9 @@ def document_replicator(
 
     # One batch after the other: so this process is never at work on a key twice at once, and never contests itself.
     workers = 1 if exclusive else 4
-    return Replicator(put, clear, standing, inline=inline, deadline=deadline, workers=workers, linger=linger)
+    return Replicator(
+        put, clear, standing, inline=inline, deadline=deadline, workers=workers, linger=linger, on_put=on_put
+    )
 
 
 def _ids(command: DocumentCommand) -> list[str]:

@@ -23,6 +23,7 @@ from chatstore.routing.flags_asked import UNSET, Asking
 from chatstore.routing.flags_client import DOMAIN
 from chatstore.routing.flags_decision import Ground, StageDecision, StageReport, StageSource
 from chatstore.routing.flags_provider import ProviderWatch
+from chatstore.routing.flags_tracking import Tracker
 from chatstore.routing.recorded import RecordedState
 from chatstore.routing.stages import ROUTES, further, reaches, refusal
 
@@ -66,6 +67,7 @@ class StageResolver:
         configured: The stage when nothing else is known.
         client: An OpenFeature client; the default one of the domain `chatstore` when left out.
         provider: What listens to the client's provider.
+        tracker: What the routers tell of their calls; None to tell nothing.
         refresh: How old, in seconds, the known state of the migration may grow.
         settle: For how long after a flip, in seconds, reads look for marks first.
         absence: After how many seconds without a call another process may have served a user, at another stage.
@@ -81,6 +83,7 @@ class StageResolver:
         configured: Stage = Stage.OFF,
         client: OpenFeatureClient | None = None,
         provider: ProviderWatch | None = None,
+        tracker: Tracker | None = None,
         refresh: float = 5.0,
         settle: float = 60.0,
         absence: float = 10.0,
@@ -88,6 +91,7 @@ class StageResolver:
         deadline: float = 1.0,
     ) -> None:
         self.recorded = RecordedState(journals, refresh=refresh)
+        self.tracker = tracker
         self._kind = kind
         self._flag = FLAGS[kind]
         self._configured = configured

@@ -61,7 +61,13 @@ class RoutedReads(Generic[S]):
         route = ROUTES[stage]
         keys = None if key is None else [key]
         await self.catch_up(route, user_id, keys)
-        answer = await read(self._sides[route.first])
+        tracker, seconds = self._stages.tracker, 0.0
+        if tracker is None:
+            answer = await read(self._sides[route.first])
+        else:
+            with tracker.call(user_id, operation, stage, route.first) as call:
+                answer = await read(self._sides[route.first])
+            seconds = call.seconds
         if route.shadow:
             self._shadow.compare(
                 lambda: Comparison(
@@ -70,6 +76,7 @@ class RoutedReads(Generic[S]):
                     other=lambda: read(self._sides[route.first.other]),
                     again=lambda: read(self._sides[route.first]),
                     marked=lambda: self._marked(user_id, keys),
+                    seconds=seconds,
                 )
             )
         return answer

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from chatstore.errors import BusyError, ChatStoreError, ConflictError, InvalidRecordError
 from chatstore.models import ChatChange, DocumentChange, Mark, Side, utc_now
@@ -28,6 +28,9 @@ _CONTESTED = 1000
 _PUT_OF_LEASE = 1 / 3
 """Which part of a mark's lease one put may take, with what arrives of it after it was given up: 15 s of the 45 s that a
 document's lasts, which are the deadline (5 s) and Chroma's timeout (10 s)."""
+
+OnPut: TypeAlias = Callable[[Side, int, float, Exception | None], None]
+"""Told of each batch: which side, how many writes, how many seconds it took, and the error that ended it, if any."""
 
 C = TypeVar("C", bound=ChatChange | DocumentChange)
 
@@ -82,6 +85,7 @@ class Replicator(Generic[C]):
         rest: See `patience`.
         linger: For how many seconds a batch waits for more. So a burst of writes costs the app's event loop, and the
             second side, one round trip instead of one each.
+        on_put: Told of each batch that was put, or not.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class Replicator(Generic[C]):
         patience: int = 3,
         rest: float = 2.0,
         linger: float = LINGER,
+        on_put: OnPut | None = None,
     ) -> None:
         self._counts = ReplicationCounts()
         self._put = put
@@ -110,6 +115,7 @@ class Replicator(Generic[C]):
         self._patience = patience
         self._rest = rest
         self._linger = linger
+        self._on_put = on_put
         self._queue: asyncio.Queue[Handover[C]] = asyncio.Queue()
         self._collecting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -200,20 +206,29 @@ class Replicator(Generic[C]):
         return [handover for handover, is_late in zip(part, late, strict=True) if not is_late]
 
     async def _do_on(self, side: Side, part: Sequence[Handover[C]]) -> None:
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(self._deadline):
                 await self._put(side, [change for handover in part for change in handover.changes])
         except (BusyError, ConflictError, InvalidRecordError) as error:
+            self._tell(side, part, began, error)
             await self._singly(side, part, error)
         except (ChatStoreError, TimeoutError) as error:
+            self._tell(side, part, began, error)
             self._failed(side, part, error)
         except Exception as error:
             logger.exception("unexpected error of the %s side", side)
+            self._tell(side, part, began, error)
             self._failed(side, part, error)
         else:
+            self._tell(side, part, began, None)
             self._failures[side] = 0
             self._counts.written += len(part)
             await self._settle([mark for handover in part for mark in handover.marks])
+
+    def _tell(self, side: Side, part: Sequence[Handover[C]], began: float, error: Exception | None) -> None:
+        if self._on_put is not None:
+            self._on_put(side, len(part), time.perf_counter() - began, error)
 
     async def _settle(self, marks: Sequence[Mark]) -> None:
         # Marks that were left before are tried again: most often it was only our own next write of the key.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -49,6 +50,7 @@ class Comparison:
         other: Repeats the read on the other side.
         again: Repeats it on the side that served it, for a second look.
         marked: Tells whether a mark explains a difference.
+        seconds: How long the side that served it took; 0 where that was not measured.
     """
 
     read: Mismatch
@@ -56,6 +58,24 @@ class Comparison:
     other: Callable[[], Awaitable[Answer]]
     again: Callable[[], Awaitable[Answer]]
     marked: Callable[[], Awaitable[bool]]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What became of one shadow read.
+
+    Attributes:
+        read: What was compared, with an empty `detail`.
+        outcome: `equal`, `mismatched`, `pending` or `failed`, as of `ShadowCounts`.
+        served_seconds: How long the side that served it took; 0 where that was not measured.
+        other_seconds: How long the other side took; None if it did not answer.
+    """
+
+    read: Mismatch
+    outcome: str
+    served_seconds: float
+    other_seconds: float | None
 
 
 @dataclass(slots=True)
@@ -76,6 +96,10 @@ class ShadowCounts:
     failed: int = 0
     dropped: int = 0
 
+    def add(self, outcome: str) -> None:
+        """Count one more of an outcome, by the name of its attribute."""
+        setattr(self, outcome, getattr(self, outcome) + 1)
+
 
 class ShadowReader:
     """Compares answers in the background, at a bounded rate and in bounded time.
@@ -86,6 +110,7 @@ class ShadowReader:
         cap: How many may be under way at once; one more is dropped.
         pause: How many seconds to wait before a difference is looked at again.
         on_mismatch: Called with each mismatch, beside the log's warning.
+        on_compared: Called with each comparison that was made or failed, when it has ended.
     """
 
     def __init__(
@@ -96,6 +121,7 @@ class ShadowReader:
         cap: int = 16,
         pause: float = 0.2,
         on_mismatch: Callable[[Mismatch], None] | None = None,
+        on_compared: Callable[[Compared], None] | None = None,
     ) -> None:
         self.counts = ShadowCounts()
         self._rate = rate
@@ -103,6 +129,7 @@ class ShadowReader:
         self._cap = cap
         self._pause = pause
         self._on_mismatch = on_mismatch
+        self._on_compared = on_compared
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_begin: list[Callable[[], Comparison]] = []
 
@@ -145,28 +172,32 @@ class ShadowReader:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _compare(self, made: Comparison) -> None:
+        outcome, seconds = "failed", None
         try:
             async with asyncio.timeout(self._deadline):
-                if difference(made.served, await self._other(made)) is None:
-                    self.counts.equal += 1
-                else:
-                    await self._look_again(made)
+                other, seconds = await self._other(made)
+                outcome = "equal" if difference(made.served, other) is None else await self._look_again(made)
         except (ChatStoreError, TimeoutError) as error:
-            self.counts.failed += 1
             logger.info("shadow read %s failed: %s", made.read.operation, str(error) or type(error).__name__)
         except Exception:  # a comparison must not vanish, nor reach the app
-            self.counts.failed += 1
             logger.exception("shadow read %s failed unexpectedly", made.read.operation)
+        self.counts.add(outcome)
+        if self._on_compared is not None:
+            self._on_compared(Compared(made.read, outcome, made.seconds, seconds))
 
-    async def _other(self, made: Comparison) -> Answer | None:
+    async def _other(self, made: Comparison) -> tuple[Answer | None, float]:
+        """Return what the other side answers, and how many seconds it took."""
+        began = time.perf_counter()
         try:
-            return await _or_none(made.other)
+            answer = await _or_none(made.other)
         except UnavailableError:
             # As with a difference: the other side may have been at work on what it was asked for.
             await asyncio.sleep(self._pause)
-            return await _or_none(made.other)
+            began = time.perf_counter()
+            answer = await _or_none(made.other)
+        return answer, time.perf_counter() - began
 
-    async def _look_again(self, made: Comparison) -> None:
+    async def _look_again(self, made: Comparison) -> str:
         """Tell a mismatch from a write that was under way: its mark may be gone by the time one looks for it."""
         unexplained = 0
         for _ in range(_LOOKS):
@@ -174,16 +205,14 @@ class ShadowReader:
             explained = await made.marked()
             found = difference(await _or_none(made.again), await _or_none(made.other))
             if found is None:
-                self.counts.equal += 1
-                return
+                return "equal"
             unexplained = 0 if explained or await made.marked() else unexplained + 1
             if unexplained == _CERTAIN:
                 self._report(replace(made.read, detail=found))
-                return
-        self.counts.pending += 1
+                return "mismatched"
+        return "pending"
 
     def _report(self, mismatch: Mismatch) -> None:
-        self.counts.mismatched += 1
         logger.warning("mismatch in %s of %r: %s", mismatch.operation, mismatch.key, mismatch.detail)
         if self._on_mismatch is not None:
             self._on_mismatch(mismatch)
