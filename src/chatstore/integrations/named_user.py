@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from chatstore.errors import ConfigurationError, ConflictError, NotFoundError
 from chatstore.interfaces import ChatHistoryStore, UserChat
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from chatstore.sync import BlockingChatHistory, BlockingUserChat
 
     AnyChat: TypeAlias = ChatHistoryStore | UserChat | BlockingChatHistory | BlockingUserChat
+
+R = TypeVar("R")
 
 
 class NamedUserChat(UserChat):
@@ -65,16 +68,25 @@ async def append_or_create(chat: UserChat, session_id: str, messages: list[NewMe
     Raises:
         ConflictError: Another user has a session of that id.
     """
+    await or_create(chat, session_id, lambda: chat.append(session_id, messages))
+
+
+async def or_create(chat: UserChat, session_id: str, write: Callable[[], Awaitable[R]]) -> R:
+    """Write to a session, which is created when it is not there yet, and return what the write returns.
+
+    Raises:
+        ConflictError: Another user has a session of that id.
+    """
     try:
-        await chat.append(session_id, messages)
+        return await write()
     except NotFoundError:
+        pass
+    try:
+        await chat.create_session(session_id=session_id)
+    except ConflictError as conflict:
+        # Made just now with a title, or another user's.
         try:
-            await chat.create_session(session_id=session_id)
-        except ConflictError as conflict:
-            # Made just now with a title, or another user's.
-            try:
-                await chat.append(session_id, messages)
-            except NotFoundError:
-                raise conflict from None
-        else:
-            await chat.append(session_id, messages)
+            return await write()
+        except NotFoundError:
+            raise conflict from None
+    return await write()

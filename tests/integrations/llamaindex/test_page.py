@@ -1,0 +1,50 @@
+"""The page's lines run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from llama_index.core import Settings
+from llama_index.core.base.llms.types import ChatMessage
+
+PAGE = Path(__file__).parents[3] / "docs" / "integrations" / "llamaindex.md"
+MODULES = ["llamaindex_chat"]
+
+
+@pytest.fixture(autouse=True)
+def no_download(monkeypatch):
+    """LlamaIndex's default tokenizer may be fetched from its maker."""
+    monkeypatch.setattr("llama_index.core.global_tokenizer", str.split)
+    monkeypatch.setattr(Settings, "_tokenizer", str.split)
+
+
+def lines(name):
+    [block] = re.findall(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    body = "".join(f"    {line}\n" for line in block.splitlines())
+    return f"async def example():\n{body}    return locals()"
+
+
+async def test_the_pages_lines_on_chats_run(redis_database, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", redis_database)
+    monkeypatch.setenv("CHATSTORE_CHAT_LAYOUT", "llamaindex")
+    monkeypatch.setenv("CHATSTORE_OWNERS", "all:user-1")
+    for turns in (1, 2):
+        scope = {"message": ChatMessage("Where is my order?", role="user")}
+        exec(lines("llamaindex_chat"), scope)
+        assert (await scope["example"]())["history"] == [scope["message"]] * turns
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_package_is_imported_only_by_the_integration_which_says_what_is_missing(module):
+    code = f"""
+import sys
+import chatstore
+assert "llama_index" not in sys.modules
+sys.modules["llama_index"] = None
+import chatstore.integrations.{module}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith("pip install 'chatstore[llamaindex]'")

@@ -1,0 +1,94 @@
+"""Over real servers: what lies in Redis as LlamaIndex's own `RedisChatStore` writes it, and calls that meet."""
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from chatstore.integrations.llamaindex_chat import ChatstoreChatStore, ChatstoreDBChatStore
+from chatstore.migration import BackfillOptions, backfill_chat
+from chatstore.models import Side, Stage, utc_now
+from chatstore.ownership import load_owners
+from chatstore.redis import RedisChat, chat_layout, connect
+from chatstore.routing import Sides, chat_repairer
+from chatstore.supabase import ServiceClient, SupabaseChat
+from chatstore.testing import MemoryProgress
+from tests.flags import Flags
+from tests.integrations.llamaindex.messages import MESSAGES, texts
+from tests.routing.pair import router_over
+
+
+@pytest.fixture
+async def sides(redis_database, settings, namespace):
+    layout = chat_layout("llamaindex", owners=load_owners(f"all:{namespace}"))
+    supabase = ServiceClient.connect(settings.supabase_url, settings.supabase_secret_key)
+    async with connect(redis_database) as client:
+        both = Sides(RedisChat(client, layout), SupabaseChat(supabase))
+        for side in Side:
+            await both[side].journal.forget_state()
+            await both[side].journal.remember(verified_at=utc_now(), journal_open=True)
+        yield both
+        await both.new.journal.forget_state()
+    await supabase.close()
+
+
+@pytest.fixture
+def flags():
+    return Flags()
+
+
+@pytest.fixture
+async def chat(sides, flags):
+    router = router_over(sides, flags)
+    yield router
+    await router.replicator.close()
+    await router.shadow.close()
+    await router.stages.close()
+
+
+async def test_what_llamaindex_wrote_to_redis_comes_out_on_both_sides_and_back(
+    chat, flags, sides, redis_database, namespace
+):
+    key, store = f"{namespace}-s", ChatstoreChatStore(chat, user_id=namespace)
+    items = texts(MESSAGES.values())
+    async with Redis.from_url(redis_database, decode_responses=True) as redis:
+        await redis.rpush(key, *items, '{"role":"user","content":"an older version wrote this","additional_kwargs":{}}')
+        older = '{"role":"user","additional_kwargs":{},"blocks":[{"block_type":"text","text":"an older version wrote this"}]}'
+        assert texts(await store.aget_messages(key)) == [*items, older]
+
+        flags.set(Stage.DUALWRITE)
+        await store.async_add_message(key, MESSAGES["a call"])
+        assert (await redis.lrange(key, -1, -1)) == texts([MESSAGES["a call"]])
+        progress = MemoryProgress()
+        repair = chat_repairer(sides, progress=progress).run
+        await backfill_chat(sides.old, sides.new, progress, repair=repair, options=BackfillOptions(batch=50))
+
+        flags.set(Stage.LIVE)
+        assert texts(await store.aget_messages(key)) == [*items, older, *texts([MESSAGES["a call"]])]
+        await store.aset_messages(key, list(MESSAGES.values()))
+        assert texts(await store.aget_messages(key)) == items
+        assert await redis.lrange(key, 0, -1) == items
+
+
+@pytest.mark.parametrize("stage", [Stage.DUALWRITE, Stage.LIVE])
+async def test_no_message_is_given_to_two_that_delete(chat, flags, namespace, stage):
+    flags.set(stage)
+    key, store = f"{namespace}-s", ChatstoreChatStore(chat, user_id=namespace)
+    messages = [MESSAGES["user"].model_copy(update={"additional_kwargs": {"n": n}}) for n in range(8)]
+    await store.aset_messages(key, messages)
+    calls = [store.adelete_last_message(key) for _ in range(5)] + [store.adelete_message(key, 0) for _ in range(5)]
+    taken = [message for message in await asyncio.gather(*calls) if message]
+    assert sorted(texts(taken)) == sorted(texts(messages))
+    assert await store.aget_messages(key) == []
+
+
+async def test_archived_messages_are_so_on_both_sides(chat, flags, sides, namespace):
+    flags.set(Stage.DUALWRITE)
+    key, store = f"{namespace}-s", ChatstoreDBChatStore(chat, user_id=namespace)
+    await store.add_messages(key, list(MESSAGES.values()))
+    archived = await store.archive_oldest_messages(key, 3)
+    await chat_repairer(sides).run()
+    for side in (sides.old, sides.new):
+        there = ChatstoreDBChatStore(side, user_id=namespace)
+        assert texts(await there.get_messages(key, status=None)) == texts(MESSAGES.values())
+        assert await there.count_messages(key) == len(MESSAGES) - len(archived)
