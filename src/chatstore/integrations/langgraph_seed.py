@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 from uuid import UUID
@@ -159,7 +159,7 @@ async def _seed(
 
 
 def _with_ids(messages: list[Message]) -> list[BaseMessage]:
-    made = [message_of(message) for message in messages]
+    made = [message_of(_with_calls(message)) for message in messages]
     used: set[str] = set()
     for one, message in zip(made, messages, strict=True):
         # A graph tells messages apart by their ids: the second of two with one id would take the first one's place.
@@ -167,6 +167,17 @@ def _with_ids(messages: list[Message]) -> list[BaseMessage]:
             one.id = message.id
         used.add(one.id)
     return made
+
+
+def _with_calls(message: Message) -> Message:
+    """Return a message with calls of tools, as OpenAI spells them, where LangChain looks for these."""
+    calls = message.extra.get("tool_calls")
+    if not isinstance(calls, list) or not calls or not all(isinstance(c, dict) and "function" in c for c in calls):
+        return message
+    extra = {name: value for name, value in message.extra.items() if name != "tool_calls"}
+    others = extra.get("additional_kwargs")
+    extra["additional_kwargs"] = {**(others if isinstance(others, dict) else {}), "tool_calls": calls}
+    return replace(message, extra=extra)
 
 
 async def _sessions(chat: ChatHistoryStore, user_id: str) -> AsyncIterator[Session]:

@@ -38,8 +38,8 @@ class Place:
     def session_id(self) -> str:
         """The session that holds it."""
         # A namespace holds a uuid of each level, and an id is of 1,024 bytes at most.
-        prefix = _prefix(self.thread)
-        return f"{prefix}/{_digest(self.namespace)}" if self.namespace else prefix
+        root = _root(self.thread)
+        return f"{root}/{_digest(self.namespace)}" if self.namespace else root
 
     @property
     def marker(self) -> JsonObject:
@@ -212,12 +212,13 @@ def _place_of(session: Session) -> Place | None:
     return Place(thread, namespace) if isinstance(thread, str) and isinstance(namespace, str) else None
 
 
-def _prefix(thread: str) -> str:
-    return f"{MARKER}/{thread.replace('%', '%25').replace('/', '%2F')}"
+def _root(thread: str) -> str:
+    # Where a mapping of owners tells by the beginning of a session's id whose it is, it tells the same of this one.
+    return f"{thread}/{MARKER}"
 
 
 def _registry(thread: str) -> str:
-    return f"{_prefix(thread)}/namespaces"
+    return f"{_root(thread)}/namespaces"
 
 
 def _id_in(session_id: str, name: str) -> str:

@@ -40,10 +40,10 @@ async def router(request):
     await chat.close()
 
 
-def _redis(layout):
+def _redis(layout, **options):
     @asynccontextmanager
     async def opened(request):
-        given = load_settings(redis_url=request.getfixturevalue("redis_database"), layout=layout)
+        given = load_settings(redis_url=request.getfixturevalue("redis_database"), layout=layout, **options)
         async with chatstore.open(given) as stores:
             yield stores.chat
 
@@ -62,7 +62,7 @@ STORES = {
     "memory": memory,
     "router": router,
     "hash": _redis("hash"),
-    "chatstore": _redis("chatstore"),
+    "langchain": _redis("langchain", owners="key:message_store:{user}:*"),
     "supabase": supabase,
 }
 

@@ -218,8 +218,8 @@ async def test_the_last_checkpoint_is_found_without_reading_all(chat, monkeypatc
     saver = ChatstoreSaver(chat, user_id=ANN)
     for _ in range(50):
         stored = await put(saver, config())
-    for message in await chat.messages(ANN, "langgraph/thread"):  # as if each was made long before the next one
-        chat._states["langgraph/thread"].messages[message.id] = dataclasses.replace(
+    for message in await chat.messages(ANN, "thread/langgraph"):  # as if each was made long before the next one
+        chat._states["thread/langgraph"].messages[message.id] = dataclasses.replace(
             message, created_at=message.created_at - timedelta(hours=50 - message.position)
         )
     read, last_messages = [], chat.last_messages
@@ -263,9 +263,9 @@ async def test_a_type_that_is_not_allowed_is_refused_and_stays(chat):
 async def test_what_would_run_code_is_not_read(chat, kind):
     saver = ChatstoreSaver(chat, user_id=ANN)
     await put(saver, config())
-    [message] = await chat.messages(ANN, "langgraph/thread")
+    [message] = await chat.messages(ANN, "thread/langgraph")
     forged = message.content.replace('"msgpack"', f'"{kind}"')
-    await chat.edit_message(ANN, "langgraph/thread", message.id, content=forged)
+    await chat.edit_message(ANN, "thread/langgraph", message.id, content=forged)
     with pytest.raises(InvalidRecordError, match=kind):
         await saver.aget_tuple(config())
 
@@ -293,8 +293,8 @@ async def test_what_no_message_can_hold_is_refused(chat):
 async def test_a_message_that_is_no_checkpoint_is_told(chat):
     saver = ChatstoreSaver(chat, user_id=ANN)
     await put(saver, config())
-    [message] = await chat.messages(ANN, "langgraph/thread")
-    await chat.edit_message(ANN, "langgraph/thread", message.id, content="{}")
+    [message] = await chat.messages(ANN, "thread/langgraph")
+    await chat.edit_message(ANN, "thread/langgraph", message.id, content="{}")
     with pytest.raises(InvalidRecordError, match="no checkpoint"):
         await saver.aget_tuple(config())
 

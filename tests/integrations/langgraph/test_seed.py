@@ -1,20 +1,24 @@
 """Histories that were there before become threads that a graph goes on with."""
 
+import json
 from typing import Annotated, Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+import redis
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, message_to_dict
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
+import chatstore
 from chatstore import NewMessage
 from chatstore.errors import ConfigurationError
 from chatstore.integrations.langchain_history import ChatstoreHistory
 from chatstore.integrations.langgraph_saver import ChatstoreSaver
 from chatstore.integrations.langgraph_seed import config_of, seed_threads
-from chatstore.models import Side
+from chatstore.models import Side, Stage
+from chatstore.settings import load_settings
 from chatstore.testing import MemoryChat
 
 ANN, BEN = "ann", "ben"
@@ -72,6 +76,17 @@ async def test_all_kinds_of_messages_are_as_langchain_wrote_them(chat, saver):
     assert (await seed_threads(chat, saver, [ANN])).refused == ()
     session = await chat.get_session(ANN, "s1")
     assert await messages_in(graph_with(saver), session) == KINDS
+
+
+async def test_calls_of_tools_as_openai_spells_them_are_calls(chat, saver):
+    session = await say(chat, ANN, "s1", "Where is my order?")
+    call = {"id": "call-1", "type": "function", "function": {"name": "track", "arguments": '{"order": 7}'}}
+    asked = NewMessage("assistant", "", extra={"tool_calls": [call]})
+    await chat.append(ANN, "s1", [asked, NewMessage("tool", "on its way", extra={"tool_call_id": "call-1"})])
+    assert (await seed_threads(chat, saver, [ANN])).refused == ()
+    _, ai, tool = await messages_in(graph_with(saver), session)
+    assert ai.tool_calls == [{"name": "track", "args": {"order": 7}, "id": "call-1", "type": "tool_call"}]
+    assert tool.tool_call_id == "call-1"
 
 
 async def test_messages_with_one_id_are_two(chat, saver):
@@ -175,3 +190,29 @@ async def test_another_channel_takes_messages(chat, saver):
 async def test_a_graph_without_a_checkpointer_is_refused(chat):
     with pytest.raises(ConfigurationError, match="checkpointer"):
         await seed_threads(chat, graph_with(None), [ANN])
+
+
+async def test_what_an_app_wrote_to_redis_is_a_thread_on_the_new_side(redis_database, settings, namespace):
+    session_id, user = f"{namespace}:1", namespace
+    with redis.Redis.from_url(redis_database) as client:
+        for message in KINDS:
+            client.lpush(f"message_store:{session_id}", json.dumps(message_to_dict(message)))
+    given = load_settings(
+        redis_url=redis_database,
+        layout="langchain",
+        owners="key:message_store:{user}:*",
+        supabase_url=settings.supabase_url,
+        supabase_secret_key=settings.supabase_secret_key,
+        stage=Stage.DUALWRITE,
+    )
+    async with chatstore.open(given, inline=True) as stores:
+        saver = ChatstoreSaver(stores.chat, user_key="user_id")
+        assert (await seed_threads(stores.chat, saver, [user])).threads == 1
+        session = await stores.chat.get_session(user, session_id)
+        await graph_with(saver).ainvoke({"messages": [("user", "Thanks!")]}, config_of(session))
+    given = load_settings(supabase_url=settings.supabase_url, supabase_secret_key=settings.supabase_secret_key)
+    async with chatstore.open(given) as stores:
+        graph = graph_with(ChatstoreSaver(stores.chat, user_id=user))
+        held = await messages_in(graph, session)
+        assert held[: len(KINDS)] == KINDS
+        assert [message.content for message in held[len(KINDS) :]] == ["Thanks!", "you said 6 things"]
