@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from chatstore.errors import ConfigurationError, ConflictError, NotFoundError
-from chatstore.interfaces import ChatHistoryStore, UserChat
+from chatstore.interfaces import ChatHistoryStore, DocumentStore, UserChat, UserDocuments
 from chatstore.models import NewMessage
 from chatstore.models.values import check_id
 
 if TYPE_CHECKING:
-    from chatstore.sync import BlockingChatHistory, BlockingUserChat
+    from chatstore.sync import BlockingChatHistory, BlockingDocuments, BlockingUserChat, BlockingUserDocuments
 
+    AnyDocuments: TypeAlias = DocumentStore | UserDocuments | BlockingDocuments | BlockingUserDocuments
     AnyChat: TypeAlias = ChatHistoryStore | UserChat | BlockingChatHistory | BlockingUserChat
 
 R = TypeVar("R")
@@ -41,6 +42,40 @@ class NamedUserChat(UserChat):
         return await asyncio.to_thread(call, *self._user_id, *args, **kwargs)
 
 
+class NamedUserDocuments(UserDocuments):
+    """The methods of `UserDocuments`, for a user who is named rather than known by a token."""
+
+    def __init__(self, store: DocumentStore, user_id: str) -> None:
+        self._named, self._user_id = store, user_id
+
+    async def _call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
+        return await getattr(self._named, method)(self._user_id, *args, **kwargs)
+
+
+def check_user(part: AnyChat | AnyDocuments, user_id: str | None) -> None:
+    """Check that what is given and the user's id say together whose it is.
+
+    Raises:
+        ConfigurationError: There is no user, or there are two.
+        InvalidRecordError: The id is none.
+    """
+    call = getattr(part, "append", None) or getattr(part, "upsert", None)
+    if call is None:
+        raise ConfigurationError(f"a {type(part).__name__} was given: give the `chat` or `documents` of the stores")
+    by_token = "user_id" not in inspect.signature(call).parameters
+    if by_token and user_id is not None:
+        raise ConfigurationError("what was given is its token's user's: leave out `user_id`")
+    if not by_token and user_id is None:
+        raise ConfigurationError("whose records are they? give `user_id`, or what `stores.for_user(token)` has")
+    if user_id is not None:
+        check_id(user_id, "user id")
+
+
+def documents_of(documents: DocumentStore | UserDocuments, user_id: str | None) -> UserDocuments:
+    """Return a user's documents; see `check_user`."""
+    return documents if isinstance(documents, UserDocuments) else NamedUserDocuments(documents, user_id or "")
+
+
 def chat_of(chat: AnyChat, user_id: str | None) -> UserChat:
     """Return a user's chat history.
 
@@ -52,14 +87,10 @@ def chat_of(chat: AnyChat, user_id: str | None) -> UserChat:
         ConfigurationError: There is no user, or there are two.
         InvalidRecordError: The id is none.
     """
-    by_token = "user_id" not in inspect.signature(chat.append).parameters
-    if by_token and user_id is not None:
-        raise ConfigurationError("this chat history is that of its token's user: leave out `user_id`")
-    if not by_token and user_id is None:
-        raise ConfigurationError("whose sessions are they? give `user_id`, or the `chat` of `stores.for_user(token)`")
+    check_user(chat, user_id)
     if isinstance(chat, UserChat):
         return chat
-    return NamedUserChat(chat, *([] if user_id is None else [check_id(user_id, "user id")]))
+    return NamedUserChat(chat, *([] if user_id is None else [user_id]))
 
 
 async def append_or_create(chat: UserChat, session_id: str, messages: list[NewMessage]) -> None:

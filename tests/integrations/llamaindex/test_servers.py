@@ -1,21 +1,35 @@
 """Over real servers: what lies in Redis as LlamaIndex's own `RedisChatStore` writes it, and calls that meet."""
 
 import asyncio
+import struct
 
 import pytest
+from llama_index.core.schema import MetadataMode
+from llama_index.core.vector_stores.utils import node_to_metadata_dict
 from redis.asyncio import Redis
 
+from chatstore.chroma import ChromaClient, ChromaDocuments
 from chatstore.integrations.llamaindex_chat import ChatstoreChatStore, ChatstoreDBChatStore
-from chatstore.migration import BackfillOptions, backfill_chat
-from chatstore.models import Side, Stage, utc_now
+from chatstore.integrations.llamaindex_documents import ChatstoreVectorStore
+from chatstore.migration import BackfillOptions, backfill_chat, backfill_documents
+from chatstore.models import Kind, Side, Stage, utc_now
 from chatstore.ownership import load_owners
-from chatstore.redis import RedisChat, chat_layout, connect
-from chatstore.routing import Sides, chat_repairer
+from chatstore.redis import RedisChat, RedisDocuments, chat_layout, connect, document_layout
+from chatstore.routing import (
+    DocumentRouter,
+    Sides,
+    StageResolver,
+    chat_repairer,
+    document_repairer,
+    document_replicator,
+)
 from chatstore.supabase import ServiceClient, SupabaseChat
 from chatstore.testing import MemoryProgress
+from tests.conformance.factories.chroma import new_database
 from tests.flags import Flags
 from tests.integrations.llamaindex.messages import MESSAGES, texts
-from tests.routing.pair import router_over
+from tests.integrations.llamaindex.test_vector_store import KINDS, NODES, query
+from tests.routing.pair import router_over, verified
 
 
 @pytest.fixture
@@ -92,3 +106,58 @@ async def test_archived_messages_are_so_on_both_sides(chat, flags, sides, namesp
         there = ChatstoreDBChatStore(side, user_id=namespace)
         assert texts(await there.get_messages(key, status=None)) == texts(MESSAGES.values())
         assert await there.count_messages(key) == len(MESSAGES) - len(archived)
+
+
+async def test_nodes_that_llamaindex_wrote_to_redis_come_out_on_both_sides(
+    redis_database, chroma_url, namespace, flags
+):
+    layout = document_layout("llamaindex", prefix="llama_index/vector_", owners=load_owners(f"all:{namespace}"))
+    async with (
+        Redis.from_url(redis_database) as redis,
+        connect(redis_database) as client,
+        ChromaClient.server(chroma_url, database=new_database(chroma_url)) as chroma,
+    ):
+        for node in NODES:  # as its `RedisVectorStore` does
+            said = node_to_metadata_dict(node, remove_text=True)
+            fields = {"id": node.node_id, "text": node.get_content(MetadataMode.NONE), **said}
+            vector = struct.pack("<2f", *node.embedding)
+            fields = {name: value for name, value in fields.items() if isinstance(value, str | int)}
+            await redis.hset(f"llama_index/vector_{node.node_id}", mapping={**fields, "vector": vector})
+        sides = Sides(RedisDocuments(client, layout), ChromaDocuments(chroma))
+        await verified(sides)
+        stages = StageResolver(Kind.DOCUMENTS, [sides[side].journal for side in Side], client=flags.client, refresh=0.0)
+        router = DocumentRouter(sides, stages, replicator=document_replicator(sides, inline=True))
+        store = ChatstoreVectorStore(router, user_id=namespace)
+
+        async def found():
+            assert (await store.aquery(query(k=2))).ids == ["n1", "n2"]
+            return {node.node_id: node.model_dump_json() for node in await store.aget_nodes()}
+
+        there = {node.node_id: node.model_dump_json() for node in NODES}
+        assert await found() == there
+        flags.set(Stage.DUALWRITE)
+        kinds = [node.model_copy(update={"id_": f"k{n}"}) for n, node in enumerate(KINDS.values())]
+        kinds = [node.model_copy(update={"embedding": [-1.0, 0.5]}) for node in kinds]
+        await store.async_add(kinds)
+        there |= {node.node_id: node.model_dump_json() for node in kinds}
+        progress = MemoryProgress()
+        await backfill_documents(
+            sides.old,
+            sides.new,
+            progress,
+            repair=document_repairer(sides, progress=progress).run,
+            options=BackfillOptions(batch=50, settle_seconds=0),
+        )
+        flags.set(Stage.LIVE)
+        assert await found() == there
+        await store.adelete("d1")
+        flags.set(Stage.DUALWRITE)
+        assert {name[0] for name in await store_ids(store)} == {"n", "k"}
+        assert "n1" not in await store_ids(store)
+        await router.replicator.close()
+        await router.shadow.close()
+        await stages.close()
+
+
+async def store_ids(store):
+    return {node.node_id for node in await store.aget_nodes()}
