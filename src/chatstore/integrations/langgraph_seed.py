@@ -104,10 +104,12 @@ async def seed_threads(
         config: Returns the config of a session's thread.
 
     Raises:
-        ConfigurationError: The graph has no checkpointer or no such channel, or the saver is one user's and a session
-            is another's.
+        ConfigurationError: The graph has no checkpointer, one without async methods, or no such channel; or the saver
+            is one user's and a session is another's.
         UnavailableError: A server did not answer; call it again.
     """
+    if not isinstance(chat, ChatHistoryStore):
+        raise ConfigurationError("give an async store, that of `chatstore.open()`, which has the sessions of all users")
     saver = _saver_of(into, channel)
     threads = present = empty = 0
     refused = []
@@ -129,6 +131,10 @@ async def seed_threads(
                 put = await _seed(saver, config(session), session, messages, channel)
             except (UnsupportedError, InvalidRecordError) as error:
                 refused.append((session.id, str(error)))
+            except NotImplementedError as error:
+                raise ConfigurationError(
+                    f"{type(saver).__name__} has no async methods: give the async checkpointer of its kind"
+                ) from error
             else:
                 threads, present = threads + put, present + (not put)
     return Seeded(threads, present, empty, tuple(refused))

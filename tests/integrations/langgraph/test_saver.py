@@ -1,7 +1,9 @@
 """Graphs that keep their state in chatstore: what LangGraph's own suite does not ask."""
 
 import asyncio
+import base64
 import dataclasses
+import json
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -257,6 +259,32 @@ async def test_a_type_that_is_not_allowed_is_refused_and_stays(chat):
         await ChatstoreSaver(chat, user_id=ANN).aget_tuple(THREAD)
     found = await ChatstoreSaver(chat, user_id=ANN, allowed=[Cart]).aget_tuple(THREAD)
     assert found.pending_writes
+
+
+async def test_langgraph_may_tell_a_savers_types(chat):
+    saver = ChatstoreSaver(chat, user_id=ANN)
+    await shop(saver).ainvoke({"cart": Cart(["tea"])}, THREAD)
+    told = saver.with_allowlist({(Cart.__module__, "Cart")})  # as it does with LANGGRAPH_STRICT_MSGPACK
+    assert (await shop(told).aget_state(THREAD)).values == {"cart": Cart(["tea"])}
+
+
+async def test_what_is_encrypted_is_read_by_nobody_else(chat):
+    class Xor:
+        def encrypt(self, plaintext):
+            return "xor", bytes(byte ^ 0x5A for byte in plaintext)
+
+        def decrypt(self, ciphername, ciphertext):
+            assert ciphername == "xor"
+            return bytes(byte ^ 0x5A for byte in ciphertext)
+
+    encrypted = EncryptedSerializer(Xor(), JsonPlusSerializer(allowed_msgpack_modules=None))
+    graph = conversation(ChatstoreSaver(chat, user_id=ANN, serde=encrypted))
+    await graph.ainvoke({"messages": [("user", "where is my order?")]}, THREAD)
+    assert said((await graph.aget_state(THREAD)).values) == ["where is my order?", "you said 1 things"]
+    values = [json.loads(message.content) for message in await chat.messages(ANN, "thread/langgraph")]
+    held = [base64.b64decode(part[1]) for value in values for part in value.values() if isinstance(part, list)]
+    assert held
+    assert not any(b"order" in data for data in held)
 
 
 @pytest.mark.parametrize("kind", ["pickle", "json"])

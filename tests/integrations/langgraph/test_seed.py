@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import pytest
 import redis
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, message_to_dict
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
@@ -190,6 +191,18 @@ async def test_another_channel_takes_messages(chat, saver):
 async def test_a_graph_without_a_checkpointer_is_refused(chat):
     with pytest.raises(ConfigurationError, match="checkpointer"):
         await seed_threads(chat, graph_with(None), [ANN])
+
+
+async def test_what_is_no_async_store_or_checkpointer_is_refused(chat):
+    class Blocking(BaseCheckpointSaver):
+        """Has the blocking methods alone, or none."""
+
+    await say(chat, ANN, "s1", "one")
+    with pytest.raises(ConfigurationError, match="Blocking has no async methods"):
+        await seed_threads(chat, Blocking(), [ANN])
+    blocking = chatstore.open_blocking(load_settings(redis_url="redis://localhost"))
+    with pytest.raises(ConfigurationError, match="async store"):
+        await seed_threads(blocking.chat, InMemorySaver(), [ANN])
 
 
 async def test_what_an_app_wrote_to_redis_is_a_thread_on_the_new_side(redis_database, settings, namespace):
