@@ -141,7 +141,8 @@ class RecordedState:
         async def take(journal: Journal) -> None:
             if (state := await _state_of(journal)) is not None:
                 states.append(state)
-                self._know(combined(states))
+                # What was recorded meanwhile, by a call that the other side's answer sufficed for, counts as well.
+                self._know(combined(states if self._state is None else [*states, self._state]))
                 self._stands = further(self._stands, state.stage)
                 if journal is self._journals[-1]:
                     await self._look_for_marks(state)

@@ -1,5 +1,6 @@
 """What decided a stage is kept and told: OpenFeature's reason, the variant, the error, and why the answer did not count."""
 
+import asyncio
 import logging
 
 import pytest
@@ -10,7 +11,8 @@ from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 from openfeature.hook import Hook
 
 from chatstore.models import Kind, Stage, new_id, utc_now
-from chatstore.routing import FLAGS, StageSource
+from chatstore.routing import FLAGS, StageResolver, StageSource
+from chatstore.testing import MemoryJournal
 from tests.flags import Flags
 from tests.routing.flags.services import Service, resolver_of
 
@@ -193,3 +195,21 @@ async def test_in_a_turn_nothing_is_asked_and_the_decision_is_that_of_its_beginn
         await stages.resolve("u", "s", "append")
     assert len(service.asked) == 1
     assert stages.decision("u").stage is Stage.SHADOW
+
+
+async def test_a_side_that_answers_late_does_not_undo_what_was_recorded_meanwhile():
+    answers = asyncio.Event()
+
+    class Late(MemoryJournal):
+        async def state(self):
+            found = await super().state()
+            await answers.wait()
+            return found
+
+    stages = StageResolver(Kind.CHAT, [MemoryJournal(), Late()], client=Flags(Stage.DUALWRITE).client, refresh=3600.0)
+    await stages.resolve("u", "s", "append")
+    assert stages.report().recorded is Stage.DUALWRITE
+    answers.set()
+    await asyncio.sleep(0.05)
+    assert stages.report().recorded is Stage.DUALWRITE
+    await stages.close()

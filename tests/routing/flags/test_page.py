@@ -1,0 +1,80 @@
+"""The page on flags: its lines run, over real servers, and its tables name what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+from openfeature import api
+from openfeature.hook import Hook
+from openfeature.provider.no_op_provider import NoOpProvider
+
+from chatstore.models import Kind, Stage, new_id
+from chatstore.routing import FLAGS, StageSource, Tracking
+from chatstore.routing.flags_client import DOMAIN
+from chatstore.routing.flags_tracking import CALL, COMPARED, MISMATCH, SECOND
+from tests.routing.flags.services import Service
+
+PAGE = (Path(__file__).parents[3] / "docs" / "flags.md").read_text()
+BLOCKS = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.*?)```", PAGE, re.DOTALL))
+
+
+@pytest.fixture
+def two_sides(redis_database, settings, monkeypatch, tmp_path):
+    """Settings of an app with both sides of chats, in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CHROMA_URL")
+    monkeypatch.setenv("REDIS_URL", redis_database)
+    yield
+    api.set_provider_and_wait(NoOpProvider(), DOMAIN)  # Others' tests open stores of this domain, too.
+
+
+async def run(name, user, **names):
+    body = "".join(f"    {line}\n" for line in BLOCKS[name].replace("user-1", user).splitlines())
+    scope = dict(names)
+    exec(f"async def example():\n{body}    return locals()", scope)
+    return await scope["example"]()
+
+
+async def test_a_provider_moves_the_app_and_says_why(two_sides, capsys):
+    service = Service(Stage.DUALWRITE, variant="everybody")
+    found = await run("provider", new_id(), provider=service)
+    assert capsys.readouterr().out == "dualwrite flag TARGETING_MATCH everybody\n"
+    report = found["stores"].stages()
+    assert {kind: each.flag for kind, each in report.items()} == {Kind.CHAT: "chatstore-chat-stage"}
+    assert report[Kind.CHAT].provider.domain == "chatstore"
+    assert report[Kind.CHAT].recorded is Stage.DUALWRITE
+    assert found["stores"].stages_of("nobody") == {}
+
+
+async def test_a_clients_hooks_and_context_count(two_sides):
+    heard = []
+
+    class Heard(Hook):
+        def finally_after(self, hook_context, details, hints):
+            heard.append((hook_context.flag_key, details.value))
+
+    service = Service(Stage.DUALWRITE)
+    api.set_provider_and_wait(service, "my-app")
+    await run("client", user := new_id(), hook=Heard())
+    assert heard == [(FLAGS[Kind.CHAT], "dualwrite")]
+    assert service.asked[0].attributes["region"] == "eu"
+    assert service.asked[0].targeting_key == user
+
+
+async def test_tracking_tells_a_share(two_sides, monkeypatch):
+    service = Service(Stage.DUALWRITE)
+    api.set_provider_and_wait(service, "chatstore")
+    monkeypatch.setitem(BLOCKS, "tracking", BLOCKS["tracking"].replace("share=0.05", "share=1"))
+    await run("tracking", new_id())
+    assert {name for name, _, _ in service.tracked} == {CALL, SECOND}
+    assert {details.attributes["kind"] for _, _, details in service.tracked} == {"chat"}
+
+
+def test_the_page_names_what_there_is():
+    assert all(f"`{flag}`" in PAGE for flag in FLAGS.values())
+    assert all(f"`{stage.value}`" in PAGE for stage in Stage)
+    assert all(f"`{source.value}`" in PAGE for source in StageSource)
+    assert all(f"`{event}`" in PAGE for event in (CALL, COMPARED, MISMATCH, SECOND))
+    assert f"Tracking(share={Tracking().share}, per_second={Tracking().per_second})" in PAGE
