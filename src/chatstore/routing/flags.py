@@ -32,6 +32,7 @@ FLAGS = {Kind.CHAT: "chatstore-chat-stage", Kind.DOCUMENTS: "chatstore-documents
 
 logger = logging.getLogger("chatstore.routing")
 
+_ERROR = Reason.ERROR  # an enumeration's member takes a while to look up, and this is asked at every call
 _STAGES = {stage.value: stage for stage in Stage}
 
 
@@ -120,7 +121,7 @@ class StageResolver:
             return turn.stage
         state = self.recorded.current or await self.recorded.known()
         details = await self._ask(self._client, user_id, key, operation)
-        said = None if details.error_code is not None or details.reason == Reason.ERROR else _STAGES.get(details.value)
+        said = None if details.error_code is not None or details.reason == _ERROR else _STAGES.get(details.value)
         if said is not None and refusal(said, state) is None:
             stage, ground = said, None
             if self._failing:
@@ -197,7 +198,7 @@ class StageResolver:
     def _no_stage(self, details: FlagEvaluationDetails[str]) -> str:
         """Tell why an answer is no stage."""
         level = logging.WARNING
-        if details.error_code is not None or details.reason == Reason.ERROR:
+        if details.error_code is not None or details.reason == _ERROR:
             why = (
                 f"flag {self._flag} has no answer ({details.error_code}: {details.error_message or 'no reason given'})"
             )

@@ -1,5 +1,6 @@
 """The page on flags: its lines run, over real servers, and its tables name what there is."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -8,11 +9,13 @@ from openfeature import api
 from openfeature.hook import Hook
 from openfeature.provider.no_op_provider import NoOpProvider
 
+import chatstore
 from chatstore.models import Kind, Stage, new_id
 from chatstore.routing import FLAGS, StageSource, Tracking
+from chatstore.routing.flagfile import StageFlag, with_flag
 from chatstore.routing.flags_client import DOMAIN
 from chatstore.routing.flags_tracking import CALL, COMPARED, MISMATCH, SECOND
-from tests.routing.flags.services import Service
+from tests.routing.flags.services import Service, until
 
 PAGE = (Path(__file__).parents[3] / "docs" / "flags.md").read_text()
 BLOCKS = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.*?)```", PAGE, re.DOTALL))
@@ -70,6 +73,57 @@ async def test_tracking_tells_a_share(two_sides, monkeypatch):
     await run("tracking", new_id())
     assert {name for name, _, _ in service.tracked} == {CALL, SECOND}
     assert {details.attributes["kind"] for _, _, details in service.tracked} == {"chat"}
+
+
+async def test_a_flag_file_is_followed_and_while_it_is_broken_the_stores_say_so(two_sides, monkeypatch, tmp_path):
+    path = tmp_path / "flags.json"
+    monkeypatch.setenv("FLAGD_DEADLINE_MS", "50")
+    monkeypatch.setenv("CHATSTORE_FLAG_FILE", str(path))
+
+    def write(text):
+        path.with_suffix(".new").write_text(text)
+        path.with_suffix(".new").replace(path)
+
+    write(with_flag("", Kind.CHAT, StageFlag(default=Stage.OFF)))
+    user = new_id()
+    async with chatstore.open(flags=f"test-{user}") as stores:
+        session = await stores.chat.create_session(user)
+        assert stores.stages_of(user)[Kind.CHAT].variant == "off"
+        await asyncio.to_thread(write, with_flag("", Kind.CHAT, StageFlag(default=Stage.DUALWRITE)))
+        await moved(stores, user, Stage.DUALWRITE)
+        await asyncio.to_thread(write, "{")
+        await until(lambda: stores.stages()[Kind.CHAT].provider.status == "ERROR")
+        await stores.chat.append(user, session.id, chatstore.NewMessage("user", "hello"))
+        decision = stores.stages_of(user)[Kind.CHAT]
+        assert (decision.stage, decision.source) == (Stage.DUALWRITE, StageSource.FLAG)
+        assert "JSON" in stores.stages()[Kind.CHAT].provider.message
+        await asyncio.to_thread(write, with_flag("", Kind.CHAT, StageFlag(default=Stage.SHADOW)))
+        await moved(stores, user, Stage.SHADOW)
+        assert stores.stages()[Kind.CHAT].provider.status == "READY"
+        assert stores.stages()[Kind.CHAT].fallbacks == 0
+
+
+async def moved(stores, user, stage):
+    async with asyncio.timeout(20):
+        while stores.stages_of(user)[Kind.CHAT].stage is not stage:
+            await stores.chat.list_sessions(user)
+            await asyncio.sleep(0.02)
+
+
+def test_blocking_stores_ask_a_client_of_the_apps_and_track(two_sides):
+    service = Service(Stage.DUALWRITE).provide()
+    with chatstore.open_blocking(flags=service.client, tracking=Tracking(share=1.0)) as stores:
+        stores.chat.create_session(user := new_id())
+    assert [context.targeting_key for context in service.asked] == [user]
+    assert {name for name, _, _ in service.tracked} == {CALL, SECOND}
+
+
+async def test_at_one_side_alone_there_are_no_stages(redis_database, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", redis_database)
+    async with chatstore.open() as stores:
+        await stores.chat.create_session("u")
+        assert (stores.stages(), stores.stages_of("u")) == ({}, {})
 
 
 def test_the_page_names_what_there_is():
