@@ -76,11 +76,13 @@ def _quoted(question: str, sources: Sequence[Match]) -> str:
         reverse=True,
     )
     most = ranked[0][0] if ranked else 0
-    best = [(title, sentence) for common, _, title, sentence in ranked[:_SENTENCES] if common * 2 > most]
+    # A sentence that stands in several places is said once, with the best of them.
+    first = {sentence: title for common, _, title, sentence in reversed(ranked) if common * 2 > most}
+    best = list(reversed(first.items()))[:_SENTENCES]
     if not best:
         return _NOTHING
-    titles = dict.fromkeys(title or "a document without a title" for title, _ in best)
-    return f"{' '.join(sentence for _, sentence in best)}\n\nFrom {' and '.join(titles)}."
+    titles = dict.fromkeys(title or "a document without a title" for _, title in best)
+    return f"{' '.join(sentence for sentence, _ in best)}\n\nFrom {' and '.join(titles)}."
 
 
 def _sentences(text: str) -> list[str]:

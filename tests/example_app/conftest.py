@@ -12,12 +12,14 @@ import psycopg
 import pytest
 import redis
 import uvicorn
+from playwright.async_api import async_playwright
 
 from chatstore.settings import load_settings
 from examples.app.embedder import make_embedder
 from examples.app.main import create_app
 from examples.app.settings import AppSettings
 from tests.conformance.factories.chroma import new_database
+from tests.example_app.pages import ARGUMENTS, CHROMIUM
 
 
 @dataclass
@@ -131,3 +133,11 @@ class OldApp:
 @pytest.fixture
 def old_app(redis_database):
     return OldApp(redis_database)
+
+
+@pytest.fixture(scope="package")
+async def browser():
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        await browser.close()

@@ -16,7 +16,7 @@ export function showPane(name) {
 async function start() {
   try {
     const { user_id } = await call("GET", "/api/me");
-    $(".user").textContent = user_id;
+    for (const shown of document.querySelectorAll(".user")) shown.textContent = user_id;
   } catch (error) {
     if (error.status !== 401) showLogIn(error.message);
     return;

@@ -1,0 +1,117 @@
+"""The app while it is moved: by chatstore's commands and its flag file, under the app as it serves."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from chatstore.routing import FLAGS
+from tests.example_app.conftest import served
+from tests.example_app.pages import log_in, needs_chromium, page_of
+from tests.example_app.pages import say as say_in
+from tests.example_app.test_api import say
+
+SECONDS = 20
+
+
+async def chatstore(*arguments):
+    """Call the command line, as somebody does in another shell."""
+    command = [sys.executable, "-m", "chatstore", *arguments]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def set_stage(stage):
+    """Write the flag file, as `chatstore stage` does."""
+    flag = {"state": "ENABLED", "variants": {stage: stage}, "defaultVariant": stage}
+    path = Path(os.environ["CHATSTORE_FLAG_FILE"])
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps({"flags": dict.fromkeys(FLAGS.values(), flag)}))
+    draft.replace(path)
+
+
+async def strip_of(http):
+    return (await http.get("/api/migration")).json()
+
+
+async def until(http, kind, **wanted):
+    """Wait until the strip says something of a kind, and return what else it says."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            seen = (await strip_of(http))[kind]
+            if all(seen[name] == value for name, value in wanted.items()):
+                return seen
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+async def moving(app_settings, own_settings, settings, empty_supabase):
+    """The app over both sides, at stage `off`."""
+    set_stage("off")
+    async with served(app_settings(), own_settings, settings.supabase_jwt_secret) as site:
+        yield site
+
+
+async def test_before_it_is_moved_there_is_one_side_and_no_stage(site):
+    async with site.as_user("ann") as http:
+        one_side = {"stage": None, "marks": 0, "oldest_mark_seconds": None, "compared": None}
+        assert await strip_of(http) == {"chat": one_side, "documents": one_side}
+
+
+async def test_a_conversation_goes_on_from_the_old_side_to_the_new_one(moving, old_app, namespace):
+    ann = f"{namespace}-ann"
+    await old_app.conversation("s1", ann, "An order", "Where is my order?", "It left us this morning.")
+    async with moving.as_user(ann) as http:
+        assert (await strip_of(http))["chat"]["stage"] == "off"
+        set_stage("dualwrite")
+        await until(http, "chat", stage="dualwrite")
+        await say(http, "s1", "At dual-write")
+        await chatstore("migrate", "--chat")
+        await chatstore("verify", "--chat")
+        set_stage("shadow")
+        await until(http, "chat", stage="shadow")
+        await http.get("/api/sessions/s1/messages")
+        set_stage("complete")
+        seen = await until(http, "chat", stage="complete", marks=0)
+        assert seen["compared"]["equal"] > 0
+        assert seen["compared"]["mismatched"] == 0
+        await say(http, "s1", "On the new side")
+        said = (await http.get("/api/sessions/s1/messages")).json()["items"]
+        assert [message["content"] for message in said if message["role"] == "user"] == [
+            "Where is my order?",
+            "At dual-write",
+            "On the new side",
+        ]
+    async with moving.as_user(f"{namespace}-ben") as http:
+        assert (await http.get("/api/sessions")).json()["items"] == []
+        assert (await http.get("/api/sessions/s1/messages")).status_code == 404
+
+
+@needs_chromium
+async def test_a_page_sees_the_same_conversation_after_a_flip_under_it(browser, moving, old_app, namespace):
+    ann = f"{namespace}-ann"
+    await old_app.conversation("s1", ann, "An order", "Where is my order?", "It left us this morning.")
+    async with page_of(browser, moving) as page:
+        await log_in(page, ann)
+        stages = page.locator("#strip .stage")
+        await expect_stage(stages, "off")
+        set_stage("dualwrite")
+        await expect_stage(stages, "dualwrite")
+        await say_in(page, "At dual-write")
+        await chatstore("migrate", "--chat")
+        await chatstore("verify", "--chat")
+        set_stage("live")
+        await expect_stage(stages, "live")
+        await say_in(page, "Live")
+        await page.reload()
+        said = page.locator("#chat li.mine")
+        await expect(said).to_have_text(["Where is my order?", "At dual-write", "Live"])
+
+
+async def expect_stage(stages, stage):
+    await expect(stages.first).to_have_text(stage)
