@@ -23,7 +23,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(steps, min_size=4, max_size=14))
 def test_a_saver_answers_as_langgraphs_own(calls):
     asyncio.run(compare(calls))

@@ -76,7 +76,7 @@ async def test_tasks_that_write_at_once_are_all_kept(redis_database, namespace, 
 
 
 async def test_a_large_state_comes_back(redis_database, supabase, namespace):
-    text = "tea \u00e9\x00\U0001f375" * 100_000
+    text = "tea \u00e9\x00\U0001f375" * 30_000
     for given in ({"redis_url": redis_database}, supabase):
         async with chatstore.open(load_settings(**given)) as stores:
             graph = conversation(ChatstoreSaver(stores.chat, user_id=namespace))
