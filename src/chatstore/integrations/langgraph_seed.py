@@ -19,7 +19,7 @@ from chatstore.integrations.langchain_messages import message_of
 from chatstore.integrations.langgraph_saver import ChatstoreSaver
 from chatstore.integrations.langgraph_threads import is_thread
 from chatstore.interfaces import ChatHistoryStore
-from chatstore.models import Message, Session, to_micros
+from chatstore.models import Message, Session, to_micros, utc_now
 
 try:
     from langchain_core.runnables import RunnableConfig
@@ -147,7 +147,10 @@ async def _seed(
     before = await saver.aget_tuple(config)
     if before is not None and before.metadata.get(_SEED) in (None, made_of):
         return False
-    at = max(session.updated_at, messages[-1].created_at)
+    now = utc_now()
+    at = min(session.updated_at, now)
+    if before is not None and _checkpoint_id(at, made_of) <= before.checkpoint["id"]:
+        at = now  # where a layout has no times, the session is no younger than it was
     version = saver.get_next_version(None, None)
     checkpoint: Checkpoint = {
         "v": _FORMAT,
@@ -213,7 +216,7 @@ def _saver_of(into: Into, channel: str) -> BaseCheckpointSaver[Any]:
 def _checkpoint_id(at: datetime, made_of: str) -> str:
     # A UUID of version 6, as LangGraph's are: by its time it stands before whatever is put into the thread from now on,
     # and what is made of the same messages at the same time is the same checkpoint.
-    ticks = to_micros(at) * 10 + _UUID_EPOCH_TICKS
+    ticks = max(0, to_micros(at) * 10 + _UUID_EPOCH_TICKS)
     node = int(made_of, 16) & ((1 << 62) - 1)
     return str(UUID(int=(ticks >> 12) << 80 | 0x6 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | node))
 

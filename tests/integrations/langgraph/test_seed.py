@@ -1,6 +1,7 @@
 """Histories that were there before become threads that a graph goes on with."""
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import pytest
@@ -114,6 +115,16 @@ async def test_a_history_that_grew_is_seeded_again(chat, saver):
     assert [message.content for message in await messages_in(graph_with(saver), session)] == ["one", "two"]
 
 
+@pytest.mark.parametrize("year", [1, 9999])
+async def test_a_message_of_any_time_is_seeded(chat, saver, year):
+    session = await say(chat, ANN, "s1", "one")
+    await chat.append(ANN, "s1", NewMessage("user", "two", created_at=datetime(year, 6, 1, tzinfo=UTC)))
+    await seed_threads(chat, saver, [ANN])
+    await graph_with(saver).ainvoke({"messages": [("user", "three")]}, config_of(session))
+    held = await messages_in(graph_with(saver), session)
+    assert [message.content for message in held] == ["one", "two", "three", "you said 3 things"]
+
+
 async def test_a_thread_that_a_graph_has_written_to_is_left_alone(chat, saver):
     graph = graph_with(saver)
     session = await say(chat, ANN, "s1", "one")
@@ -203,6 +214,18 @@ async def test_what_is_no_async_store_or_checkpointer_is_refused(chat):
     blocking = chatstore.open_blocking(load_settings(redis_url="redis://localhost"))
     with pytest.raises(ConfigurationError, match="async store"):
         await seed_threads(blocking.chat, InMemorySaver(), [ANN])
+
+
+async def test_a_history_without_times_is_seeded_as_often_as_it_grows(redis_database):
+    given = load_settings(redis_url=redis_database, layout="langchain", owners="all:ann")
+    graph = graph_with(InMemorySaver())
+    async with chatstore.open(given) as stores:
+        with redis.Redis.from_url(redis_database) as client:
+            for number in range(8):
+                client.lpush("message_store:s1", json.dumps(message_to_dict(HumanMessage(f"turn {number}"))))
+                assert (await seed_threads(stores.chat, graph, [ANN])).threads == 1
+                held = await messages_in(graph, await stores.chat.get_session(ANN, "s1"))
+                assert len(held) == number + 1
 
 
 async def test_what_an_app_wrote_to_redis_is_a_thread_on_the_new_side(redis_database, settings, namespace):
