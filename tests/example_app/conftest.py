@@ -28,11 +28,9 @@ class Site:
 
     Attributes:
         url: Where.
-        app: The FastAPI app, for what a test cannot see from outside.
     """
 
     url: str
-    app: object
 
     async def token(self, user_id):
         async with httpx.AsyncClient(base_url=self.url, trust_env=False) as http:
@@ -49,21 +47,27 @@ class Site:
 
 
 @asynccontextmanager
-async def served(settings, own, local_secret):
-    """Serve an app on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        app = create_app(settings, own, url, local_secret)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
+async def listening(make_app):
+    """Serve what a function from a URL makes, on a free port; gives the URL."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        server = uvicorn.Server(uvicorn.Config(make_app(url), log_level="warning", timeout_graceful_shutdown=5))
+        serving = asyncio.create_task(server.serve(sockets=[free]))
         try:
             while not server.started:
                 assert not serving.done(), "the app did not start"
                 await asyncio.sleep(0.01)
-            yield Site(url, app)
+            yield url
         finally:
             server.should_exit = True
             await serving
+
+
+@asynccontextmanager
+async def served(settings, own, local_secret):
+    """Serve the app on a free port."""
+    async with listening(lambda url: create_app(settings, own, url, local_secret)) as url:
+        yield Site(url)
 
 
 @pytest.fixture
