@@ -78,6 +78,7 @@ ITEMS = {
     "an empty content": {"role": "user", "content": ""},
     "every script": {"role": "user", "content": 'Žlutý kůň 馬 🐎 \u0000 \u2028 \\u0041 "quoted" </script>'},
     "numbers": {"type": "custom", "a": 1e22, "b": 1.0, "c": -0.0, "d": 2**70, "e": 0.1, "f": 1e-7, "g": True, "h": 1},
+    "numbers with their names in order": {"a": 1e22, "b": -0.0, "c": 1.5e300, "d": [1e16, 1e15], "type": "custom"},
     "names that mean something here": {
         "role": "user",
         "content": "x",

@@ -15,6 +15,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import ClassVar
 
 from chatstore.errors import InvalidRecordError
@@ -215,12 +216,20 @@ def _as_message(values: MessageValues, message_id: str) -> NewMessage:
 
 
 def in_jsonb_order(value: JsonValue) -> JsonValue:
-    """Return a value with its keys in the order in which Postgres gives a jsonb's: by length, then by bytes."""
+    """Return a value as Postgres gives a jsonb's, with its keys by length, then by bytes."""
     if isinstance(value, Mapping):
         return {name: in_jsonb_order(value[name]) for name in _names_in_order(value)}
     if isinstance(value, list | tuple):
         return [in_jsonb_order(one) for one in value]
-    return value
+    return _as_numeric(value) if isinstance(value, float) else value
+
+
+def _as_numeric(value: float) -> int | float:
+    """Return a number as Postgres gives a jsonb's, which is a `numeric`: without a negative zero or a large exponent."""
+    if not value:
+        return 0.0
+    written = repr(value)
+    return int(Decimal(written)) if "e+" in written else value
 
 
 def _names_in_order(value: JsonObject) -> list[str]:
