@@ -23,6 +23,7 @@ async def conforms(chat, user):
     async def saver():
         yield ChatstoreSaver(chat, user_id=next(users))
 
+    await chat.list_sessions(user)  # the local Supabase sets itself up at its first request, which must be one alone
     # Each with a user of its own, so at once: they mostly wait for servers.
     reports = await asyncio.gather(*(validate(saver, capabilities={one.value}) for one in ALL_CAPABILITIES))
     results = {name: result for report in reports for name, result in report.results.items() if result.detected}
