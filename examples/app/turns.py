@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 from pydantic import BaseModel
 
-from chatstore import Message, NewMessage, TokenRefusedError
+from chatstore import InvalidRecordError, Message, NewMessage, TokenRefusedError
 from chatstore.models import JsonValue
 from chatstore.routing import ChatRouter
 from chatstore.stores import Stores, UserStores
@@ -60,7 +60,7 @@ class Turns:
         task = asyncio.create_task(self._turn(user, session_id, content, said, events))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return _all(await said, events)
+        return _all(await asyncio.shield(said), events)
 
     async def finish(self) -> None:
         """Wait until no turn is under way."""
@@ -84,7 +84,11 @@ class Turns:
                 said.set_exception(error)
             else:
                 logger.warning("a turn ended early: %s", type(error).__name__)
-                text = str(error) if isinstance(error, ModelError) else "the answer could not be finished; try again"
+                text = (
+                    str(error)
+                    if isinstance(error, ModelError | InvalidRecordError)
+                    else "the answer could not be finished; try again"
+                )
                 events.put_nowait(Event(error=text))
         finally:
             events.put_nowait(None)

@@ -125,8 +125,9 @@ class OldApp:
                 message |= {"metadata": "{}", "createdAt": 1_700_000_000_000 + number}
                 client.hset(f"message:{ids[number]}", mapping=message)
 
-    async def document(self, document_id, user_id, title, text):
-        [embedding] = await make_embedder("words")([text])
+    async def document(self, document_id, user_id, title, text, embedding=None):
+        if embedding is None:
+            [embedding] = await make_embedder("words")([text])
         with redis.Redis.from_url(self._url) as client:
             document = {"title": title, "content": text, "url": "", "userId": user_id, "metadata": "{}"}
             document |= {"embedding": json.dumps(list(embedding))}

@@ -8,6 +8,7 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from examples.app.embedder import make_embedder
 from examples.app.reading import UnreadableError, parts_of
+from tests.example_app.test_api import say
 
 
 def pdf(*pages, password=None):
@@ -114,3 +115,13 @@ async def test_texts_with_words_in_common_are_alike_and_others_are_not():
     assert abs(score(tea, order)) < 0.2
     assert none.dimension == tea.dimension == 256
     assert score(tea, tea) == pytest.approx(1)
+
+
+async def test_what_another_model_embedded_is_told_and_not_taken_for_nothing(site, old_app):
+    await old_app.conversation("s1", "ann", "Tea")
+    await old_app.document("d1", "ann", "Tea", "Green tea is steamed.", embedding=[0.5, 0.5])
+    async with site.as_user("ann") as http:
+        answer = await http.get("/api/search", params={"q": "tea"})
+        assert (answer.status_code, "256" in answer.json()["detail"]) == (422, True)
+        *_, last = await say(http, "s1", "How is green tea made?")
+        assert last == {"error": answer.json()["detail"]}
