@@ -23,7 +23,6 @@ logger = logging.getLogger("chatstore.routing")
 DOMAIN = "chatstore"
 """The domain of OpenFeature whose provider is asked where an app names no other."""
 
-_FILE_READ_WITHIN = 10.0
 _READY_WITHIN = 2.0
 _LOOK_EVERY = 0.02
 
@@ -48,8 +47,7 @@ async def flag_client(
     client = api.get_client(domain=flags) if isinstance(flags, str) else flags
     watch = ProviderWatch(client)
     if flag_file is None:
-        await _ready(client, _READY_WITHIN)
-        if client.get_provider_status() is ProviderStatus.NOT_READY:
+        if not await _got_ready(client):
             logger.warning("the flag provider is not ready yet: until it is, stages come from what is recorded")
         with _listening(watch):
             yield client, watch
@@ -63,21 +61,17 @@ async def flag_client(
         raise ConfigurationError(
             f"CHATSTORE_FLAG_FILE names {flag_file}, which is not there: make it with `chatstore stage chat off`"
         )
-    with _reading(flag_file, client.domain):
-        # Until the provider is ready it answers with the default, which would count as no answer.
-        if not await _ready(client, _FILE_READ_WITHIN):
-            raise ConfigurationError(f"the flag file {flag_file} cannot be read: check that it is valid JSON")
-        with _listening(watch):
-            yield client, watch
+    with _reading(flag_file, client.domain), _listening(watch):
+        yield client, watch
 
 
-async def _ready(client: OpenFeatureClient, within: float) -> bool:
-    """Wait for a provider that is getting ready; return whether it is."""
-    for _ in range(int(within / _LOOK_EVERY)):
+async def _got_ready(client: OpenFeatureClient) -> bool:
+    """Wait for a provider that is getting ready; return whether it came to an end with that, a good one or not."""
+    for _ in range(int(_READY_WITHIN / _LOOK_EVERY)):
         if client.get_provider_status() is not ProviderStatus.NOT_READY:
-            break
+            return True
         await asyncio.sleep(_LOOK_EVERY)
-    return client.get_provider_status() is ProviderStatus.READY
+    return client.get_provider_status() is not ProviderStatus.NOT_READY
 
 
 @contextmanager
@@ -108,8 +102,7 @@ def _reading(path: Path, domain: str) -> Iterator[None]:
     """Have the domain's provider read a flag file, until nobody in this process needs it any more."""
     with _lock:
         if (file := _in_use.get(domain)) is None:
-            file = _in_use[domain] = _FileInUse(path, _file_provider(path))
-            api.set_provider(file.provider, domain)
+            file = _in_use[domain] = _FileInUse(path, _bound_provider(path, domain))
         elif file.path != path:
             raise ConfigurationError(
                 f"the provider of OpenFeature's domain {domain} reads the flag file {file.path} for other stores that "
@@ -125,6 +118,18 @@ def _reading(path: Path, domain: str) -> Iterator[None]:
                 del _in_use[domain]
         if last:
             file.provider.shutdown()
+
+
+def _bound_provider(path: Path, domain: str) -> FeatureProvider:
+    provider = _file_provider(path)
+    try:
+        # It must have come to the end of its beginning, not only be ready: until then it takes a file that is replaced
+        # for the one that it has read.
+        api.set_provider_and_wait(provider, domain)
+    except Exception as error:
+        provider.shutdown()
+        raise ConfigurationError(f"the flag file {path} cannot be read: check that it is valid JSON") from error
+    return provider
 
 
 def _file_provider(path: Path) -> FeatureProvider:

@@ -92,14 +92,15 @@ async def test_a_flag_file_is_followed_and_while_it_is_broken_the_stores_say_so(
         await asyncio.to_thread(write, with_flag("", Kind.CHAT, StageFlag(default=Stage.DUALWRITE)))
         await moved(stores, user, Stage.DUALWRITE)
         await asyncio.to_thread(write, "{")
-        await until(lambda: stores.stages()[Kind.CHAT].provider.status == "ERROR")
+        await until(lambda: stores.stages()[Kind.CHAT].provider.message is not None)
+        assert stores.stages()[Kind.CHAT].provider.status == "ERROR"
         await stores.chat.append(user, session.id, chatstore.NewMessage("user", "hello"))
         decision = stores.stages_of(user)[Kind.CHAT]
         assert (decision.stage, decision.source) == (Stage.DUALWRITE, StageSource.FLAG)
         assert "JSON" in stores.stages()[Kind.CHAT].provider.message
         await asyncio.to_thread(write, with_flag("", Kind.CHAT, StageFlag(default=Stage.SHADOW)))
         await moved(stores, user, Stage.SHADOW)
-        assert stores.stages()[Kind.CHAT].provider.status == "READY"
+        await until(lambda: stores.stages()[Kind.CHAT].provider.status == "READY")
         assert stores.stages()[Kind.CHAT].fallbacks == 0
 
 
