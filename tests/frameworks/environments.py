@@ -116,7 +116,7 @@ def _built(environment: str, pins: Sequence[Path], build: Callable[[Path, Sequen
 
 
 def _build_python(draft: Path, pins: Sequence[Path]) -> None:
-    program, environment = uv.find_uv_bin(), {**os.environ, **_index_of_pip()}
+    program, environment = uv.find_uv_bin(), {**os.environ, **index_of_pip()}
     _run(
         [program, "venv", "--quiet", "--allow-existing", "--relocatable", "--python", sys.executable, str(draft)],
         environment,
@@ -132,7 +132,7 @@ def _build_javascript(draft: Path, pins: Sequence[Path]) -> None:
     _run([*find_node().npm, "ci", *options], cwd=draft)
 
 
-def _index_of_pip() -> dict[str, str]:
+def index_of_pip() -> dict[str, str]:
     """Tell uv which index pip uses: it reads none of pip's settings. What uv was told itself goes first."""
     if any(name in os.environ for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL")):
         return {}

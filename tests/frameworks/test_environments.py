@@ -70,9 +70,9 @@ def test_uv_uses_the_index_that_pip_was_given(monkeypatch):
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
-    assert environments._index_of_pip() == {"UV_DEFAULT_INDEX": "https://mirror.example/simple"}
+    assert environments.index_of_pip() == {"UV_DEFAULT_INDEX": "https://mirror.example/simple"}
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://other.example/simple")
-    assert environments._index_of_pip() == {}
+    assert environments.index_of_pip() == {}
 
 
 def test_every_package_is_pinned_by_a_digest_and_no_registry_is_named():

@@ -15,8 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chatstore.errors import ConfigurationError, InvalidRecordError, NotFoundError, UnsupportedError
-from chatstore.integrations.langchain_reach import Reach
 from chatstore.integrations.named_user import append_or_create, chat_of
+from chatstore.integrations.reach import Reach
 from chatstore.interfaces import UserChat
 from chatstore.models import Message as Stored
 from chatstore.models import NewMessage

@@ -1,8 +1,6 @@
 """The page's lines run."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.integrations.agent_framework.test_history_provider import Echo
@@ -21,15 +19,3 @@ async def test_the_pages_lines_run(redis_database, monkeypatch, tmp_path):
     scope = {"client": Echo()}
     exec(f"async def example():\n{body}    return response.text", scope)
     assert [await scope["example"]() for _ in range(2)] == ["I was given 1", "I was given 3"]
-
-
-def test_the_package_is_imported_only_by_the_integration_which_says_what_is_missing():
-    code = """
-import sys
-import chatstore
-assert "agent_framework" not in sys.modules
-sys.modules["agent_framework"] = None
-import chatstore.integrations.agent_framework
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].endswith("pip install 'chatstore[agent-framework]'")

@@ -1,8 +1,6 @@
 """The page's lines run."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from google.genai.types import Content
@@ -22,15 +20,3 @@ async def test_the_pages_lines_run(redis_database, monkeypatch, tmp_path, capsys
         exec(f"async def example():\n{body}", scope)
         await scope["example"]()
         assert f"I was given {given}'" in capsys.readouterr().out
-
-
-def test_the_package_is_imported_only_by_the_integration_which_says_what_is_missing():
-    code = """
-import sys
-import chatstore
-assert "google.adk" not in sys.modules
-sys.modules["google.adk"] = None
-import chatstore.integrations.google_adk
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].endswith("pip install 'chatstore[google-adk]'")

@@ -23,7 +23,7 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from chatstore.errors import ConfigurationError, ConflictError, InvalidRecordError, UnsupportedError
 from chatstore.identity import UserToken
-from chatstore.integrations.langchain_history import ChatstoreHistory
+from chatstore.integrations.langchain import ChatstoreHistory
 from chatstore.interfaces import UserChat
 from chatstore.models import NewMessage, Side
 from chatstore.testing import MemoryChat

@@ -6,7 +6,7 @@ import json
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, message_to_dict, messages_from_dict
 
-from chatstore.integrations.langchain_history import ChatstoreHistory
+from chatstore.integrations.langchain import ChatstoreHistory
 from chatstore.models import Stage
 from tests.frameworks import conversations, dumps
 from tests.redis.moving_chats import OWNER, app, chats_beside_supabase

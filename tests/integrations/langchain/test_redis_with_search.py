@@ -6,8 +6,7 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import messages_from_dict
 
-from chatstore.integrations.langchain_documents import ChatstoreVectorStore
-from chatstore.integrations.langchain_history import ChatstoreHistory
+from chatstore.integrations.langchain import ChatstoreHistory, ChatstoreVectorStore
 from chatstore.models import Kind, Stage
 from chatstore.routing import DocumentRouter, Sides
 from tests.frameworks import conversations, dumps

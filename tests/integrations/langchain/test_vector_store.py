@@ -10,7 +10,7 @@ from langchain_core.indexing import InMemoryRecordManager, aindex, index
 
 from chatstore.errors import ConfigurationError, ConflictError, InvalidRecordError, UnavailableError, UnsupportedError
 from chatstore.identity import UserToken
-from chatstore.integrations.langchain_documents import ChatstoreVectorStore
+from chatstore.integrations.langchain import ChatstoreVectorStore
 from chatstore.interfaces import UserDocuments
 from chatstore.models import Embedding, NewDocument, Side
 from chatstore.testing import MemoryDocuments

@@ -3,7 +3,7 @@
 import pytest
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
-from chatstore.integrations.langchain_documents import ChatstoreVectorStore
+from chatstore.integrations.langchain import ChatstoreVectorStore
 from tests.integrations.langchain.embedding import Words
 
 

@@ -9,7 +9,7 @@ from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.conformance.capabilities import ALL_CAPABILITIES
 
 import chatstore
-from chatstore.integrations.langgraph_saver import ChatstoreSaver
+from chatstore.integrations.langgraph import ChatstoreSaver
 from chatstore.models import Side, Stage
 from chatstore.settings import load_settings
 from chatstore.testing import MemoryChat

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
 
-from chatstore.integrations.langgraph_saver import ChatstoreSaver
+from chatstore.integrations.langgraph import ChatstoreSaver
 from chatstore.models import Side
 from chatstore.testing import MemoryChat
 

@@ -1,8 +1,6 @@
 """The page's lines run."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,21 +52,3 @@ async def test_the_stores_lines_run(run):
 
 def test_all_of_them_run():
     assert set(BLOCKS) == {"langgraph_saver", "langgraph_seed", "langgraph_store"}
-
-
-def test_the_package_is_imported_only_by_the_integration_which_says_what_is_missing():
-    code = """
-import importlib, sys
-import chatstore
-assert not any(name.startswith(("langgraph", "langchain")) for name in sys.modules)
-sys.modules["langgraph"] = None
-for module in ("langgraph_saver", "langgraph_seed", "langgraph_store"):
-    try:
-        importlib.import_module(f"chatstore.integrations.{module}")
-    except ImportError as error:
-        print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
-    assert len(lines) == 3
-    assert all(line.endswith("pip install 'chatstore[langgraph]'") for line in lines)

@@ -17,7 +17,7 @@ from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
 from chatstore.errors import ConfigurationError, ConflictError, InvalidRecordError, UnsupportedError
-from chatstore.integrations.langgraph_saver import ChatstoreSaver
+from chatstore.integrations.langgraph import ChatstoreSaver
 from chatstore.models import Side, Stage
 from chatstore.sync import BlockingStores
 from chatstore.testing import MemoryChat

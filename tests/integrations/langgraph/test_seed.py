@@ -16,9 +16,9 @@ from typing_extensions import TypedDict
 import chatstore
 from chatstore import NewMessage
 from chatstore.errors import ConfigurationError
-from chatstore.integrations.langchain_history import ChatstoreHistory
-from chatstore.integrations.langgraph_saver import ChatstoreSaver
-from chatstore.integrations.langgraph_seed import config_of, seed_threads
+from chatstore.integrations.langchain import ChatstoreHistory
+from chatstore.integrations.langgraph import ChatstoreSaver
+from chatstore.integrations.langgraph.seed import config_of, seed_threads
 from chatstore.models import Side, Stage
 from chatstore.settings import load_settings
 from chatstore.testing import MemoryChat

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 import chatstore
 from chatstore.errors import ConflictError
 from chatstore.identity import UserToken
-from chatstore.integrations.langgraph_saver import ChatstoreSaver
+from chatstore.integrations.langgraph import ChatstoreSaver
 from chatstore.models import Stage
 from chatstore.settings import load_settings
 from tests.integrations.langgraph.test_saver import config, conversation, put, said

@@ -12,7 +12,7 @@ from langgraph.store.memory import InMemoryStore
 import chatstore
 from chatstore.errors import ConfigurationError, InvalidRecordError, UnsupportedError
 from chatstore.identity import UserToken
-from chatstore.integrations.langgraph_store import ChatstoreStore
+from chatstore.integrations.langgraph import ChatstoreStore
 from chatstore.interfaces import UserDocuments
 from chatstore.local import user_token
 from chatstore.models import Side

@@ -8,7 +8,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.schema import ImageDocument
 
 import chatstore
-from chatstore.integrations.llamaindex_chat import ChatstoreChatStore
+from chatstore.integrations.llamaindex import ChatstoreChatStore
 from chatstore.models import Side, Stage
 from chatstore.settings import load_settings
 from chatstore.testing import MemoryChat

@@ -6,7 +6,7 @@ from llama_index.core.memory import Memory
 from llama_index.core.storage.chat_store.base_db import MessageStatus
 
 import chatstore
-from chatstore.integrations.llamaindex_chat import ChatstoreChatStore, ChatstoreDBChatStore
+from chatstore.integrations.llamaindex import ChatstoreChatStore, ChatstoreDBChatStore
 from chatstore.models import Side
 from chatstore.testing import MemoryChat
 from tests.integrations.llamaindex.messages import MESSAGES, texts

@@ -1,8 +1,6 @@
 """The page's lines run."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.schema import TextNode
 
 PAGE = Path(__file__).parents[3] / "docs" / "integrations" / "llamaindex.md"
-MODULES = ["llamaindex_chat", "llamaindex_documents"]
 
 
 @pytest.fixture(autouse=True)
@@ -49,16 +46,3 @@ async def test_the_pages_lines_on_documents_run(redis_database, monkeypatch, tmp
     assert len(found) == 2
     assert {each.node.text for each in found} <= {"tea", "coffee", "milk"}
     assert [each.score for each in found] == pytest.approx([1, 1])
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_the_package_is_imported_only_by_the_integration_which_says_what_is_missing(module):
-    code = f"""
-import sys
-import chatstore
-assert "llama_index" not in sys.modules
-sys.modules["llama_index"] = None
-import chatstore.integrations.{module}
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].endswith("pip install 'chatstore[llamaindex]'")

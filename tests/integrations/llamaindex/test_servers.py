@@ -9,8 +9,7 @@ from llama_index.core.vector_stores.utils import node_to_metadata_dict
 from redis.asyncio import Redis
 
 from chatstore.chroma import ChromaClient, ChromaDocuments
-from chatstore.integrations.llamaindex_chat import ChatstoreChatStore, ChatstoreDBChatStore
-from chatstore.integrations.llamaindex_documents import ChatstoreVectorStore
+from chatstore.integrations.llamaindex import ChatstoreChatStore, ChatstoreDBChatStore, ChatstoreVectorStore
 from chatstore.migration import BackfillOptions, backfill_chat, backfill_documents
 from chatstore.models import Kind, Side, Stage, utc_now
 from chatstore.ownership import load_owners

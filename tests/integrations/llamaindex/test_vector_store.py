@@ -22,7 +22,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 import chatstore
-from chatstore.integrations.llamaindex_documents import ChatstoreVectorStore
+from chatstore.integrations.llamaindex import ChatstoreVectorStore
 from chatstore.models import Embedding, NewDocument, Side
 from chatstore.testing import MemoryDocuments
 

@@ -1,8 +1,6 @@
 """The page's lines run."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from agents import Agent, RunConfig, Runner
@@ -31,15 +29,3 @@ async def test_the_pages_lines_run(redis_database, monkeypatch, tmp_path):
 def quiet(run):
     """Runs without tracing, which would call a server of the SDK's maker."""
     return lambda *args, **kwargs: run(*args, run_config=RunConfig(tracing_disabled=True), **kwargs)
-
-
-def test_the_package_is_imported_only_by_the_integration_which_says_what_is_missing():
-    code = """
-import sys
-import chatstore
-assert "agents" not in sys.modules
-sys.modules["agents"] = None
-import chatstore.integrations.openai_agents
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].endswith("pip install 'chatstore[openai-agents]'")

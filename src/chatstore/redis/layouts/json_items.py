@@ -225,7 +225,7 @@ def in_jsonb_order(value: JsonValue) -> JsonValue:
 
 
 def _as_numeric(value: float) -> int | float:
-    """Return a number as Postgres gives a jsonb's, which is a `numeric`: without a negative zero or a large exponent."""
+    """Return a number as Postgres gives a jsonb's, a `numeric`: without a negative zero or a large exponent."""
     if not value:
         return 0.0
     written = repr(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chatstore.errors import InvalidRecordError, UnsupportedError
-from chatstore.integrations.llamaindex_messages import MISSING
+from chatstore.integrations.llamaindex.messages import MISSING
 from chatstore.models import Document, Embedding, JsonValue, NewDocument
 from chatstore.models.values import check_object
 from chatstore.redis.layouts.fields import BadFieldError

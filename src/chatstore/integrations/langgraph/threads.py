@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from chatstore.errors import ConflictError, NotFoundError
-from chatstore.integrations.langgraph_records import Saved, Write, overwrites, record_of
+from chatstore.integrations.langgraph.records import Saved, Write, overwrites, record_of
 from chatstore.interfaces import UserChat
 from chatstore.models import JsonObject, Message, NewMessage, Session
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chatstore.errors import ConfigurationError, ConflictError, NotFoundError, UnsupportedError
-from chatstore.integrations.google_adk_events import MISSING, event_of, new_message, plain_object
-from chatstore.integrations.langchain_reach import Reach
+from chatstore.integrations.google_adk.events import MISSING, event_of, new_message, plain_object
 from chatstore.integrations.named_user import chat_of
+from chatstore.integrations.reach import Reach
 from chatstore.interfaces import ChatHistoryStore, UserChat
 from chatstore.models import JsonValue, Message, new_id
 from chatstore.models import Session as Stored

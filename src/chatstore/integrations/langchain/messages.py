@@ -10,12 +10,13 @@ import json
 from typing import TYPE_CHECKING
 
 from chatstore.errors import InvalidRecordError, UnsupportedError
-from chatstore.integrations.langchain_reach import MISSING
 from chatstore.models import Message, NewMessage
 from chatstore.models.values import check_json, new_id
 from chatstore.redis.layouts.fields import BadFieldError
 from chatstore.redis.layouts.json_items import ID, ITEM
 from chatstore.redis.layouts.langchain_chat import LangchainChat
+
+MISSING = "LangChain is not installed: pip install 'chatstore[langchain]'"
 
 try:
     from langchain_core.messages import message_to_dict, messages_from_dict

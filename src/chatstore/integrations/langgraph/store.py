@@ -14,10 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from chatstore.errors import ConfigurationError, InvalidRecordError
-from chatstore.integrations.langchain_calls import getting
-from chatstore.integrations.langchain_reach import Reach
-from chatstore.integrations.langchain_records import check_user, documents_of
-from chatstore.integrations.langgraph_items import (
+from chatstore.integrations.langchain.calls import getting
+from chatstore.integrations.langgraph.items import (
     document_id,
     found_item,
     is_item,
@@ -28,6 +26,8 @@ from chatstore.integrations.langgraph_items import (
     new_document,
     where_of,
 )
+from chatstore.integrations.named_user import check_user, documents_of
+from chatstore.integrations.reach import Reach
 from chatstore.interfaces import UserDocuments
 from chatstore.models import Document
 from chatstore.models.filters import parse_filter
@@ -40,7 +40,7 @@ except ImportError as missing:
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from chatstore.integrations.langchain_records import AnyDocuments
+    from chatstore.integrations.named_user import AnyDocuments
 
 __all__ = ["ChatstoreStore"]
 
@@ -75,7 +75,8 @@ class ChatstoreStore(BaseStore):
     def __init__(self, documents: AnyDocuments, *, user_id: str | None = None, fields: Sequence[str] = ("$",)) -> None:
         if isinstance(fields, str):
             raise ConfigurationError('the fields are one text: give a list, as in ["text"]')
-        self._user_id = check_user(documents, user_id)
+        check_user(documents, user_id)
+        self._user_id = user_id
         self._fields = tuple(fields)
         self._reach: Reach[UserDocuments] = Reach(documents, self._part)
 

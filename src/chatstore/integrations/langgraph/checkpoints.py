@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
 from chatstore.errors import InvalidRecordError, UnsupportedError
-from chatstore.integrations.langgraph_records import Saved, Write, checkpoint_message, load, write_messages
-from chatstore.integrations.langgraph_threads import Place, Threads
+from chatstore.integrations.langgraph.records import Saved, Write, checkpoint_message, load, write_messages
+from chatstore.integrations.langgraph.threads import Place, Threads
 from chatstore.models.values import check_id, check_text
 
 try:

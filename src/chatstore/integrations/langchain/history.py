@@ -13,9 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chatstore.errors import NotFoundError
-from chatstore.integrations.langchain_messages import message_of, new_message
-from chatstore.integrations.langchain_reach import MISSING, Reach
+from chatstore.integrations.langchain.messages import MISSING, message_of, new_message
 from chatstore.integrations.named_user import append_or_create, chat_of
+from chatstore.integrations.reach import Reach
 from chatstore.interfaces import UserChat
 from chatstore.models import Message
 from chatstore.models.values import check_id

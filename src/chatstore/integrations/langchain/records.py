@@ -1,14 +1,12 @@
-"""LangChain's documents as chatstore's, and back; and whose they are."""
+"""LangChain's documents as chatstore's, and back."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from chatstore.errors import ConfigurationError, InvalidRecordError
-from chatstore.integrations.langchain_reach import MISSING
-from chatstore.interfaces import DocumentStore, UserDocuments
+from chatstore.integrations.langchain.messages import MISSING
 from chatstore.models import Document as Stored
 from chatstore.models import Embedding, JsonValue, NewDocument
 from chatstore.models.values import check_id, check_object, check_text, new_id
@@ -18,45 +16,8 @@ try:
 except ImportError as error:
     raise ImportError(MISSING) from error
 
-if TYPE_CHECKING:
-    from chatstore.sync import BlockingDocuments, BlockingUserDocuments
-
-    AnyDocuments: TypeAlias = DocumentStore | UserDocuments | BlockingDocuments | BlockingUserDocuments
-
 _OF_ITS_OWN = ("title", "url")
 """What a document has besides its metadata: a filter by these names looks there."""
-
-
-class _NamedUserDocuments(UserDocuments):
-    """The methods of `UserDocuments`, for a user who is named rather than known by a token."""
-
-    def __init__(self, store: DocumentStore, user_id: str) -> None:
-        self._named, self._user_id = store, user_id
-
-    async def _call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
-        return await getattr(self._named, method)(self._user_id, *args, **kwargs)
-
-
-def check_user(documents: AnyDocuments, user_id: str | None) -> str | None:
-    """Return the user's id, None where a token has said it.
-
-    Raises:
-        ConfigurationError: There is no user, or there are two.
-        InvalidRecordError: The id is none.
-    """
-    by_token = "user_id" not in inspect.signature(documents.upsert).parameters
-    if by_token and user_id is not None:
-        raise ConfigurationError("these documents are those of their token's user: leave out `user_id`")
-    if not by_token and user_id is None:
-        raise ConfigurationError("whose documents are they? give `user_id`, or `stores.for_user(token).documents`")
-    return None if user_id is None else check_id(user_id, "user id")
-
-
-def documents_of(documents: DocumentStore | UserDocuments, user_id: str | None) -> UserDocuments:
-    """Return a user's documents; see `check_user`."""
-    if isinstance(documents, UserDocuments):
-        return documents
-    return _NamedUserDocuments(documents, user_id or "")
 
 
 def new_documents(

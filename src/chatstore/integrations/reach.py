@@ -1,4 +1,4 @@
-"""How LangChain's methods, each of which there is twice, reach a store that is async or the blocking facade of one."""
+"""How a framework's methods, each of which there is twice, reach a store that is async or its blocking facade."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from chatstore.interfaces import ChatHistoryStore, DocumentStore, UserChat, User
 
 U = TypeVar("U")
 R = TypeVar("R")
-
-MISSING = "LangChain is not installed: pip install 'chatstore[langchain]'"
 
 _NO_LOOP = (
     "a blocking call needs the stores of `chatstore.open_blocking()`. (Those of `chatstore.open()` will do where this "

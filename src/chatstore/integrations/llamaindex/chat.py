@@ -17,10 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chatstore.errors import InvalidRecordError
-from chatstore.integrations import llamaindex_calls as calls
-from chatstore.integrations.langchain_reach import Reach
-from chatstore.integrations.llamaindex_messages import MISSING, new_message, read
+from chatstore.integrations.llamaindex import calls
+from chatstore.integrations.llamaindex.messages import MISSING, new_message, read
 from chatstore.integrations.named_user import chat_of
+from chatstore.integrations.reach import Reach
 from chatstore.interfaces import UserChat
 from chatstore.models import Message, NewMessage
 

@@ -16,10 +16,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from chatstore.errors import ConfigurationError, UnsupportedError
-from chatstore.integrations.langchain_reach import Reach
-from chatstore.integrations.langgraph_checkpoints import Checkpoints, Steps
-from chatstore.integrations.langgraph_threads import Threads
+from chatstore.integrations.langgraph.checkpoints import Checkpoints, Steps
+from chatstore.integrations.langgraph.threads import Threads
 from chatstore.integrations.named_user import chat_of
+from chatstore.integrations.reach import Reach
 from chatstore.interfaces import UserChat
 from chatstore.models.values import check_id
 

@@ -10,8 +10,8 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from chatstore.errors import InvalidRecordError, NotFoundError
-from chatstore.integrations.langchain_reach import MISSING
-from chatstore.integrations.langchain_records import document_of, embeddings_of
+from chatstore.integrations.langchain.messages import MISSING
+from chatstore.integrations.langchain.records import document_of, embeddings_of
 from chatstore.interfaces import UserDocuments
 from chatstore.models import Document as Stored
 from chatstore.models import Embedding, JsonObject, Match, NewDocument

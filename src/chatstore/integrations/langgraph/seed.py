@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from uuid import UUID
 
 from chatstore.errors import ConfigurationError, InvalidRecordError, NotFoundError, UnsupportedError
-from chatstore.integrations.langchain_messages import message_of
-from chatstore.integrations.langgraph_saver import ChatstoreSaver
-from chatstore.integrations.langgraph_threads import is_thread
+from chatstore.integrations.langchain.messages import message_of
+from chatstore.integrations.langgraph.saver import ChatstoreSaver
+from chatstore.integrations.langgraph.threads import is_thread
 from chatstore.interfaces import ChatHistoryStore
 from chatstore.models import Message, Session, to_micros, utc_now
 

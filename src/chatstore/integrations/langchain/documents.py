@@ -13,9 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from chatstore.errors import ConfigurationError
-from chatstore.integrations.langchain_calls import batches, deleting, diverse, getting, scored, searching, upserting
-from chatstore.integrations.langchain_reach import MISSING, Reach
-from chatstore.integrations.langchain_records import check_user, document_of, documents_of, new_documents
+from chatstore.integrations.langchain.calls import batches, deleting, diverse, getting, scored, searching, upserting
+from chatstore.integrations.langchain.messages import MISSING
+from chatstore.integrations.langchain.records import document_of, new_documents
+from chatstore.integrations.named_user import check_user, documents_of
+from chatstore.integrations.reach import Reach
 from chatstore.interfaces import UserDocuments
 from chatstore.models import Embedding, JsonObject
 
@@ -28,7 +30,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
-    from chatstore.integrations.langchain_records import AnyDocuments
+    from chatstore.integrations.named_user import AnyDocuments
 
 __all__ = ["ChatstoreVectorStore"]
 
@@ -54,7 +56,8 @@ class ChatstoreVectorStore(VectorStore):
     """
 
     def __init__(self, embedding: Embeddings | None = None, *, store: AnyDocuments, user_id: str | None = None) -> None:
-        self.user_id = check_user(store, user_id)
+        check_user(store, user_id)
+        self.user_id = user_id
         self._embedding = embedding
         self._reach = Reach[UserDocuments](store, partial(documents_of, user_id=user_id))
 

@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chatstore.errors import InvalidRecordError, NotFoundError, UnsupportedError
-from chatstore.integrations.langchain_reach import Reach
-from chatstore.integrations.llamaindex_messages import MISSING
+from chatstore.integrations.llamaindex.messages import MISSING
 from chatstore.integrations.named_user import check_user, documents_of
+from chatstore.integrations.reach import Reach
 from chatstore.interfaces import UserDocuments
 from chatstore.models import Document, Embedding, JsonObject, Match
 from chatstore.models.filters import parse_filter
@@ -32,8 +32,8 @@ try:
         VectorStoreQueryResult,
     )
 
-    from chatstore.integrations.llamaindex_filters import where_of
-    from chatstore.integrations.llamaindex_nodes import new_document, node_of
+    from chatstore.integrations.llamaindex.filters import where_of
+    from chatstore.integrations.llamaindex.nodes import new_document, node_of
 except ImportError as error:
     raise ImportError(MISSING) from error
 
