@@ -27,6 +27,7 @@ from chatstore.models import Forgotten, Kind
 
 if TYPE_CHECKING:
     from chatstore.identity import UserToken
+    from chatstore.routing import StageDecision, StageReport
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -198,6 +199,12 @@ class OpenStores(Protocol):
     async def forget(self, user_id: str, *, dry_run: bool = False) -> dict[Kind, Forgotten]:
         """Delete all that is held of a user."""
 
+    def stages(self) -> dict[Kind, StageReport]:
+        """How stages are decided."""
+
+    def stages_of(self, user_id: str) -> dict[Kind, StageDecision]:
+        """At which stage a user's last call was served."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
@@ -260,6 +267,22 @@ class BlockingStores:
     def forget(self, user_id: str, *, dry_run: bool = False) -> dict[Kind, Forgotten]:
         """Delete all that is held of a user; see `chatstore.stores.Stores.forget`."""
         return self._drive(lambda stores: stores.forget(user_id, dry_run=dry_run))
+
+    def stages(self) -> dict[Kind, StageReport]:
+        """Return how the stages of each kind are decided; see `chatstore.stores.Stores.stages`."""
+
+        async def ask(stores: OpenStores) -> dict[Kind, StageReport]:
+            return stores.stages()
+
+        return self._drive(ask)
+
+    def stages_of(self, user_id: str) -> dict[Kind, StageDecision]:
+        """Return at which stage a user's last call was served; see `chatstore.stores.Stores.stages_of`."""
+
+        async def ask(stores: OpenStores) -> dict[Kind, StageDecision]:
+            return stores.stages_of(user_id)
+
+        return self._drive(ask)
 
     def let_go(self) -> None:
         """In a forked child: leave what the parent has opened alone, and open anew at the next call."""

@@ -115,6 +115,8 @@ def test_blocking_stores_ask_a_client_of_the_apps_and_track(two_sides):
     service = Service(Stage.DUALWRITE).provide()
     with chatstore.open_blocking(flags=service.client, tracking=Tracking(share=1.0)) as stores:
         stores.chat.create_session(user := new_id())
+        assert stores.stages_of(user)[Kind.CHAT].stage is Stage.DUALWRITE
+        assert stores.stages()[Kind.CHAT].provider.name == "a service of tests"
     assert [context.targeting_key for context in service.asked] == [user]
     assert {name for name, _, _ in service.tracked} == {CALL, SECOND}
 
