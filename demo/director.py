@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from chatstore.local import LocalStack
 from chatstore.migration import VerifyReport
 from chatstore.models import Kind, Stage
-from chatstore.routing.flagfile import Share
+from chatstore.routing.flags.file import Share
 from demo.fleet import Fleet
 from demo.operations import Operations
 

@@ -23,7 +23,7 @@ from chatstore.migration import (
 )
 from chatstore.models import Kind, Side, Stage, utc_now
 from chatstore.routing import Sides, chat_repairer, document_repairer
-from chatstore.routing.flagfile import Share, StageFlag, with_flag
+from chatstore.routing.flags.file import Share, StageFlag, with_flag
 
 _YOUNG = timedelta(seconds=1)
 _REPAIR_EVERY = 0.5

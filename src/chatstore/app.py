@@ -26,8 +26,8 @@ from chatstore.routing import (
     document_repairer,
     document_replicator,
 )
-from chatstore.routing.flags_client import DOMAIN
-from chatstore.routing.flags_opened import Flags, open_flags
+from chatstore.routing.flags.client import DOMAIN
+from chatstore.routing.flags.opening import Flags, open_flags
 from chatstore.settings import Settings, load_settings
 from chatstore.stores import Stores, routers
 

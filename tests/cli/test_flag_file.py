@@ -8,7 +8,7 @@ import pytest
 from chatstore.cli.flags import flag_file_held, read_flag, write_flag
 from chatstore.models import Kind, Stage
 from chatstore.routing import FLAGS
-from chatstore.routing.flagfile import StageFlag, parse_flags
+from chatstore.routing.flags.file import StageFlag, parse_flags
 from chatstore.settings import load_settings
 from tests.cli.conftest import ended
 

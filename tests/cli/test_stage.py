@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chatstore.models import Kind, Mark, Side, Stage
-from chatstore.routing.flagfile import Share, StageFlag, parse_flags
+from chatstore.routing.flags.file import Share, StageFlag, parse_flags
 from chatstore.testing import MemoryChat
 
 

@@ -13,7 +13,7 @@ from openfeature.provider import ProviderStatus
 from chatstore.errors import ConfigurationError
 from chatstore.models import Kind, Stage, new_id
 from chatstore.routing import FLAGS, StageResolver
-from chatstore.routing.flagfile import Share, StageFlag, parse_flags, with_flag
+from chatstore.routing.flags.file import Share, StageFlag, parse_flags, with_flag
 from chatstore.testing import MemoryJournal
 
 CHAT = FLAGS[Kind.CHAT]

@@ -11,7 +11,7 @@ from pathlib import Path
 from chatstore.cli.output import printable, say
 from chatstore.errors import ConfigurationError
 from chatstore.models import Kind, Stage
-from chatstore.routing.flagfile import StageFlag, parse_flags, with_flag
+from chatstore.routing.flags.file import StageFlag, parse_flags, with_flag
 from chatstore.settings import Settings, require
 
 

@@ -16,7 +16,7 @@ from chatstore.models.values import check_id
 
 if TYPE_CHECKING:
     from chatstore.cli.sides import View
-    from chatstore.routing.flagfile import StageFlag
+    from chatstore.routing.flags.file import StageFlag
     from chatstore.settings import Settings
 
 _CLEARED_AT_ONCE = 500
@@ -49,7 +49,7 @@ class _Move:
 
     def apply(self, before: StageFlag) -> StageFlag:
         """Return the flag as it is to be."""
-        from chatstore.routing.flagfile import StageFlag
+        from chatstore.routing.flags.file import StageFlag
 
         if self.users:
             return before.for_users(self.stage, self.users)
@@ -150,7 +150,7 @@ async def _set(move: _Move, settings: Settings) -> StageFlag:
     from chatstore.backends import Backends
     from chatstore.cli.flags import read_flag, write_flag
     from chatstore.cli.sides import look
-    from chatstore.routing.flagfile import StageFlag
+    from chatstore.routing.flags.file import StageFlag
 
     async with Backends(settings) as backends:
         view = await look(backends, move.kind)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chatstore.backends import Backends
     from chatstore.cli.runs import Runs
     from chatstore.cli.sides import Sight, View
-    from chatstore.routing.flagfile import StageFlag
+    from chatstore.routing.flags.file import StageFlag
 
 _LABEL = 12
 

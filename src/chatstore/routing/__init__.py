@@ -2,10 +2,10 @@
 
 from chatstore.routing.chat import ChatRouter, chat_replicator
 from chatstore.routing.documents import DocumentRouter, document_replicator
-from chatstore.routing.flags import FLAGS, StageResolver
-from chatstore.routing.flags_decision import StageDecision, StageReport, StageSource
-from chatstore.routing.flags_provider import ProviderState
-from chatstore.routing.flags_tracking import Tracker, Tracking
+from chatstore.routing.flags.decision import StageDecision, StageReport, StageSource
+from chatstore.routing.flags.provider import ProviderState
+from chatstore.routing.flags.resolver import FLAGS, StageResolver
+from chatstore.routing.flags.tracking import Tracker, Tracking
 from chatstore.routing.forget import forget_chat, forget_documents
 from chatstore.routing.merge import Merged, announcements, merge_chat, merge_documents
 from chatstore.routing.refusals import Refusal, put_chat, put_documents

@@ -25,7 +25,7 @@ from chatstore.models import (
     Stage,
 )
 from chatstore.models.checks import check_count, check_names, check_order
-from chatstore.routing.flags import StageResolver
+from chatstore.routing.flags.resolver import StageResolver
 from chatstore.routing.merge import merge_chat
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads

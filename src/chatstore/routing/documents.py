@@ -26,7 +26,7 @@ from chatstore.models import (
     utc_now,
 )
 from chatstore.models.checks import check_count, check_names
-from chatstore.routing.flags import StageResolver
+from chatstore.routing.flags.resolver import StageResolver
 from chatstore.routing.merge import merge_documents
 from chatstore.routing.protect import WritesUnderWay
 from chatstore.routing.reads import RoutedReads

@@ -8,7 +8,7 @@ from typing import Generic, Self, TypeVar
 
 from chatstore.models import Document, Mark, Match, Message, Page, Session, Side
 from chatstore.routing.catchup import CatchUp
-from chatstore.routing.flags import StageResolver
+from chatstore.routing.flags.resolver import StageResolver
 from chatstore.routing.merge import Merged
 from chatstore.routing.shadow import Comparison, Mismatch, ShadowReader
 from chatstore.routing.sides import S, Sides

@@ -13,8 +13,8 @@ from openfeature.provider import ProviderStatus
 from chatstore.errors import ConfigurationError
 from chatstore.models import Kind, Stage, new_id
 from chatstore.routing import FLAGS, StageSource
-from chatstore.routing.flagfile import StageFlag, with_flag
-from chatstore.routing.flags_client import DOMAIN, flag_client
+from chatstore.routing.flags.client import DOMAIN, flag_client
+from chatstore.routing.flags.file import StageFlag, with_flag
 from tests.routing.flags.services import Service, resolver_of, until
 
 
@@ -167,7 +167,7 @@ async def test_an_apps_provider_that_is_getting_ready_is_waited_for():
 
 
 async def test_an_apps_provider_that_never_gets_ready_does_not_keep_the_app_from_starting(monkeypatch, caplog):
-    monkeypatch.setattr("chatstore.routing.flags_client._READY_WITHIN", 0.1)
+    monkeypatch.setattr("chatstore.routing.flags.client._READY_WITHIN", 0.1)
     over = threading.Event()
 
     class Never(Service):

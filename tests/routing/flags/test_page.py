@@ -12,9 +12,9 @@ from openfeature.provider.no_op_provider import NoOpProvider
 import chatstore
 from chatstore.models import Kind, Stage, new_id
 from chatstore.routing import FLAGS, StageSource, Tracking
-from chatstore.routing.flagfile import StageFlag, with_flag
-from chatstore.routing.flags_client import DOMAIN
-from chatstore.routing.flags_tracking import CALL, COMPARED, MISMATCH, SECOND
+from chatstore.routing.flags.client import DOMAIN
+from chatstore.routing.flags.file import StageFlag, with_flag
+from chatstore.routing.flags.tracking import CALL, COMPARED, MISMATCH, SECOND
 from tests.routing.flags.services import Service, until
 
 PAGE = (Path(__file__).parents[3] / "docs" / "flags.md").read_text()

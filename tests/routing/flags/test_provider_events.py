@@ -8,7 +8,7 @@ from openfeature import api
 
 from chatstore.models import Kind, Stage, utc_now
 from chatstore.routing import FLAGS, StageSource
-from chatstore.routing.flags_client import flag_client
+from chatstore.routing.flags.client import flag_client
 from tests.routing.flags.services import Service, resolver_of, until
 
 

@@ -20,7 +20,7 @@ from openfeature.transaction_context import (
 from chatstore.errors import ConfigurationError, NotFoundError, UnavailableError
 from chatstore.models import Kind, NewMessage, Side, Stage
 from chatstore.routing import FLAGS, ChatRouter, Sides, Tracking, chat_replicator
-from chatstore.routing.flags_opened import open_flags
+from chatstore.routing.flags.opening import open_flags
 from tests.routing.flags.services import Service, until
 from tests.routing.pair import BreakableChat, verified
 
@@ -215,7 +215,7 @@ async def test_a_provider_that_hangs_in_tracking_holds_up_no_call_and_what_waits
 
 
 async def test_closing_waits_for_a_provider_that_hangs_in_tracking_for_a_while_only(monkeypatch, caplog):
-    monkeypatch.setattr("chatstore.routing.flags_tracking._ENDS_WITHIN", 0.1)
+    monkeypatch.setattr("chatstore.routing.flags.tracking._ENDS_WITHIN", 0.1)
     service = _Hangs(Stage.OFF).provide()
     began = time.monotonic()
     async with open_flags(service.domain, None, tracking=ALL) as flags:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from chatstore.errors import ConfigurationError
 from chatstore.models import Kind, Stage
-from chatstore.routing.flags import FLAGS
+from chatstore.routing.flags.resolver import FLAGS
 
 _Json: TypeAlias = dict[str, Any]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from openfeature.client import OpenFeatureClient
 
 from chatstore.models import Kind, Side, Stage
-from chatstore.routing.flags import StageResolver
-from chatstore.routing.flags_client import flag_client
-from chatstore.routing.flags_provider import ProviderWatch
-from chatstore.routing.flags_tracking import Sender, Tracker, Tracking
+from chatstore.routing.flags.client import flag_client
+from chatstore.routing.flags.provider import ProviderWatch
+from chatstore.routing.flags.resolver import StageResolver
+from chatstore.routing.flags.tracking import Sender, Tracker, Tracking
 from chatstore.routing.replication import OnPut
 from chatstore.routing.shadow import ShadowReader
 from chatstore.routing.sides import S, Sides

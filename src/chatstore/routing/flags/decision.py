@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from chatstore.models import Kind, Stage
-from chatstore.routing.flags_provider import ProviderState
+from chatstore.routing.flags.provider import ProviderState
 
 
 class StageSource(StrEnum):

@@ -16,7 +16,7 @@ from openfeature.client import OpenFeatureClient
 from openfeature.provider import FeatureProvider, ProviderStatus
 
 from chatstore.errors import ConfigurationError
-from chatstore.routing.flags_provider import ProviderWatch
+from chatstore.routing.flags.provider import ProviderWatch
 
 logger = logging.getLogger("chatstore.routing")
 

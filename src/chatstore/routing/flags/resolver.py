@@ -19,11 +19,11 @@ from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
 from chatstore.interfaces import Journal
 from chatstore.models import Kind, MigrationState, Side, Stage, utc_now
 from chatstore.routing.complaints import Complaints
-from chatstore.routing.flags_asked import UNSET, Asking
-from chatstore.routing.flags_client import DOMAIN
-from chatstore.routing.flags_decision import Ground, StageDecision, StageReport, StageSource
-from chatstore.routing.flags_provider import ProviderWatch
-from chatstore.routing.flags_tracking import Tracker
+from chatstore.routing.flags.asking import UNSET, Asking
+from chatstore.routing.flags.client import DOMAIN
+from chatstore.routing.flags.decision import Ground, StageDecision, StageReport, StageSource
+from chatstore.routing.flags.provider import ProviderWatch
+from chatstore.routing.flags.tracking import Tracker
 from chatstore.routing.recorded import RecordedState
 from chatstore.routing.stages import ROUTES, further, reaches, refusal
 
