@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from chatstore.chroma import ChromaClient, ChromaDocuments
 from chatstore.integrations.llamaindex import ChatstoreChatStore, ChatstoreDBChatStore, ChatstoreVectorStore
 from chatstore.migration import BackfillOptions, backfill_chat, backfill_documents
-from chatstore.models import Kind, Side, Stage, utc_now
+from chatstore.models import Kind, Side, Stage
 from chatstore.ownership import load_owners
-from chatstore.redis import RedisChat, RedisDocuments, chat_layout, connect, document_layout
+from chatstore.redis import RedisDocuments, connect, document_layout
 from chatstore.routing import (
     DocumentRouter,
     Sides,
@@ -22,41 +22,16 @@ from chatstore.routing import (
     document_repairer,
     document_replicator,
 )
-from chatstore.supabase import ServiceClient, SupabaseChat
 from chatstore.testing import MemoryProgress
 from tests.conformance.factories.chroma import new_database
-from tests.flags import Flags
 from tests.integrations.llamaindex.messages import MESSAGES, texts
 from tests.integrations.llamaindex.test_vector_store import KINDS, NODES, query
-from tests.routing.pair import router_over, verified
+from tests.routing.pair import verified
 
 
 @pytest.fixture
-async def sides(redis_database, settings, namespace):
-    layout = chat_layout("llamaindex", owners=load_owners(f"all:{namespace}"))
-    supabase = ServiceClient.connect(settings.supabase_url, settings.supabase_secret_key)
-    async with connect(redis_database) as client:
-        both = Sides(RedisChat(client, layout), SupabaseChat(supabase))
-        for side in Side:
-            await both[side].journal.forget_state()
-            await both[side].journal.remember(verified_at=utc_now(), journal_open=True)
-        yield both
-        await both.new.journal.forget_state()
-    await supabase.close()
-
-
-@pytest.fixture
-def flags():
-    return Flags()
-
-
-@pytest.fixture
-async def chat(sides, flags):
-    router = router_over(sides, flags)
-    yield router
-    await router.replicator.close()
-    await router.shadow.close()
-    await router.stages.close()
+def layout_name():
+    return "llamaindex"
 
 
 async def test_what_llamaindex_wrote_to_redis_comes_out_on_both_sides_and_back(
