@@ -2,11 +2,14 @@
 
 import pytest
 
+from chatstore.migration import pace
 from chatstore.models import Side, utc_now
 from chatstore.redis import connect
 from chatstore.routing import Sides
 from tests.conformance.registry import named
 from tests.faults.requests import breakable
+
+LONG = 3600.0
 
 
 @pytest.fixture
@@ -24,6 +27,13 @@ async def document_sides(request):
     async with named("DOCUMENTS")["redis-hash"](request) as old, named("DOCUMENTS")["chroma-server"](request) as new:
         with breakable():
             yield await _verified(Sides(old, new))
+
+
+@pytest.fixture
+def not_by_the_clock(monkeypatch):
+    """A run makes no requests because time passes, so that each run of it makes the same ones."""
+    for every in ("_POLLED_EVERY", "_PROBED_EVERY"):
+        monkeypatch.setattr(pace, every, LONG)
 
 
 @pytest.fixture

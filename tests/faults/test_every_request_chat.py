@@ -126,6 +126,7 @@ async def test_a_merge_that_is_stopped_anywhere_is_finished_by_a_repair(chat_sid
         await check(chat_sides, number, ["one", "edited", "three", "four"])
 
 
+@pytest.mark.usefixtures("not_by_the_clock")
 @pytest.mark.parametrize("source", Side)
 async def test_a_backfill_that_dies_anywhere_goes_on(chat_sides, source, redis, database_url):
     progress, repair = RedisProgress(redis, Kind.CHAT), chat_repairer(chat_sides).run

@@ -124,6 +124,7 @@ async def test_a_merge_that_is_stopped_anywhere_is_finished_by_a_repair(document
         await check(document_sides, number, "third")
 
 
+@pytest.mark.usefixtures("not_by_the_clock")
 async def test_a_backfill_that_dies_anywhere_goes_on(document_sides, redis):
     """Each trial's documents are others: what the trials before it copied is not there any more to be copied."""
     progress = RedisProgress(redis, Kind.DOCUMENTS)

