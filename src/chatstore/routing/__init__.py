@@ -1,5 +1,6 @@
 """The router: stages, flags, the second side, shadow reads, merge and repair."""
 
+from chatstore.routing.agreement import Agreement, SearchTolerance
 from chatstore.routing.chat import ChatRouter, chat_replicator
 from chatstore.routing.documents import DocumentRouter, document_replicator
 from chatstore.routing.flags.decision import StageDecision, StageReport, StageSource
@@ -21,6 +22,7 @@ from chatstore.routing.traces import Traces
 __all__ = [
     "FLAGS",
     "ROUTES",
+    "Agreement",
     "ChatRouter",
     "DocumentRouter",
     "Merged",
@@ -33,6 +35,7 @@ __all__ = [
     "Replicator",
     "Round",
     "Route",
+    "SearchTolerance",
     "ShadowCounts",
     "ShadowReader",
     "Sides",

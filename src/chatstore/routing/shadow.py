@@ -12,12 +12,14 @@ from typing import Any, TypeAlias
 
 from chatstore.errors import ChatStoreError, NotFoundError, UnavailableError
 from chatstore.models import Document, Match, Message, Page, Session, same_expiry
+from chatstore.routing.agreement import Agreement, SearchTolerance, agreement
 
 logger = logging.getLogger("chatstore.routing")
 
-Answer: TypeAlias = "Session | Document | int | Sequence[Message] | Sequence[Match] | Page[Session] | Page[Document]"
+Answer: TypeAlias = (
+    Session | Document | int | Sequence[Message] | Sequence[Document] | Sequence[Match] | Page[Session] | Page[Document]
+)
 """What a read answers."""
-SCORE_TOLERANCE = 1e-4
 _LOOKS = 4
 _CERTAIN = 2
 """How often in a row a difference must be found that no mark explains."""
@@ -70,12 +72,14 @@ class Compared:
         outcome: `equal`, `mismatched`, `pending` or `failed`, as of `ShadowCounts`.
         served_seconds: How long the side that served it took; 0 where that was not measured.
         other_seconds: How long the other side took; None if it did not answer.
+        agreement: Of a search that both sides answered and that found anything, how far they agree; None else.
     """
 
     read: Mismatch
     outcome: str
     served_seconds: float
     other_seconds: float | None
+    agreement: Agreement | None = None
 
 
 @dataclass(slots=True)
@@ -83,11 +87,14 @@ class ShadowCounts:
     """What became of the shadow reads so far.
 
     Attributes:
-        equal: Both sides answered the same.
+        equal: Both sides answered the same; searches, within the tolerance.
         mismatched: They did not, and no mark explains it.
         pending: They did not, and a mark says that the key is still to be merged.
         failed: The other side did not answer, or not in time.
         dropped: Not made, because too many were under way.
+        searches: Of those that are equal or mismatched, how many were searches that found anything.
+        least_overlap: The least overlap@k of these searches; 1 where there were none.
+        score_difference: The largest difference of both sides' scores of one document in them.
     """
 
     equal: int = 0
@@ -95,10 +102,24 @@ class ShadowCounts:
     pending: int = 0
     failed: int = 0
     dropped: int = 0
+    searches: int = 0
+    least_overlap: float = 1.0
+    score_difference: float = 0.0
+    _overlaps: float = 0.0
 
-    def add(self, outcome: str) -> None:
-        """Count one more of an outcome, by the name of its attribute."""
+    @property
+    def overlap(self) -> float | None:
+        """The mean overlap@k of the searches; None where there were none."""
+        return self._overlaps / self.searches if self.searches else None
+
+    def add(self, outcome: str, agreed: Agreement | None = None) -> None:
+        """Count one more of an outcome, by the name of its attribute; of a search, with how far both sides agree."""
         setattr(self, outcome, getattr(self, outcome) + 1)
+        if agreed is not None and outcome in {"equal", "mismatched"}:
+            self.searches += 1
+            self._overlaps += agreed.overlap
+            self.least_overlap = min(self.least_overlap, agreed.overlap)
+            self.score_difference = max(self.score_difference, agreed.score_difference)
 
 
 class ShadowReader:
@@ -109,6 +130,7 @@ class ShadowReader:
         deadline: The most seconds that one comparison may take.
         cap: How many may be under way at once; one more is dropped.
         pause: How many seconds to wait before a difference is looked at again.
+        tolerance: What two answers to the same search may differ by; as of `SearchTolerance` when left out.
         on_mismatch: Called with each mismatch, beside the log's warning.
         on_compared: Called with each comparison that was made or failed, when it has ended.
     """
@@ -120,6 +142,7 @@ class ShadowReader:
         deadline: float = 5.0,
         cap: int = 16,
         pause: float = 0.2,
+        tolerance: SearchTolerance | None = None,
         on_mismatch: Callable[[Mismatch], None] | None = None,
         on_compared: Callable[[Compared], None] | None = None,
     ) -> None:
@@ -128,6 +151,7 @@ class ShadowReader:
         self._deadline = deadline
         self._cap = cap
         self._pause = pause
+        self._tolerance = tolerance or SearchTolerance()
         self._on_mismatch = on_mismatch
         self._on_compared = on_compared
         self._tasks: set[asyncio.Task[None]] = set()
@@ -172,18 +196,19 @@ class ShadowReader:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _compare(self, made: Comparison) -> None:
-        outcome, seconds = "failed", None
+        outcome, seconds, judged = "failed", None, _Judged(None)
         try:
             async with asyncio.timeout(self._deadline):
                 other, seconds = await self._other(made)
-                outcome = "equal" if difference(made.served, other) is None else await self._look_again(made)
+                judged = _judge(made.served, other, self._tolerance)
+                outcome, judged = ("equal", judged) if judged.difference is None else await self._look_again(made)
         except (ChatStoreError, TimeoutError) as error:
             logger.info("shadow read %s failed: %s", made.read.operation, str(error) or type(error).__name__)
         except Exception:  # a comparison must not vanish, nor reach the app
             logger.exception("shadow read %s failed unexpectedly", made.read.operation)
-        self.counts.add(outcome)
+        self.counts.add(outcome, judged.agreement)
         if self._on_compared is not None:
-            self._on_compared(Compared(made.read, outcome, made.seconds, seconds))
+            self._on_compared(Compared(made.read, outcome, made.seconds, seconds, judged.agreement))
 
     async def _other(self, made: Comparison) -> tuple[Answer | None, float]:
         """Return what the other side answers, and how many seconds it took."""
@@ -197,20 +222,20 @@ class ShadowReader:
             answer = await _or_none(made.other)
         return answer, time.perf_counter() - began
 
-    async def _look_again(self, made: Comparison) -> str:
+    async def _look_again(self, made: Comparison) -> tuple[str, _Judged]:
         """Tell a mismatch from a write that was under way: its mark may be gone by the time one looks for it."""
-        unexplained = 0
+        unexplained, judged = 0, _Judged(None)
         for _ in range(_LOOKS):
             await asyncio.sleep(self._pause)
             explained = await made.marked()
-            found = difference(await _or_none(made.again), await _or_none(made.other))
-            if found is None:
-                return "equal"
+            judged = _judge(await _or_none(made.again), await _or_none(made.other), self._tolerance)
+            if judged.difference is None:
+                return "equal", judged
             unexplained = 0 if explained or await made.marked() else unexplained + 1
             if unexplained == _CERTAIN:
-                self._report(replace(made.read, detail=found))
-                return "mismatched"
-        return "pending"
+                self._report(replace(made.read, detail=judged.difference))
+                return "mismatched", judged
+        return "pending", judged
 
     def _report(self, mismatch: Mismatch) -> None:
         logger.warning("mismatch in %s of %r: %s", mismatch.operation, mismatch.key, mismatch.detail)
@@ -223,6 +248,22 @@ async def _or_none(read: Callable[[], Awaitable[Answer]]) -> Answer | None:
         return await read()
     except NotFoundError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """How two answers to the same read differ, None when they do not; and, of a search, how far they agree."""
+
+    difference: str | None
+    agreement: Agreement | None = None
+
+
+def _judge(served: Answer | None, other: Answer | None, tolerance: SearchTolerance) -> _Judged:
+    if isinstance(served, Sequence) and isinstance(other, Sequence):
+        found = [*served, *other]
+        if found and all(isinstance(one, Match) for one in found):
+            return _of_searches(served, other, tolerance)  # type: ignore[arg-type] # all are matches
+    return _Judged(difference(served, other))
 
 
 def difference(served: Answer | None, other: Answer | None) -> str | None:
@@ -240,8 +281,6 @@ def difference(served: Answer | None, other: Answer | None) -> str | None:
     right = other.items if isinstance(other, Page) else other
     if len(left) != len(right):
         return f"{len(left)} records on one side, {len(right)} on the other"
-    if left and isinstance(left[0], Match):
-        return _of_matches(left, right)  # type: ignore[arg-type] # the same read gives the same kind
     return _of_lists(left, right)
 
 
@@ -253,20 +292,27 @@ def _of_lists(left: Sequence[object], right: Sequence[object]) -> str | None:
     return None
 
 
-def _of_matches(left: Sequence[Match], right: Sequence[Match]) -> str | None:
-    """Compare hits of a search. Documents with equal scores may stand in any order, and fall off the end in any."""
-    for place, (one, other) in enumerate(zip(left, right, strict=True)):
-        if abs(one.score - other.score) > SCORE_TOLERANCE:
-            return f"the scores at place {place} differ"
-    documents = {match.document.id: match.document for match in right}
-    last = left[-1].score
+def _of_searches(left: Sequence[Match], right: Sequence[Match], tolerance: SearchTolerance) -> _Judged:
+    agreed = agreement(left, right, tolerance)
+    found = _of_matches(left, right, agreed, tolerance)
+    return _Judged(None if found is None else f"{found} ({agreed})", agreed)
+
+
+def _of_matches(
+    left: Sequence[Match], right: Sequence[Match], agreed: Agreement, tolerance: SearchTolerance
+) -> str | None:
+    if len(left) != len(right):  # A side that gives fewer than the other has fewer: no index is as approximate as that.
+        return f"{len(left)} matches on one side, {len(right)} on the other"
+    twins = {match.document.id: match for match in right}
     for place, match in enumerate(left):
-        twin = documents.get(match.document.id)
-        if twin is None and match.score - last > SCORE_TOLERANCE:
-            return f"the document at place {place} is missing on the other side"
-        found = None if twin is None else _of_records(match.document, twin)
+        twin = twins.get(match.document.id)
+        found = None if twin is None else _of_records(match.document, twin.document)
         if found is not None:
             return f"at place {place}: {found}"
+        if twin is not None and not tolerance.allows(match.score, twin.score):
+            return f"the document at place {place} has another score"
+    if agreed.overlap < tolerance.least_overlap:
+        return f"fewer than {tolerance.least_overlap:.0%} of the matches are the same"
     return None
 
 

@@ -143,10 +143,12 @@ class Tracker:
         return TrackedCall(self, user_id, operation, stage, side)
 
     def compared(self, compared: Compared) -> None:
-        """Tell how long both sides took for a read that was repeated on the other one, and whether they agreed."""
+        """Tell how long both sides took for a read that was repeated on the other one, and how far they agreed."""
         if self.samples():
             read = compared.read
             other = {} if compared.other_seconds is None else {"other_ms": compared.other_seconds * 1000}
+            agreed = compared.agreement
+            search = {} if agreed is None else {"overlap": agreed.overlap, "score_difference": agreed.score_difference}
             self.tell(
                 COMPARED,
                 read.user_id,
@@ -155,6 +157,7 @@ class Tracker:
                 outcome=compared.outcome,
                 served_ms=compared.served_seconds * 1000,
                 **other,
+                **search,
             )
 
     def mismatch(self, mismatch: Mismatch) -> None:
