@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test bench soak model check lock dist sbom clean
+.PHONY: demo test bench soak model check docs lock dist sbom clean
 
 demo: $(READY)  ## move a live app from Redis to Supabase and Chroma, stage by stage, on this machine
 	$(BIN)/python -m demo
@@ -19,7 +19,7 @@ soak: $(READY)  ## look longer for a loss: 100,000 schedules and 200 kills, or r
 model:  ## the models of the protocol, through all schedules, and without each mechanism; needs Spin
 	$(PYTHON) docs/model/check.py
 
-check: $(READY)  ## format, lint, types, floors of the source tree, weak spots, CI's files, the examples of the docs
+check: $(READY)  ## format, lint, types, floors of the source tree, weak spots, CI's files, the examples of the docs, their site
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -28,6 +28,10 @@ check: $(READY)  ## format, lint, types, floors of the source tree, weak spots, 
 	$(BIN)/bandit --quiet --confidence-level medium --configfile pyproject.toml --recursive src scripts demo examples docs
 	$(BIN)/zizmor --offline --no-progress --quiet --persona auditor .github/workflows
 	$(BIN)/python -m pytest --quiet tests/e2e/test_examples.py
+	$(MAKE) docs
+
+docs: $(READY)  ## the docs as a site, in site/; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 lock: $(READY)  ## pin anew what our own runs install
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras \
@@ -49,4 +53,4 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-frameworks .venv-sbom .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-frameworks .venv-sbom .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build site
