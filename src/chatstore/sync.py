@@ -99,6 +99,7 @@ class BlockingDocuments:
 
     upsert = blocking(DocumentStore.upsert)
     get = blocking(DocumentStore.get)
+    get_many = blocking(DocumentStore.get_many)
     delete = blocking(DocumentStore.delete)
     search = blocking(DocumentStore.search)
     list_documents = blocking(DocumentStore.list_documents)
@@ -143,6 +144,7 @@ class BlockingUserDocuments:
 
     upsert = blocking(UserDocuments.upsert)
     get = blocking(UserDocuments.get)
+    get_many = blocking(UserDocuments.get_many)
     delete = blocking(UserDocuments.delete)
     search = blocking(UserDocuments.search)
     list_documents = blocking(UserDocuments.list_documents)

@@ -51,6 +51,8 @@ CHAT_CALLS = {
 DOCUMENT_CALLS = {
     "get of a user": lambda documents, it: documents.get(it, "d"),
     "get": lambda documents, it: documents.get("u", it),
+    "get_many of a user": lambda documents, it: documents.get_many(it, ["d"]),
+    "get_many": lambda documents, it: documents.get_many("u", ["d", it]),
     "list_documents": lambda documents, it: documents.list_documents(it),
     "count_documents": lambda documents, it: documents.count_documents(it),
     "search": lambda documents, it: documents.search(it, EAST),
@@ -225,3 +227,4 @@ async def test_all_names_together_name_as_many_documents(documents, namespace):
     listed = (await documents.list_documents(namespace, limit=1000)).items
     assert sorted(document.id for document in listed) == names
     assert sorted(document.text for document in listed) == names
+    assert [document.text for document in await documents.get_many(namespace, names[::-1])] == names[::-1]

@@ -22,7 +22,7 @@ from chatstore.testing import MemoryChat, MemoryDocuments
 from chatstore.testing.chat_stores import ChatStoreSuite
 from chatstore.testing.document_stores import DocumentStoreSuite
 
-OF_STORES = {"write", "search_by_embedding"}
+OF_STORES = {"write", "search_by_embedding", "get_each"}
 """What a store's own methods are made of, and no app calls."""
 
 

@@ -194,6 +194,9 @@ class ChromaDocuments(DocumentSide):
         check_names(user_id, document_id=document_id)
         return await self._reading.get(user_id, document_id)
 
+    async def get_each(self, user_id: str, ids: Sequence[str]) -> list[Document]:
+        return await self._reading.get_each(user_id, ids)
+
     async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
         check_names(user_id)
         check_count(limit, "limit", least=1)

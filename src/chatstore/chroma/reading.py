@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -42,12 +42,17 @@ class Reading:
 
     async def get(self, user_id: str, document_id: str) -> Document:
         """Return a document, as `DocumentStore.get` says."""
-        record_id = self._holdings.plan.record_id(DocumentKey(user_id, document_id))
-        collection = self._holdings.of_user(user_id)
-        for record in await collection.get([record_id], parts=WHOLE):
-            if self.sees(user_id, record):
-                return self._holdings.decode(record, collection.name)
+        for document in await self.get_each(user_id, [document_id]):
+            return document
         raise NotFoundError(f"there is no document {document_id!r} of this user")
+
+    async def get_each(self, user_id: str, ids: Sequence[str]) -> list[Document]:
+        """Return documents in the order of their ids, as `DocumentStore.get_each` says."""
+        places = {self._holdings.plan.record_id(DocumentKey(user_id, name)): place for place, name in enumerate(ids)}
+        collection = self._holdings.of_user(user_id)
+        records = await collection.get(list(places), parts=WHOLE)
+        seen = sorted((record for record in records if self.sees(user_id, record)), key=lambda one: places[one.id])
+        return [self._holdings.decode(record, collection.name) for record in seen]
 
     async def search(self, user_id: str, embedding: Embedding, k: int, where: JsonObject | None) -> list[Match]:
         """Return the documents that are most alike, as `DocumentStore.search` says."""

@@ -28,7 +28,14 @@ from chatstore.models import (
     Side,
     UpsertDocuments,
 )
-from chatstore.models.checks import batch_of, check_document_command, check_embedding, check_names, check_query
+from chatstore.models.checks import (
+    batch_of,
+    check_document_command,
+    check_document_ids,
+    check_embedding,
+    check_names,
+    check_query,
+)
 from chatstore.models.filters import parse_filter
 from chatstore.models.values import check_text
 
@@ -71,6 +78,24 @@ class DocumentStore(ABC):
         command = DeleteDocuments(user_id=user_id, ids=batch_of(ids, str, "document ids"))
         check_document_command(command)
         return len((await self.write(command)).changes)
+
+    async def get_many(self, user_id: str, ids: Sequence[str]) -> list[Document]:
+        """Return the user's documents of some ids, in the order of the ids.
+
+        What `get` would not find is left out, and an id that is named twice counts once. Each document is as it was at
+        one moment of the call; several of them may be of several moments.
+
+        Args:
+            user_id: Whose documents.
+            ids: Which ones; at most 100,000. All that are found are held in memory at once.
+
+        Raises:
+            InvalidRecordError: One of the ids is none, or there are too many.
+            ChatStoreError: One of the documents cannot be read, as `get` raises it: then none is returned.
+        """
+        check_names(user_id)
+        wanted = tuple(dict.fromkeys(check_document_ids(batch_of(ids, str, "document ids"))))
+        return await self.get_each(user_id, wanted) if wanted else []
 
     async def search(
         self, user_id: str, query: str | Embedding, *, k: int = 4, where: JsonObject | None = None
@@ -135,6 +160,10 @@ class DocumentStore(ABC):
         self, user_id: str, embedding: Embedding, *, k: int, where: JsonObject | None
     ) -> list[Match]:
         """As `search`, with its arguments checked and the query embedded."""
+
+    @abstractmethod
+    async def get_each(self, user_id: str, ids: Sequence[str]) -> list[Document]:
+        """As `get_many`, with its arguments checked: of one id or more, no two of which are the same."""
 
     @abstractmethod
     async def get(self, user_id: str, document_id: str) -> Document:

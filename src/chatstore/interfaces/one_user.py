@@ -94,6 +94,7 @@ class UserDocuments(_OneUser):
 
     upsert = scoped(DocumentStore.upsert)
     get = scoped(DocumentStore.get)
+    get_many = scoped(DocumentStore.get_many)
     delete = scoped(DocumentStore.delete)
     search = scoped(DocumentStore.search)
     list_documents = scoped(DocumentStore.list_documents)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 MAX_MATCHES = 10_000
 MAX_BATCH = 100_000
-"""How many messages one command may name. Each is one script to Redis, which serves nobody else meanwhile."""
+"""How many messages one command may name, which is one script to Redis that serves nobody else meanwhile; and how many
+documents one read may, all of which are in memory then."""
 MAX_COUNT = 1_000_000_000
 _MAX_POSITION = 2**63
 
@@ -114,6 +115,19 @@ def check_names(user_id: str, **ids: str) -> None:
     check_id(user_id, "user id")
     for what, name in ids.items():
         check_id(name, what.replace("_", " "))
+
+
+def check_document_ids(ids: Sequence[str]) -> Sequence[str]:
+    """Check the ids of the documents that a read asks for, and return them.
+
+    Raises:
+        InvalidRecordError: One of them is none that a document can have, or there are more than 100,000.
+    """
+    if len(ids) > MAX_BATCH:
+        raise InvalidRecordError(f"{len(ids)} documents are too many for one call: give at most {MAX_BATCH} ids")
+    for document_id in ids:
+        check_id(document_id, "document id")
+    return ids
 
 
 def check_count(count: int, what: str, least: int = 0) -> None:

@@ -132,12 +132,21 @@ class RedisDocuments(DocumentSide):
         documents = await self._load(user_id, [hit.id for hit in hits])
         return [Match(document, scores[document.id.encode()]) for document in documents]
 
+    async def get_each(self, user_id: str, ids: Sequence[str]) -> list[Document]:
+        await self._ready()
+        documents: list[Document] = []
+        for start in range(0, len(ids), _BATCH):
+            names = [document_id.encode() for document_id in ids[start : start + _BATCH]]
+            replies = await run_all(self._client, [self._calls.read(name, user_id) for name in names])
+            found = (self._document(reply, name) for name, reply in zip(names, replies, strict=True))
+            documents += [document for document in found if document is not None]
+        return documents
+
     async def get(self, user_id: str, document_id: str) -> Document:
         check_names(user_id, document_id=document_id)
         await self._ready()
         reply = await run(self._client, self._calls.read(document_id.encode(), user_id))
-        found = self._calls.reply(reply, document_id.encode())
-        document = None if found is None else self._calls.change(found, document_id.encode()).document
+        document = self._document(reply, document_id.encode())
         if document is None:
             raise NotFoundError(f"there is no document {document_id!r} of this user")
         return document
@@ -342,14 +351,18 @@ class RedisDocuments(DocumentSide):
                 printable(reply[2]),
             )
 
+    def _document(self, reply: Reply, name: bytes) -> Document | None:
+        """Return what was read of a user's document; None where it is not there."""
+        found = self._calls.reply(reply, name)
+        return None if found is None else self._calls.change(found, name).document
+
     async def _load(self, user_id: str, ids: Sequence[bytes]) -> list[Document]:
         """Return a user's documents in the order of `ids`; those that are gone are dropped from the index."""
         replies = await run_all(self._client, [self._calls.read(name, user_id) for name in ids])
         documents: list[Document] = []
         for name, reply in zip(ids, replies, strict=True):
             try:
-                found = self._calls.reply(reply, name)
-                document = None if found is None else self._calls.change(found, name).document
+                document = self._document(reply, name)
             except LayoutError as error:
                 logger.warning("a document was left out: %s", error)
                 continue

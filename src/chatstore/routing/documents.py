@@ -135,6 +135,10 @@ class DocumentRouter(DocumentStore):
         check_names(user_id, document_id=document_id)
         return await self._reads("get", user_id, document_id, lambda side: side.get(user_id, document_id))
 
+    async def get_each(self, user_id: str, ids: Sequence[str]) -> list[Document]:
+        one = ids[0] if len(ids) == 1 else None
+        return await self._reads("get_many", user_id, one, lambda side: side.get_each(user_id, ids), among=ids)
+
     async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
         check_names(user_id)
         check_count(limit, "limit", least=1)

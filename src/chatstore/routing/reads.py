@@ -14,7 +14,7 @@ from chatstore.routing.shadow import Comparison, Mismatch, ShadowReader
 from chatstore.routing.sides import S, Sides
 from chatstore.routing.stages import ROUTES, Route
 
-A = TypeVar("A", Session, Document, Page[Session], Page[Document], list[Message], list[Match], int)
+A = TypeVar("A", Session, Document, Page[Session], Page[Document], list[Message], list[Document], list[Match], int)
 
 
 class RoutedReads(Generic[S]):
@@ -48,7 +48,15 @@ class RoutedReads(Generic[S]):
         view._sides = sides  # noqa: SLF001 - it is our own
         return view
 
-    async def __call__(self, operation: str, user_id: str, key: str | None, read: Callable[[S], Awaitable[A]]) -> A:
+    async def __call__(
+        self,
+        operation: str,
+        user_id: str,
+        key: str | None,
+        read: Callable[[S], Awaitable[A]],
+        *,
+        among: Sequence[str] | None = None,
+    ) -> A:
         """Return what the authoritative side answers.
 
         Args:
@@ -56,10 +64,11 @@ class RoutedReads(Generic[S]):
             user_id: Whose records.
             key: The session's or the document's id; None for a read of many.
             read: Makes the read on a side.
+            among: Of a read of many, the ids of those that it may answer; None for all of the user's.
         """
         stage = await self._stages.resolve(user_id, key or "", operation)
         route = ROUTES[stage]
-        keys = None if key is None else [key]
+        keys = among if key is None else [key]
         await self.catch_up(route, user_id, keys)
         tracker, seconds = self._stages.tracker, 0.0
         if tracker is None:

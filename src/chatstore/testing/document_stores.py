@@ -54,6 +54,38 @@ class DocumentStoreSuite:
         assert await documents.get(user, new.id) == second
         assert await documents.count_documents(user) == 1
 
+    async def test_several_come_in_the_order_of_their_ids(self, documents: DocumentStore) -> None:
+        user, other = new_id(), new_id()
+        one, two, three = await documents.upsert(
+            user, [document("one", metadata=RICH), document("two"), document("three", NORTH)]
+        )
+        [foreign] = await documents.upsert(other, document("foreign"))
+        await documents.delete(user, [two.id])
+        asked = [three.id, "nobody", foreign.id, one.id, two.id, three.id, one.id]
+        assert await documents.get_many(user, asked) == [three, one]
+        assert await documents.get_many(user, (one.id,)) == [one]
+        assert await documents.get_many(other, asked) == [foreign]
+        assert await documents.get_many(new_id(), asked) == []
+        assert await documents.get_many(user, [two.id, "nobody"]) == []
+
+    async def test_thousands_may_be_asked_for(self, documents: DocumentStore) -> None:
+        user = new_id()
+        stored = await documents.upsert(user, [document(str(place)) for place in range(4)])
+        ids = [f"nobody-{place}" for place in range(2000)]
+        for place, held in zip((0, 199, 1500, 2003), stored, strict=True):
+            ids.insert(place, held.id)
+        assert await documents.get_many(user, ids) == stored
+
+    async def test_no_ids_are_no_documents_and_bad_ones_are_refused(self, documents: DocumentStore) -> None:
+        [stored] = await documents.upsert(new_id(), document("one"))
+        assert await documents.get_many(stored.user_id, []) == []
+        too_many = [stored.id] * 100_001
+        for bad in (stored.id, [stored.id, ""], [stored.id, "\ud800"], ["x" * 1025], {stored.id: 1}, None, too_many):
+            with pytest.raises(InvalidRecordError):
+                await documents.get_many(stored.user_id, bad)  # type: ignore[arg-type] # what an untyped caller may give
+        with pytest.raises(InvalidRecordError):
+            await documents.get_many("", [])
+
     async def test_another_users_document_is_as_one_that_is_not_there(self, documents: DocumentStore) -> None:
         owner, other = new_id(), new_id()
         [mine] = await documents.upsert(owner, document("mine"))
@@ -217,6 +249,7 @@ class DocumentStoreSuite:
         user, document_id = (f"{name}{new_id()}{name}" for _ in range(2))
         [stored] = await documents.upsert(user, NewDocument("text", id=document_id, embedding=EAST))
         assert await documents.get(user, document_id) == stored
+        assert await documents.get_many(user, [f"{document_id}x", document_id]) == [stored]
         assert [match.document for match in await documents.search(user, EAST)] == [stored]
         assert await documents.delete(user, [document_id]) == 1
 

@@ -132,6 +132,10 @@ class MemoryDocuments(DocumentSide):
             raise NotFoundError(f"there is no document {document_id!r} of this user")
         return document
 
+    async def get_each(self, user_id: str, ids: Sequence[str]) -> list[Document]:
+        found = (self._find(user_id, document_id) for document_id in ids)
+        return [document for document in found if document is not None]
+
     async def list_documents(self, user_id: str, *, limit: int = 50, after: str | None = None) -> Page[Document]:
         check_names(user_id)
         check_count(limit, "limit", least=1)

@@ -275,13 +275,17 @@ async def test_everything_is_not_deleted_for_want_of_ids(vectors, store):
     assert await store.count_documents(USER) == 3
 
 
-async def test_an_error_of_one_document_is_raised_as_it_is(vectors, store):
-    async def away(user_id, document_id):
+async def test_documents_are_asked_for_in_one_call_and_its_error_is_raised_as_it_is(vectors, store):
+    calls = []
+
+    async def away(user_id, ids):
+        calls.append(list(ids))
         raise UnavailableError("the server is away")
 
-    store.get = away
+    store.get_each = away
     with pytest.raises(UnavailableError, match="away"):
-        await vectors.aget_by_ids(IDS)
+        await vectors.aget_by_ids([*IDS, "a"])
+    assert calls == [IDS]
 
 
 async def test_blocking_calls_of_an_async_store_are_made_from_other_threads(vectors):

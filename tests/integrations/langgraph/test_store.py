@@ -173,6 +173,22 @@ async def test_in_a_batch_what_reads_comes_first_and_the_last_write_stays(store)
     assert await store.aget(TEAS, "b") is None
 
 
+async def test_all_that_a_batch_gets_is_asked_for_in_one_call(documents, monkeypatch):
+    store = ChatstoreStore(documents, user_id=ANN)
+    for name in ("a", "b"):
+        await store.aput(TEAS, name, {"text": name})
+    calls, read = [], documents.get_each
+
+    async def counted(user_id, ids):
+        calls.append(len(ids))
+        return await read(user_id, ids)
+
+    monkeypatch.setattr(documents, "get_each", counted)
+    results = await store.abatch([GetOp(TEAS, name) for name in ("b", "none", "a", "b")])
+    assert [result and result.value["text"] for result in results] == ["b", None, "a", "b"]
+    assert calls == [3]
+
+
 async def test_no_user_sees_anothers_items(documents):
     ann, ben = (ChatstoreStore(documents, user_id=user) for user in (ANN, BEN))
     await ann.aput(TEAS, "a", {"text": "tea"})

@@ -87,6 +87,21 @@ def call(request, documents):
     return through
 
 
+async def test_nodes_come_in_the_order_of_their_ids_by_few_calls(call, documents, monkeypatch):
+    names = [f"n{number}" for number in range(600)]
+    await documents.upsert("u1", [NewDocument("x", id=name, embedding=Embedding.of([1, 0])) for name in names])
+    calls, read = [], documents.get_each
+
+    async def counted(user_id, ids):
+        calls.append(len(ids))
+        return await read(user_id, ids)
+
+    monkeypatch.setattr(documents, "get_each", counted)
+    found = await call("get_nodes", [*names[::-1], "nowhere", names[0]])
+    assert [each.node_id for each in found] == names[::-1]
+    assert calls == [500, 101]
+
+
 def query(vector=(1.0, 0.0), k=4, **given):
     return VectorStoreQuery(query_embedding=list(vector), similarity_top_k=k, **given)
 

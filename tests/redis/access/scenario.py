@@ -109,7 +109,8 @@ async def read_all(chat, documents, user):
         await chat.list_sessions(user, limit=1, after=page.next)
     with contextlib.suppress(NotFoundError):
         await chat.get_session(user, "nobody")
-    await documents.list_documents(user)
+    listed = (await documents.list_documents(user)).items
+    await documents.get_many(user, [document.id for document in listed])
     await documents.count_documents(user)
 
 

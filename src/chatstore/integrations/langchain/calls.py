@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from chatstore.errors import InvalidRecordError, NotFoundError
+from chatstore.errors import InvalidRecordError
 from chatstore.integrations.langchain.messages import MISSING
 from chatstore.integrations.langchain.records import document_of, embeddings_of
 from chatstore.interfaces import UserDocuments
-from chatstore.models import Document as Stored
 from chatstore.models import Embedding, JsonObject, Match, NewDocument
 
 try:
@@ -25,8 +23,6 @@ except ImportError as error:
 R = TypeVar("R")
 
 Call: TypeAlias = Callable[[UserDocuments], Awaitable[R]]
-
-_AT_ONCE = 16
 
 
 def upserting(news: Sequence[NewDocument], vectors: Sequence[Sequence[float]] | None) -> Call[None]:
@@ -57,29 +53,6 @@ def deleting(ids: Sequence[str] | None) -> Call[None]:
             await documents.delete(ids)
 
     return delete
-
-
-def getting(ids: Sequence[str]) -> Call[list[Stored]]:
-    """Return documents in the order of their ids, without those that are not there."""
-
-    async def get(documents: UserDocuments) -> list[Stored]:
-        turns = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(document_id: str) -> Stored | None:
-            async with turns:
-                try:
-                    return await documents.get(document_id)
-                except NotFoundError:
-                    return None
-
-        asked = [asyncio.ensure_future(one(document_id)) for document_id in dict.fromkeys(ids)]
-        try:
-            return [stored for stored in await asyncio.gather(*asked) if stored is not None]
-        finally:
-            for each in asked:
-                each.cancel()  # when one has failed, nobody waits for the others
-
-    return get
 
 
 def searching(query: str | Embedding, k: int, where: JsonObject | None) -> Call[list[Match]]:

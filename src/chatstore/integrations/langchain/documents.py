@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from chatstore.errors import ConfigurationError
-from chatstore.integrations.langchain.calls import batches, deleting, diverse, getting, scored, searching, upserting
+from chatstore.integrations.langchain.calls import batches, deleting, diverse, scored, searching, upserting
 from chatstore.integrations.langchain.messages import MISSING
 from chatstore.integrations.langchain.records import document_of, new_documents
 from chatstore.integrations.named_user import check_user, documents_of
@@ -127,10 +127,10 @@ class ChatstoreVectorStore(VectorStore):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return documents by id, in the order of the ids; those that are not there are left out."""
-        return [document_of(stored) for stored in self._reach.drive(getting(ids))]
+        return [document_of(stored) for stored in self._reach.drive(lambda own: own.get_many(ids))]
 
     async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        return [document_of(stored) for stored in await self._reach.wait(getting(ids))]
+        return [document_of(stored) for stored in await self._reach.wait(lambda own: own.get_many(ids))]
 
     def similarity_search(
         self,

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from chatstore.errors import ConfigurationError, InvalidRecordError
-from chatstore.integrations.langchain.calls import getting
 from chatstore.integrations.langgraph.items import (
     document_id,
     found_item,
@@ -97,7 +96,7 @@ class ChatstoreStore(BaseStore):
                 for place, op in enumerate(ops)
                 if isinstance(op, GetOp)
             }
-            got = {document.id: document for document in await getting(list(gets.values()))(documents)}
+            got = {document.id: document for document in await documents.get_many(list(gets.values()))}
             results: list[Result] = []
             for place, op in enumerate(ops):
                 if isinstance(op, GetOp):

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from chatstore.errors import InvalidRecordError, NotFoundError, UnsupportedError
+from chatstore.errors import InvalidRecordError, UnsupportedError
 from chatstore.integrations.llamaindex.messages import MISSING
 from chatstore.integrations.named_user import check_user, documents_of
 from chatstore.integrations.reach import Reach
@@ -267,12 +267,9 @@ async def _chosen(
 
     if node_ids is None:
         return await _each(documents, fitting)
-    taken = []
-    for node_id in dict.fromkeys(node_ids):
-        try:
-            taken.append(fitting(await documents.get(node_id)))
-        except NotFoundError:
-            continue
+    taken, ids = list[R | None](), list(dict.fromkeys(node_ids))
+    for start in range(0, len(ids), _BATCH):
+        taken += map(fitting, await documents.get_many(ids[start : start + _BATCH]))
     return [value for value in taken if value is not None]
 
 
