@@ -2,7 +2,8 @@
 
 from chatstore.interfaces.chat import ChatHistoryStore
 from chatstore.interfaces.chat_side import ChatSide
-from chatstore.interfaces.documents import DocumentSide, DocumentStore, Embedder
+from chatstore.interfaces.document_side import DocumentSide
+from chatstore.interfaces.documents import DocumentStore, Embedder
 from chatstore.interfaces.journal import Journal
 from chatstore.interfaces.one_user import UserChat, UserDocuments
 from chatstore.interfaces.progress import Progress
