@@ -6,21 +6,19 @@ import asyncio
 import inspect
 import os
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
-import orjson
-from httpx import codes
 
-from chatstore.chroma.failures import no_such_database, refused_credentials, tellable, translated
-from chatstore.errors import ChatStoreError, ConfigurationError, UnavailableError, UnsupportedError
+from chatstore.chroma.address import address_of, check_sendable, probe, without_credentials
+from chatstore.chroma.failures import tellable, translated
+from chatstore.errors import ChatStoreError, UnavailableError, UnsupportedError
 
 _THREADS = 8
 _TIMEOUT_SECONDS = 10.0
@@ -94,14 +92,14 @@ class ChromaClient:
         Raises:
             ConfigurationError: The URL is not one of http or https, or a header cannot be sent.
         """
-        address = _address(url)
-        url, sent = _without_credentials(url, headers or {})
+        address = address_of(url)
+        url, sent = without_credentials(url, headers or {})
 
         def connect() -> Any:
             import chromadb  # noqa: PLC0415 - it takes a while
 
             path = f"tenants/{quote(tenant, safe='')}/databases/{quote(database, safe='')}"
-            _probe(url, path, "name", headers=sent, timeout=timeout, address=address)
+            probe(url, path, "name", headers=sent, timeout=timeout, address=address)
             settings = _settings(headers=sent)
             client = chromadb.HttpClient(host=url, tenant=tenant, database=database, settings=settings)
             return _with_timeout(client, timeout)
@@ -139,12 +137,12 @@ class ChromaClient:
         Raises:
             ConfigurationError: The key has a character that none has.
         """
-        _check_sendable(api_key, "the key")
+        check_sendable(api_key, "the key")
 
         def connect() -> Any:
             import chromadb  # noqa: PLC0415 - it takes a while
 
-            _probe(_CLOUD, "heartbeat", "nanosecond heartbeat", headers=None, timeout=timeout, address=_CLOUD)
+            probe(_CLOUD, "heartbeat", "nanosecond heartbeat", headers=None, timeout=timeout, address=_CLOUD)
             client = chromadb.CloudClient(tenant=tenant, database=database, api_key=api_key, settings=_settings())
             return _with_timeout(client, timeout)
 
@@ -272,29 +270,6 @@ def _settings(headers: dict[str, str] | None = None) -> Any:
     return Settings(anonymized_telemetry=False, chroma_server_headers=headers)
 
 
-def _probe(url: str, path: str, field: str, *, headers: Mapping[str, str] | None, timeout: float, address: str) -> None:
-    """Ask the server something before chromadb does, whose client has no timeout yet and would wait for ever.
-
-    Raises:
-        ConfigurationError: It does not know what was asked for, or who asks.
-        UnavailableError: It answers without the field that Chroma's answer has.
-        httpx.TransportError: It cannot be reached.
-    """
-    answer = httpx.get(f"{url.rstrip('/')}/api/v2/{path}", headers=headers, timeout=timeout)
-    if answer.status_code == codes.NOT_FOUND:
-        raise ConfigurationError(no_such_database(address))
-    if answer.status_code in (codes.UNAUTHORIZED, codes.FORBIDDEN):
-        raise ConfigurationError(refused_credentials(address))
-    try:
-        is_chroma = answer.is_success and field in orjson.loads(answer.content)
-    except (ValueError, TypeError):
-        is_chroma = False
-    if not is_chroma:
-        raise UnavailableError(
-            f"what answers at {address} ({answer.status_code}) is not Chroma, or is not well: check its address and log"
-        )
-
-
 def _with_timeout(client: Any, seconds: float) -> Any:
     for session in _sessions(client):
         if session.timeout == httpx.Timeout(None):
@@ -316,36 +291,3 @@ def _sessions(client: Any) -> list[httpx.Client]:
     """
     servers = [getattr(part, "_server", None) for part in (client, getattr(client, "_admin_client", None))]
     return [session for server in servers if isinstance(session := getattr(server, "_session", None), httpx.Client)]
-
-
-def _address(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:  # it would quote a part of what may be a password
-        raise ConfigurationError("CHROMA_URL is no URL; one looks like http://localhost:8000") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError("CHROMA_URL begins with http:// or https:// and a host, as in http://localhost:8000")
-    return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")
-
-
-def _without_credentials(url: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Return a URL without user and password, and the headers with them (RFC 7617), unless these say who asks."""
-    parts = urlsplit(url)
-    sent = dict(headers)
-    given, at, place = parts.netloc.rpartition("@")
-    if at and not any(name.lower() == "authorization" for name in sent):
-        sent["Authorization"] = f"Basic {b64encode(unquote(given).encode()).decode()}"
-    for name, value in sent.items():
-        _check_sendable(value, f"the header {name}")
-    return parts._replace(netloc=place).geturl(), sent
-
-
-def _check_sendable(value: str, what: str) -> None:
-    """Check that a header can have a value: what sends it would quote it in its log.
-
-    Raises:
-        ConfigurationError: It cannot.
-    """
-    if not (value.isascii() and value.isprintable() and value == value.strip()):
-        raise ConfigurationError(f"{what} for Chroma has a character that cannot be sent, such as a line break")
