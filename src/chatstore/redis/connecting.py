@@ -23,6 +23,7 @@ from chatstore.errors import ConfigurationError
 from chatstore.redis.client import ANSWER_WITHIN, AppClient, Client, Server
 from chatstore.redis.cluster import Cluster
 from chatstore.redis.packing import packing_in_c
+from chatstore.redis.pool import WaitingPool
 from chatstore.redis.sentinel import WaitingSentinelPool, WatchedServer
 
 _CONNECTIONS = 64
@@ -112,7 +113,7 @@ def _own(pool: ConnectionPool, answer_within: float, kind: type[Server] = Server
 
 def _waiting(connection: Any, settings: Mapping[str, Any]) -> ConnectionPool:
     # A pool that waits: one that refuses would fail the hundredth call of a busy moment.
-    return BlockingConnectionPool(
+    return WaitingPool(
         max_connections=_CONNECTIONS, timeout=ANSWER_WITHIN, connection_class=packing_in_c(connection), **settings
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
 from chatstore.redis.client import Server
+from chatstore.redis.pool import WaitingPool
 
 
-class WaitingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+class WaitingSentinelPool(SentinelConnectionPool, WaitingPool):
     """Connections to the primary, where a call that finds none free waits for one."""
 
 
