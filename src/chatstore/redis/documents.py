@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import suppress
 from functools import partial
 
 from chatstore.errors import ConflictError, LayoutError, NotFoundError
@@ -22,7 +21,6 @@ from chatstore.models import (
     Mark,
     Match,
     Page,
-    Quarantined,
     ScanPage,
     ServerLoad,
     Side,
@@ -38,7 +36,7 @@ from chatstore.redis.connecting import take_over
 from chatstore.redis.document_calls import DocumentCalls
 from chatstore.redis.document_keys import keys
 from chatstore.redis.document_peek import peek_all
-from chatstore.redis.failures import printable, quarantined
+from chatstore.redis.document_states import DocumentStates
 from chatstore.redis.held import document_owner, held_by
 from chatstore.redis.index import Owned, Place, UserIndex
 from chatstore.redis.journal import RedisJournal
@@ -48,8 +46,6 @@ from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.search import search
 
 _BATCH = 200
-_ROOM = 131_072
-"""How many bytes a document may have that is read with others; a larger one is read alone, so memory is bounded."""
 _INDEXED = 500
 
 logger = logging.getLogger(__name__)
@@ -81,8 +77,8 @@ class RedisDocuments(DocumentSide):
         self._calls = DocumentCalls(layout, users, cluster=self._client.is_cluster)
         self._index = UserIndex(self._client, self._calls.ledger, self._ids if layout.shared else None, self._owners)
         self._ahead = Ahead(self.journal, self._index) if self._client.is_cluster else None
+        self._states = DocumentStates(self._client, self._calls)
         self._is_ready = False
-        self._passed_over = False
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -180,36 +176,15 @@ class RedisDocuments(DocumentSide):
 
     async def changes(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
         await self._ready()
-        page = await self._read_all([key.id.encode() for key in keys])
-        wanted = set(keys)
-        return ScanPage(tuple(c for c in page.changes if c.key in wanted), page.quarantined, None)
+        return await self._states.of_keys(keys)
 
     async def outlines(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
         await self._ready()
-        wanted, names = set(keys), [key.id.encode() for key in keys]
-        replies = await run_all(self._client, [self._calls.outline(name, room=_ROOM) for name in names])
-        # What is large here is unreadable.
-        large = [name for name, reply in zip(names, replies, strict=True) if reply[0] == b"large"]
-        page = self._page(
-            [(name, reply) for name, reply in zip(names, replies, strict=True) if reply[0] != b"large"], whole=False
-        )
-        found = await self._read_all(large)
-        changes = (change for change in (*page.changes, *found.changes) if change.key in wanted)
-        return ScanPage(tuple(changes), (*page.quarantined, *found.quarantined), None)
+        return await self._states.outlines(keys)
 
     async def held(self, keys: Collection[DocumentKey]) -> Collection[DocumentKey]:
         await self._ready()
-        names, found = [key.id.encode() for key in keys], set[DocumentKey]()
-        for start in range(0, len(names), _BATCH):
-            part = names[start : start + _BATCH]
-            replies = await peek_all(self._client, self._calls, part, sized=False)
-            for name, reply in zip(part, replies, strict=True):
-                # What cannot be told is not said to be held: whoever reads it hears why.
-                with suppress(LayoutError):
-                    told = None if reply[0] == b"other" else self._calls.reply(reply, name)
-                    if told is not None and told.updated is not None:
-                        found.add(self._calls.key(told, name))
-        return found.intersection(keys)
+        return await self._states.held(keys)
 
     async def put(self, changes: Sequence[DocumentChange]) -> None:
         await self._ready()
@@ -238,13 +213,13 @@ class RedisDocuments(DocumentSide):
 
     async def keys(self, cursor: str | None = None) -> AsyncIterator[KeyPage[DocumentKey]]:
         await self._ready()
-        async for page in keys(self._client, self._calls, cursor, passes_over=self._pass_over):
+        async for page in keys(self._client, self._calls, cursor, passes_over=self._states.pass_over):
             yield page
 
     async def preview(self, ids: Sequence[bytes]) -> ScanPage[DocumentChange]:
         """Return what `scan` would of some ids, and change nothing at all."""
         await self._layout.prepare(self._client)
-        return await self._read_all(ids, adopt=False)
+        return await self._states.of(ids, adopt=False)
 
     async def count(self) -> int:
         await self._ready()
@@ -305,51 +280,6 @@ class RedisDocuments(DocumentSide):
     async def _ids(self) -> AsyncIterator[Sequence[bytes]]:
         async for step in self._layout.walk(self._client, None, _INDEXED):
             yield step.ids
-
-    async def _read_all(self, ids: Sequence[bytes], *, adopt: bool = True) -> ScanPage[DocumentChange]:
-        pages = [page async for page in self._read(ids, adopt=adopt)]
-        return ScanPage(
-            tuple(change for page in pages for change in page.changes),
-            tuple(bad for page in pages for bad in page.quarantined),
-            None,
-        )
-
-    async def _read(self, ids: Sequence[bytes], *, adopt: bool = True) -> AsyncIterator[ScanPage[DocumentChange]]:
-        """Yield what is known of some documents: the large ones each in a page of its own, behind the others."""
-
-        def call(name: bytes, room: int) -> Call:
-            return self._calls.adopt(name, room=room) if adopt else self._calls.read(name, None, room=room)
-
-        replies = await run_all(self._client, [call(name, _ROOM) for name in ids])
-        read = list(zip(ids, replies, strict=True))
-        yield self._page([(name, reply) for name, reply in read if reply[0] != b"large"])
-        for name in [name for name, reply in read if reply[0] == b"large"]:
-            yield self._page([(name, await run(self._client, call(name, 0)))])
-
-    def _page(self, replies: Sequence[tuple[bytes, Reply]], *, whole: bool = True) -> ScanPage[DocumentChange]:
-        changes: list[DocumentChange] = []
-        bad: list[Quarantined] = []
-        for name, reply in replies:
-            if reply[0] == b"other":
-                self._pass_over(reply)
-                continue
-            try:
-                found = self._calls.reply(reply, name)
-                if found is not None:
-                    changes.append(self._calls.change(found, name, whole=whole))
-            except LayoutError as error:
-                bad.append(quarantined(error))
-        return ScanPage(tuple(changes), tuple(bad), None)
-
-    def _pass_over(self, reply: Reply) -> None:
-        if not self._passed_over:
-            self._passed_over = True
-            logger.warning(
-                "some keys are no documents of the layout %s, and are passed over. The first is %r: %s",
-                self._layout.name,
-                reply[1],
-                printable(reply[2]),
-            )
 
     def _document(self, reply: Reply, name: bytes) -> Document | None:
         """Return what was read of a user's document; None where it is not there."""
