@@ -1,0 +1,14 @@
+"""The page on Chroma Cloud is run as it says, with a Chroma server in its place."""
+
+from pathlib import Path
+
+from tests.conformance.factories.chroma import new_database
+from tests.docs.page import run_page
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "chroma-cloud.md"
+
+
+def test_documents_go_to_chroma_and_to_another_one_as_the_page_says(environment, folder):
+    without_chats = {name: value for name, value in environment.items() if not name.startswith("SUPABASE_")}
+    other = {"OTHER_DATABASE": new_database(environment["CHROMA_URL"])}
+    assert len(run_page(PAGE, {**without_chats, **other}, folder)) == 3
