@@ -131,6 +131,9 @@ async def test_a_record_that_makes_no_sense_hides_no_other(documents, plain):
     assert (await documents.list_documents("u")).items == (good,)
     with pytest.raises(InvalidRecordError):
         await documents.get("u", "bad")
+    with pytest.raises(InvalidRecordError, match="bad"):
+        await documents.get_many("u", ["good", "bad"])
+    assert await documents.get_many("u", ["good", "nobody"]) == [good]
     pages = [page async for page in documents.scan()]
     assert [change.key.id for page in pages for change in page.changes] == ["good"]
     [quarantined] = [record for page in pages for record in page.quarantined]
@@ -147,6 +150,7 @@ async def test_a_record_of_another_user_is_not_shown_wherever_it_lies(documents,
     )
     with pytest.raises(NotFoundError):
         await documents.get("u", "smuggled")
+    assert await documents.get_many("u", ["smuggled"]) == []
     assert "smuggled" not in [match.document.id for match in await documents.search("u", EAST)]
     assert "smuggled" not in [item.id for item in (await documents.list_documents("u")).items]
     assert await documents.delete("u", ["smuggled"]) == 0

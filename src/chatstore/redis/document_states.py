@@ -1,4 +1,4 @@
-"""All that is known of documents, whosever they are: what a merge and the migrator read, in bounded memory."""
+"""Many documents by their ids: of one user, or whosever they are; in round trips that no server is slow to answer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from chatstore.redis.scripts import Call, Reply, run, run_all
 
 _BATCH = 200
 _ROOM = 131_072
-"""How many bytes a document may have that is read with others; a larger one is read alone, so memory is bounded."""
+"""How many bytes a document may have that is read with others. A larger one is read alone: so no answer takes too long,
+and what is read bit by bit needs bounded memory."""
 
 logger = logging.getLogger(__name__)
 
 
 class DocumentStates:
-    """Reads documents or their deletions by their ids; what cannot be read is quarantined.
+    """Reads documents or their deletions by their ids.
+
+    Many are read in one round trip, but large ones alone. What a merge and the migrator cannot read is quarantined.
 
     Args:
         client: The connection.
@@ -33,6 +36,17 @@ class DocumentStates:
         self._client = client
         self._calls = calls
         self._passed_over = False
+
+    async def replies(self, user_id: str, ids: Sequence[bytes]) -> list[Reply]:
+        """Return the replies to `read` for a user's documents, whole, in the order of the ids."""
+        replies: list[Reply] = []
+        for start in range(0, len(ids), _BATCH):
+            part = ids[start : start + _BATCH]
+            replies += await run_all(self._client, [self._calls.read(name, user_id, room=_ROOM) for name in part])
+        for place, name in enumerate(ids):
+            if replies[place][0] == b"large":
+                replies[place] = await run(self._client, self._calls.read(name, user_id))
+        return replies
 
     async def of_keys(self, keys: Sequence[DocumentKey]) -> ScanPage[DocumentChange]:
         """Return what `DocumentSide.changes` does."""

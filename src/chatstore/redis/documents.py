@@ -130,13 +130,10 @@ class RedisDocuments(DocumentSide):
 
     async def get_each(self, user_id: str, ids: Sequence[str]) -> list[Document]:
         await self._ready()
-        documents: list[Document] = []
-        for start in range(0, len(ids), _BATCH):
-            names = [document_id.encode() for document_id in ids[start : start + _BATCH]]
-            replies = await run_all(self._client, [self._calls.read(name, user_id) for name in names])
-            found = (self._document(reply, name) for name, reply in zip(names, replies, strict=True))
-            documents += [document for document in found if document is not None]
-        return documents
+        names = [document_id.encode() for document_id in ids]
+        replies = await self._states.replies(user_id, names)
+        found = (self._document(reply, name) for name, reply in zip(names, replies, strict=True))
+        return [document for document in found if document is not None]
 
     async def get(self, user_id: str, document_id: str) -> Document:
         check_names(user_id, document_id=document_id)
@@ -288,7 +285,7 @@ class RedisDocuments(DocumentSide):
 
     async def _load(self, user_id: str, ids: Sequence[bytes]) -> list[Document]:
         """Return a user's documents in the order of `ids`; those that are gone are dropped from the index."""
-        replies = await run_all(self._client, [self._calls.read(name, user_id) for name in ids])
+        replies = await self._states.replies(user_id, ids)
         documents: list[Document] = []
         for name, reply in zip(ids, replies, strict=True):
             try:

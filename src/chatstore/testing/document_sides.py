@@ -184,6 +184,7 @@ class DocumentSideSuite:
         assert await document_side.get(user, kept.id) == kept
         with pytest.raises(NotFoundError):
             await document_side.get(user, gone.id)
+        assert await document_side.get_many(user, [gone.id, kept.id]) == [kept]
         assert [match.document.id for match in await document_side.search(user, EAST)] == [kept.id]
         scanned = [change.key.id async for page in document_side.scan() for change in page.changes]
         assert (kept.id in scanned, gone.id in scanned) == (True, False)
