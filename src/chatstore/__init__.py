@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from chatstore.identity import TokenVerifier
     from chatstore.old_layouts import OwnersGiven, UsersGiven
-    from chatstore.routing import Tracking
+    from chatstore.routing import OnComparison, Tracking
     from chatstore.settings import Settings
     from chatstore.stores import Stores
     from chatstore.supabase import TokenOf
@@ -95,6 +95,7 @@ def open(  # noqa: A001 - as in `gzip.open`
     notice: bool = False,
     flags: OpenFeatureClient | str = "chatstore",
     tracking: Tracking | bool = False,
+    on_comparison: OnComparison | None = None,
 ) -> AbstractAsyncContextManager[Stores]:
     """Open an app's chat store and document store: `async with chatstore.open() as stores: ...`.
 
@@ -118,6 +119,7 @@ def open(  # noqa: A001 - as in `gzip.open`
         notice=notice,
         flags=flags,
         tracking=tracking,
+        on_comparison=on_comparison,
     )
 
 
@@ -133,6 +135,7 @@ def open_blocking(
     inline: bool = False,
     flags: OpenFeatureClient | str = "chatstore",
     tracking: Tracking | bool = False,
+    on_comparison: OnComparison | None = None,
 ) -> BlockingStores:
     """Return an app's stores for callers without an event loop: `with chatstore.open_blocking() as stores: ...`.
 
@@ -143,12 +146,13 @@ def open_blocking(
         embedder: As of `open`; a coroutine function here, too.
         token_of: As of `open`; a coroutine function here, too.
         verifier: As of `open`.
-        owners: As of `open`. So are the next five.
+        owners: As of `open`. So are the next six.
         document_owners: See there.
         users: See there.
         inline: See there.
         flags: See there.
         tracking: See there.
+        on_comparison: See there.
 
     Raises:
         ConfigurationError: A setting is malformed.
@@ -169,6 +173,7 @@ def open_blocking(
             inline=inline,
             flags=flags,
             tracking=tracking,
+            on_comparison=on_comparison,
         )
     )
 

@@ -20,12 +20,14 @@ from chatstore.old_layouts import OwnersGiven, UnownedError, UsersGiven
 from chatstore.routing import (
     ChatRouter,
     DocumentRouter,
+    OnComparison,
     Tracking,
     chat_repairer,
     chat_replicator,
     document_repairer,
     document_replicator,
 )
+from chatstore.routing.comparison import told_aside
 from chatstore.routing.flags.client import DOMAIN
 from chatstore.routing.flags.opening import Flags, open_flags
 from chatstore.settings import Settings, load_settings
@@ -65,6 +67,7 @@ async def open_stores(
     notice: bool = False,
     flags: OpenFeatureClient | str = DOMAIN,
     tracking: Tracking | bool = False,
+    on_comparison: OnComparison | None = None,
 ) -> AsyncGenerator[Stores, None]:
     """Open the stores that the settings name.
 
@@ -95,9 +98,12 @@ async def open_stores(
             whose hooks and evaluation context count, too. With CHATSTORE_FLAG_FILE that file's provider is bound to it.
         tracking: Tell the flag provider what became of calls, by OpenFeature's tracking: of a hundredth of them, or of
             what a `chatstore.routing.Tracking` says. Where the provider does not track, nothing comes of it.
+        on_comparison: A function that is called with a `chatstore.routing.Comparison` for each read that was compared
+            with the other side, at the stages that do that: in a thread of its own, one after the other, so that no
+            call waits for it. An error in it is logged. A thousand may wait for it; what is more is dropped.
 
     Raises:
-        ConfigurationError: A setting is missing or malformed.
+        ConfigurationError: A setting is missing or malformed, or `on_comparison` is no plain function.
     """
     given = settings or load_settings()
     async with AsyncExitStack() as closing:
@@ -116,9 +122,12 @@ async def open_stores(
             )
         )
         asked = await closing.enter_async_context(open_flags(flags, given.flag_file, tracking=tracking))
+        told = await closing.enter_async_context(told_aside(on_comparison))
         why_none = _unowned(backends)
-        chat = None if Kind.CHAT in why_none else await _chat(backends, asked, inline=inline)
-        documents = None if Kind.DOCUMENTS in why_none else await _documents(backends, asked, embedder, inline=inline)
+        chat = None if Kind.CHAT in why_none else await _chat(backends, asked, told, inline=inline)
+        documents = (
+            None if Kind.DOCUMENTS in why_none else await _documents(backends, asked, told, embedder, inline=inline)
+        )
         stores = Stores(
             chat,
             documents,
@@ -191,7 +200,9 @@ async def _noticing(writes: ForeignWrites) -> None:
         logger.warning("what other programs write to Redis is not noticed: %s", error)
 
 
-async def _chat(backends: Backends, flags: Flags, *, inline: bool) -> ChatHistoryStore | None:
+async def _chat(
+    backends: Backends, flags: Flags, told: OnComparison | None, *, inline: bool
+) -> ChatHistoryStore | None:
     if not backends.has_new(Kind.CHAT):
         return await backends.old_chat() if backends.has_old(Kind.CHAT) else None
     if not backends.has_old(Kind.CHAT):
@@ -201,12 +212,12 @@ async def _chat(backends: Backends, flags: Flags, *, inline: bool) -> ChatHistor
         sides,
         flags.resolver(Kind.CHAT, sides, configured=backends.settings.stage),
         replicator=chat_replicator(sides, inline=inline, on_put=flags.on_put(Kind.CHAT)),
-        shadow=flags.shadow(Kind.CHAT),
+        shadow=flags.shadow(Kind.CHAT, told),
     )
 
 
 async def _documents(
-    backends: Backends, flags: Flags, embedder: Embedder | None, *, inline: bool
+    backends: Backends, flags: Flags, told: OnComparison | None, embedder: Embedder | None, *, inline: bool
 ) -> DocumentStore | None:
     if not backends.has_new(Kind.DOCUMENTS):
         return await backends.old_documents() if backends.has_old(Kind.DOCUMENTS) else None
@@ -218,5 +229,5 @@ async def _documents(
         flags.resolver(Kind.DOCUMENTS, sides, configured=backends.settings.stage),
         embedder=embedder,
         replicator=document_replicator(sides, inline=inline, on_put=flags.on_put(Kind.DOCUMENTS)),
-        shadow=flags.shadow(Kind.DOCUMENTS),
+        shadow=flags.shadow(Kind.DOCUMENTS, told),
     )

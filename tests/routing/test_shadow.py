@@ -3,12 +3,15 @@
 import asyncio
 
 from chatstore.errors import UnavailableError
-from chatstore.models import NewMessage, Stage
+from chatstore.models import Kind, NewMessage, Side, Stage
 from chatstore.routing import ShadowReader
-from chatstore.routing.shadow import Comparison, Mismatch
+from chatstore.routing.shadow import Mismatch, ShadowRead
 from tests.routing.pair import chat_pair
 
-READ = Mismatch("get_session", "u", "s", "")
+
+def read_of(call):
+    read = Mismatch("count_messages", "u", "s", "")
+    return ShadowRead(read, Kind.CHAT, 1, Side.OLD, other=call, again=call, marked=call, seconds=0.001)
 
 
 async def test_equal_answers_are_counted_and_a_difference_is_reported():
@@ -47,7 +50,7 @@ async def test_the_caller_does_not_wait_and_too_many_are_dropped():
 
     shadow = ShadowReader(cap=2, deadline=0.05)
     for _ in range(5):
-        shadow.compare(lambda: Comparison(READ, 1, other=hang, again=hang, marked=hang))
+        shadow.compare(lambda: read_of(hang))
     assert shadow.counts.dropped == 3
     await shadow.drain()
     assert shadow.counts.failed == 2
@@ -76,6 +79,6 @@ async def test_a_read_whose_other_side_fails_once_is_made_again_before_it_counts
 
     shadow = ShadowReader(pause=0)
     for other in (fails_at_first, fails):
-        shadow.compare(lambda other=other: Comparison(READ, 1, other=other, again=other, marked=other))
+        shadow.compare(lambda other=other: read_of(other))
     await shadow.drain()
     assert (shadow.counts.equal, shadow.counts.failed, len(asked)) == (1, 1, 2)

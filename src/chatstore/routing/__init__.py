@@ -2,6 +2,7 @@
 
 from chatstore.routing.agreement import Agreement, SearchTolerance
 from chatstore.routing.chat import ChatRouter, chat_replicator
+from chatstore.routing.comparison import Comparison, OnComparison, Outcome
 from chatstore.routing.documents import DocumentRouter, document_replicator
 from chatstore.routing.flags.decision import StageDecision, StageReport, StageSource
 from chatstore.routing.flags.provider import ProviderState
@@ -24,9 +25,12 @@ __all__ = [
     "ROUTES",
     "Agreement",
     "ChatRouter",
+    "Comparison",
     "DocumentRouter",
     "Merged",
     "Mismatch",
+    "OnComparison",
+    "Outcome",
     "ProviderState",
     "Refusal",
     "RepairReport",

@@ -15,6 +15,7 @@ from chatstore.models import (
     ChatWritten,
     DeleteMessages,
     EditMessage,
+    Kind,
     Mark,
     Message,
     MessageOrder,
@@ -66,7 +67,7 @@ class ChatRouter(ChatHistoryStore):
         self.replicator = replicator or chat_replicator(sides)
         self.shadow = shadow or ShadowReader()
         self._writes = WritesUnderWay()
-        self._reads = RoutedReads(sides, stages, self.shadow, merge_chat, keys=1)
+        self._reads = RoutedReads(sides, stages, self.shadow, merge_chat, kind=Kind.CHAT, keys=1)
 
     def for_user(self, token: UserToken) -> Self:
         view = copy(self)

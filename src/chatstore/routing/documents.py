@@ -17,6 +17,7 @@ from chatstore.models import (
     DocumentsWritten,
     Embedding,
     JsonObject,
+    Kind,
     Mark,
     Match,
     Page,
@@ -77,7 +78,7 @@ class DocumentRouter(DocumentStore):
         self.replicator = replicator or document_replicator(sides)
         self.shadow = shadow or ShadowReader()
         self._writes = WritesUnderWay()
-        self._reads = RoutedReads(sides, stages, self.shadow, merge_documents, keys=100)
+        self._reads = RoutedReads(sides, stages, self.shadow, merge_documents, kind=Kind.DOCUMENTS, keys=100)
         self._lease = None if sides.old.atomic and sides.new.atomic else LEASE
 
     def for_user(self, token: UserToken) -> Self:

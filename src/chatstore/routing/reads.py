@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from typing import Generic, Self, TypeVar
 
-from chatstore.models import Document, Mark, Match, Message, Page, Session, Side
+from chatstore.models import Document, Kind, Mark, Match, Message, Page, Session, Side
 from chatstore.routing.catchup import CatchUp
 from chatstore.routing.flags.resolver import StageResolver
 from chatstore.routing.merge import Merged
-from chatstore.routing.shadow import Comparison, Mismatch, ShadowReader
+from chatstore.routing.shadow import Mismatch, ShadowRead, ShadowReader
 from chatstore.routing.sides import S, Sides
 from chatstore.routing.stages import ROUTES, Route
 
@@ -25,6 +26,7 @@ class RoutedReads(Generic[S]):
         stages: Tells the stage of each call.
         shadow: Compares reads.
         merge: Merges marks of one journal (`merge_chat` or `merge_documents`).
+        kind: Of which kind of record they are.
         keys: How many keys one merge may take.
     """
 
@@ -35,8 +37,10 @@ class RoutedReads(Generic[S]):
         shadow: ShadowReader,
         merge: Callable[[Sides[S], Sequence[Mark]], Awaitable[Merged]],
         *,
+        kind: Kind,
         keys: int,
     ) -> None:
+        self._kind = kind
         self._sides = sides
         self._stages = stages
         self._shadow = shadow
@@ -70,18 +74,20 @@ class RoutedReads(Generic[S]):
         route = ROUTES[stage]
         keys = among if key is None else [key]
         await self.catch_up(route, user_id, keys)
-        tracker, seconds = self._stages.tracker, 0.0
+        tracker, began = self._stages.tracker, time.perf_counter()
         if tracker is None:
             answer = await read(self._sides[route.first])
         else:
-            with tracker.call(user_id, operation, stage, route.first) as call:
+            with tracker.call(user_id, operation, stage, route.first):
                 answer = await read(self._sides[route.first])
-            seconds = call.seconds
         if route.shadow:
+            seconds = time.perf_counter() - began
             self._shadow.compare(
-                lambda: Comparison(
+                lambda: ShadowRead(
                     Mismatch(operation, user_id, key or "", ""),
+                    self._kind,
                     answer,
+                    route.first,
                     other=lambda: read(self._sides[route.first.other]),
                     again=lambda: read(self._sides[route.first]),
                     marked=lambda: self._marked(user_id, keys),

@@ -7,12 +7,14 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from chatstore.errors import ChatStoreError, NotFoundError, UnavailableError
-from chatstore.models import Document, Match, Message, Page, Session, same_expiry
+from chatstore.models import Document, Kind, Match, Message, Page, Session, Side, same_expiry
 from chatstore.routing.agreement import Agreement, SearchTolerance, agreement
+from chatstore.routing.comparison import Comparison, OnComparison, Outcome
 
 logger = logging.getLogger("chatstore.routing")
 
@@ -43,43 +45,28 @@ class Mismatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ShadowRead:
     """A shadow read that is to be made.
 
     Attributes:
         read: What is compared, with an empty `detail`.
+        kind: Of which kind of record.
         served: What the app got.
+        served_by: From which side.
         other: Repeats the read on the other side.
         again: Repeats it on the side that served it, for a second look.
         marked: Tells whether a mark explains a difference.
-        seconds: How long the side that served it took; 0 where that was not measured.
+        seconds: How long the side that served it took.
     """
 
     read: Mismatch
+    kind: Kind
     served: Answer
+    served_by: Side
     other: Callable[[], Awaitable[Answer]]
     again: Callable[[], Awaitable[Answer]]
     marked: Callable[[], Awaitable[bool]]
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What became of one shadow read.
-
-    Attributes:
-        read: What was compared, with an empty `detail`.
-        outcome: `equal`, `mismatched`, `pending` or `failed`, as of `ShadowCounts`.
-        served_seconds: How long the side that served it took; 0 where that was not measured.
-        other_seconds: How long the other side took; None if it did not answer.
-        agreement: Of a search that both sides answered and that found anything, how far they agree; None else.
-    """
-
-    read: Mismatch
-    outcome: str
-    served_seconds: float
-    other_seconds: float | None
-    agreement: Agreement | None = None
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -112,10 +99,10 @@ class ShadowCounts:
         """The mean overlap@k of the searches; None where there were none."""
         return self._overlaps / self.searches if self.searches else None
 
-    def add(self, outcome: str, agreed: Agreement | None = None) -> None:
+    def add(self, outcome: Outcome, agreed: Agreement | None = None) -> None:
         """Count one more of an outcome, by the name of its attribute; of a search, with how far both sides agree."""
-        setattr(self, outcome, getattr(self, outcome) + 1)
-        if agreed is not None and outcome in {"equal", "mismatched"}:
+        setattr(self, outcome.value, getattr(self, outcome.value) + 1)
+        if agreed is not None and outcome in {Outcome.EQUAL, Outcome.MISMATCHED}:
             self.searches += 1
             self._overlaps += agreed.overlap
             self.least_overlap = min(self.least_overlap, agreed.overlap)
@@ -132,7 +119,7 @@ class ShadowReader:
         pause: How many seconds to wait before a difference is looked at again.
         tolerance: What two answers to the same search may differ by; as of `SearchTolerance` when left out.
         on_mismatch: Called with each mismatch, beside the log's warning.
-        on_compared: Called with each comparison that was made or failed, when it has ended.
+        on_compared: Each is called with each comparison that was made or failed, when it has ended.
     """
 
     def __init__(
@@ -144,7 +131,7 @@ class ShadowReader:
         pause: float = 0.2,
         tolerance: SearchTolerance | None = None,
         on_mismatch: Callable[[Mismatch], None] | None = None,
-        on_compared: Callable[[Compared], None] | None = None,
+        on_compared: Sequence[OnComparison] = (),
     ) -> None:
         self.counts = ShadowCounts()
         self._rate = rate
@@ -155,9 +142,9 @@ class ShadowReader:
         self._on_mismatch = on_mismatch
         self._on_compared = on_compared
         self._tasks: set[asyncio.Task[None]] = set()
-        self._to_begin: list[Callable[[], Comparison]] = []
+        self._to_begin: list[tuple[Callable[[], ShadowRead], Context]] = []
 
-    def compare(self, describe: Callable[[], Comparison]) -> None:
+    def compare(self, describe: Callable[[], ShadowRead]) -> None:
         """Make a comparison, later. Returns at once: the caller, who waits for his answer, is spared all that can wait.
 
         Args:
@@ -170,12 +157,12 @@ class ShadowReader:
             return
         if not self._to_begin:
             asyncio.get_running_loop().call_soon(self._begin)
-        self._to_begin.append(describe)
+        self._to_begin.append((describe, copy_context()))
 
     def _begin(self) -> None:
         waiting, self._to_begin = self._to_begin, []
-        for describe in waiting:
-            task = asyncio.create_task(self._compare(describe()))
+        for describe, context in waiting:
+            task = asyncio.create_task(self._compare(describe()), context=context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -195,22 +182,26 @@ class ShadowReader:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _compare(self, made: Comparison) -> None:
-        outcome, seconds, judged = "failed", None, _Judged(None)
+    async def _compare(self, made: ShadowRead) -> None:
+        outcome, seconds, judged, failure = Outcome.FAILED, None, _Judged(None), ""
         try:
             async with asyncio.timeout(self._deadline):
                 other, seconds = await self._other(made)
                 judged = _judge(made.served, other, self._tolerance)
-                outcome, judged = ("equal", judged) if judged.difference is None else await self._look_again(made)
+                outcome, judged = (Outcome.EQUAL, judged) if judged.difference is None else await self._look_again(made)
         except (ChatStoreError, TimeoutError) as error:
-            logger.info("shadow read %s failed: %s", made.read.operation, str(error) or type(error).__name__)
-        except Exception:  # a comparison must not vanish, nor reach the app
+            failure = str(error) or "no answer in time"
+            logger.info("shadow read %s failed: %s", made.read.operation, failure)
+        except Exception as error:  # a comparison must not vanish, nor reach the app
+            failure = type(error).__name__
             logger.exception("shadow read %s failed unexpectedly", made.read.operation)
         self.counts.add(outcome, judged.agreement)
-        if self._on_compared is not None:
-            self._on_compared(Compared(made.read, outcome, made.seconds, seconds, judged.agreement))
+        if self._on_compared:
+            comparison = _told(made, outcome, failure or judged.difference or "", seconds, judged.agreement)
+            for tell in self._on_compared:
+                tell(comparison)
 
-    async def _other(self, made: Comparison) -> tuple[Answer | None, float]:
+    async def _other(self, made: ShadowRead) -> tuple[Answer | None, float]:
         """Return what the other side answers, and how many seconds it took."""
         began = time.perf_counter()
         try:
@@ -222,7 +213,7 @@ class ShadowReader:
             answer = await _or_none(made.other)
         return answer, time.perf_counter() - began
 
-    async def _look_again(self, made: Comparison) -> tuple[str, _Judged]:
+    async def _look_again(self, made: ShadowRead) -> tuple[Outcome, _Judged]:
         """Tell a mismatch from a write that was under way: its mark may be gone by the time one looks for it."""
         unexplained, judged = 0, _Judged(None)
         for _ in range(_LOOKS):
@@ -230,17 +221,43 @@ class ShadowReader:
             explained = await made.marked()
             judged = _judge(await _or_none(made.again), await _or_none(made.other), self._tolerance)
             if judged.difference is None:
-                return "equal", judged
+                return Outcome.EQUAL, judged
             unexplained = 0 if explained or await made.marked() else unexplained + 1
             if unexplained == _CERTAIN:
                 self._report(replace(made.read, detail=judged.difference))
-                return "mismatched", judged
-        return "pending", judged
+                return Outcome.MISMATCHED, judged
+        return Outcome.PENDING, judged
 
     def _report(self, mismatch: Mismatch) -> None:
         logger.warning("mismatch in %s of %r: %s", mismatch.operation, mismatch.key, mismatch.detail)
         if self._on_mismatch is not None:
             self._on_mismatch(mismatch)
+
+
+def _told(
+    made: ShadowRead, outcome: Outcome, detail: str, seconds: float | None, agreed: Agreement | None
+) -> Comparison:
+    return Comparison(
+        kind=made.kind,
+        operation=made.read.operation,
+        user_id=made.read.user_id,
+        key=made.read.key,
+        served_by=made.served_by,
+        records=_records(made.served),
+        outcome=outcome,
+        detail=detail,
+        served_seconds=made.seconds,
+        other_seconds=seconds,
+        agreement=agreed,
+    )
+
+
+def _records(answer: Answer) -> int:
+    if isinstance(answer, int):
+        return 0
+    if isinstance(answer, Session | Document):
+        return 1
+    return len(answer.items if isinstance(answer, Page) else answer)
 
 
 async def _or_none(read: Callable[[], Awaitable[Answer]]) -> Answer | None:

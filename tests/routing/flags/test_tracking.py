@@ -215,7 +215,7 @@ async def test_a_provider_that_hangs_in_tracking_holds_up_no_call_and_what_waits
 
 
 async def test_closing_waits_for_a_provider_that_hangs_in_tracking_for_a_while_only(monkeypatch, caplog):
-    monkeypatch.setattr("chatstore.routing.flags.tracking._ENDS_WITHIN", 0.1)
+    monkeypatch.setattr("chatstore.routing.aside._ENDS_WITHIN", 0.1)
     service = _Hangs(Stage.OFF).provide()
     began = time.monotonic()
     async with open_flags(service.domain, None, tracking=ALL) as flags:

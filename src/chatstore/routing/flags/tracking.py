@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import queue
 import random
-import threading
 import time
-from contextvars import Context, copy_context
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -19,16 +14,12 @@ from openfeature.track import TrackingEventDetails, TrackingValue
 
 from chatstore.errors import ConfigurationError
 from chatstore.models import Kind, Side, Stage
-from chatstore.routing.complaints import Complaints
-from chatstore.routing.shadow import Compared, Mismatch
-
-logger = logging.getLogger("chatstore.routing")
+from chatstore.routing.aside import Aside
+from chatstore.routing.comparison import Comparison
+from chatstore.routing.shadow import Mismatch
 
 CALL, COMPARED, MISMATCH, SECOND = "chatstore.call", "chatstore.compared", "chatstore.mismatch", "chatstore.second"
 """The names of the events; docs/flags.md says what each holds."""
-
-_WAITING = 1000
-_ENDS_WITHIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +52,6 @@ class _Event:
     name: str
     user_id: str | None
     details: TrackingEventDetails
-    context: Context
 
 
 class Sender:
@@ -72,48 +62,26 @@ class Sender:
     """
 
     def __init__(self, client: OpenFeatureClient) -> None:
-        self.dropped = 0
         self._client = client
-        self._queue: queue.Queue[_Event | None] = queue.Queue(_WAITING)
-        self._thread: threading.Thread | None = None
-        self._complaints = Complaints()
+        self._aside = Aside(
+            self._track,
+            name="chatstore-tracking",
+            things="events",
+            who="the flag provider",
+            does="track",
+            failed="an event could not be tracked",
+        )
 
     def send(self, name: str, user_id: str | None, value: float | None, attributes: dict[str, TrackingValue]) -> None:
         """Hand an event over; it is dropped where too many wait already."""
-        try:
-            if self._thread is None:
-                thread = threading.Thread(target=self._work, name="chatstore-tracking", daemon=True)
-                thread.start()
-                self._thread = thread
-            self._queue.put_nowait(_Event(name, user_id, TrackingEventDetails(value, attributes), copy_context()))
-        except RuntimeError:  # the interpreter ends, and lets no thread begin any more
-            self.dropped += 1
-        except queue.Full:
-            self.dropped += 1
-            self._complaints.say("events are dropped: the flag provider is slower to track than they come", kind="full")
+        self._aside.hand_over(_Event(name, user_id, TrackingEventDetails(value, attributes)))
 
     async def close(self) -> None:
         """Send what waits, for two seconds at the most."""
-        if self._thread is not None:
-            await asyncio.to_thread(self._end, self._thread)
+        await self._aside.close()
 
-    def _end(self, thread: threading.Thread) -> None:
-        end = time.monotonic() + _ENDS_WITHIN
-        try:
-            self._queue.put(None, timeout=_ENDS_WITHIN)
-        except queue.Full:
-            pass
-        else:
-            thread.join(max(0.0, end - time.monotonic()))
-        if thread.is_alive():
-            logger.warning("the flag provider does not track in time: %d events are lost", self._queue.qsize())
-
-    def _work(self) -> None:
-        while (event := self._queue.get()) is not None:
-            try:
-                event.context.run(self._client.track, event.name, EvaluationContext(event.user_id), event.details)
-            except Exception as error:  # noqa: BLE001 - a provider's defect, which no call may feel
-                self._complaints.failed(f"{event.name} could not be tracked", error, kind="track")
+    def _track(self, event: _Event) -> None:
+        self._client.track(event.name, EvaluationContext(event.user_id), event.details)
 
 
 class Tracker:
@@ -142,19 +110,18 @@ class Tracker:
         """Return what tells of the call that is made inside of it: its stage, how long it took and how it ended."""
         return TrackedCall(self, user_id, operation, stage, side)
 
-    def compared(self, compared: Compared) -> None:
+    def compared(self, compared: Comparison) -> None:
         """Tell how long both sides took for a read that was repeated on the other one, and how far they agreed."""
         if self.samples():
-            read = compared.read
             other = {} if compared.other_seconds is None else {"other_ms": compared.other_seconds * 1000}
             agreed = compared.agreement
             search = {} if agreed is None else {"overlap": agreed.overlap, "score_difference": agreed.score_difference}
             self.tell(
                 COMPARED,
-                read.user_id,
+                compared.user_id,
                 other.get("other_ms"),
-                operation=read.operation,
-                outcome=compared.outcome,
+                operation=compared.operation,
+                outcome=compared.outcome.value,
                 served_ms=compared.served_seconds * 1000,
                 **other,
                 **search,
@@ -182,18 +149,13 @@ class Tracker:
 
 
 class TrackedCall:
-    """A call that is measured, and told of when it ends, if it is one of the sample.
+    """A call that is measured, and told of when it ends, if it is one of the sample."""
 
-    Attributes:
-        seconds: How long it took; when it has ended.
-    """
-
-    __slots__ = ("_began", "_call", "_tracker", "seconds")
+    __slots__ = ("_began", "_call", "_tracker")
 
     def __init__(self, tracker: Tracker, user_id: str, operation: str, stage: Stage, side: Side) -> None:
         self._tracker = tracker
         self._call = (user_id, operation, stage, side)
-        self.seconds = 0.0
 
     def __enter__(self) -> Self:
         self._began = time.perf_counter()
@@ -202,13 +164,13 @@ class TrackedCall:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.seconds = time.perf_counter() - self._began
+        seconds = time.perf_counter() - self._began
         if self._tracker.samples():
             user_id, operation, stage, side = self._call
             self._tracker.tell(
                 CALL,
                 user_id,
-                self.seconds * 1000,
+                seconds * 1000,
                 operation=operation,
                 stage=stage.value,
                 side=side.value,
