@@ -20,7 +20,18 @@ from types import ModuleType
 import chatstore
 from benchmarks.results import Row, show, table
 
-NAMES = ("chat_backfill", "chat_put", "chat_read", "documents", "verify", "memory", "workers", "sizes", "router")
+NAMES = (
+    "chat_backfill",
+    "chat_put",
+    "chat_read",
+    "documents",
+    "verify",
+    "memory",
+    "workers",
+    "sizes",
+    "retrieval",
+    "router",
+)
 """In the order of the page. Each module's `measure()` returns rows, and its docstring says what they mean."""
 
 _PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
