@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import psycopg
+import pytest
 import redis
 
 from tests.docs.quick import run_page_quickly
@@ -11,6 +12,7 @@ from tests.docs.quick import run_page_quickly
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "roll-back.md"
 
 
+@pytest.mark.timeout(300)
 def test_from_every_stage_there_is_a_way_back_on_which_nothing_is_lost(environment, folder, monkeypatch):
     environment["CHATSTORE_FLAG_FILE"] = str(folder / "flags.json")
     run_page_quickly(PAGE, environment, folder, monkeypatch)
