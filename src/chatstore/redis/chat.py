@@ -9,7 +9,6 @@ from functools import partial
 from chatstore.errors import ConflictError, LayoutError, UnsupportedError
 from chatstore.interfaces import ChatSide
 from chatstore.models import (
-    AppendMessages,
     ChatChange,
     ChatCommand,
     ChatCount,
@@ -21,9 +20,7 @@ from chatstore.models import (
     Mark,
     Message,
     MessageOrder,
-    NewMessage,
     Page,
-    PopMessage,
     ScanPage,
     ServerLoad,
     Session,
@@ -43,7 +40,7 @@ from chatstore.redis.layouts.layout import ChatLayout, whereabouts
 from chatstore.redis.load import load_of
 from chatstore.redis.scripts import Call, Reply, run, run_all
 from chatstore.redis.session_calls import SessionCalls
-from chatstore.redis.session_replies import SessionReader, check_outcome
+from chatstore.redis.session_replies import SessionReader, check_outcome, messages_of
 from chatstore.redis.session_scan import SessionScan, adopt
 from chatstore.redis.session_walk import SessionWalk
 from chatstore.redis.user_ids import old_owner, old_user
@@ -110,7 +107,7 @@ class RedisChat(ChatSide):
         session = reader.session(header)
         if isinstance(command, CreateSession) and outcome == b"unchanged":
             _check_same(command, session)
-        concerned, new = _messages(reader, parts, command)
+        concerned, new = messages_of(reader, parts, command)
         change = reader.change(header, session, new, tombstones) if outcome == b"changed" else None
         return ChatWritten(change=change, session=session, messages=tuple(concerned))
 
@@ -314,45 +311,3 @@ def _check_same(command: CreateSession, session: Session | None) -> None:
     held = _present(session)
     if (held.title, held.metadata) != (command.title, command.metadata):
         raise ConflictError(f"the session id {command.session_id!r} is taken: choose another one")
-
-
-def _messages(reader: SessionReader, parts: Reply, command: ChatCommand) -> tuple[list[Message], list[Message]]:
-    """Return the messages that a command concerns, and which of them the other side needs.
-
-    Raises:
-        LayoutError: The message that was popped cannot be read; its bytes are in the error.
-    """
-    match command:
-        case AppendMessages(messages=messages):
-            given = {message.id: message for message in messages}
-            concerned = [
-                _appended(part, given, command) if part[6] is None else reader.message(part, command.user_id)
-                for part in parts
-            ]
-            written = {part[0].decode() for part in parts if part[6] is None}
-            return concerned, [message for message in concerned if message.id in written]
-        case EditMessage():
-            edited = [reader.message(part, command.user_id) for part in parts]
-            return edited, edited
-        case PopMessage():
-            return [reader.message(part, command.user_id) for part in parts], []
-        case _:
-            return reader.messages(parts, command.user_id)[0], []
-
-
-def _appended(part: Reply, given: dict[str, NewMessage], command: AppendMessages) -> Message:
-    raw_id, position, version, *_ = part
-    message = given[raw_id.decode()]
-    return Message(
-        id=message.id,
-        session_id=command.session_id,
-        user_id=command.user_id,
-        position=int(position),
-        role=message.role,
-        content=message.content,
-        metadata=message.metadata,
-        created_at=message.created_at,
-        expires_at=message.expires_at,
-        version=int(version),
-        extra=message.extra,
-    )

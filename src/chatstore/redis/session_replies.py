@@ -7,9 +7,14 @@ from dataclasses import dataclass
 
 from chatstore.errors import ConflictError, LayoutError, NotFoundError
 from chatstore.models import (
+    AppendMessages,
     ChatChange,
+    ChatCommand,
+    EditMessage,
     Message,
     MessageTombstone,
+    NewMessage,
+    PopMessage,
     Session,
     from_micros,
 )
@@ -164,3 +169,45 @@ class SessionReader:
             tombstones=tuple(MessageTombstone(name.decode(), int(version)) for name, version in tombstones),
             fingerprint=fingerprint,
         )
+
+
+def messages_of(reader: SessionReader, parts: Reply, command: ChatCommand) -> tuple[list[Message], list[Message]]:
+    """Return the messages that a command concerns, and which of them the other side needs.
+
+    Raises:
+        LayoutError: The message that was popped cannot be read; its bytes are in the error.
+    """
+    match command:
+        case AppendMessages(messages=messages):
+            given = {message.id: message for message in messages}
+            concerned = [
+                _appended(part, given, command) if part[6] is None else reader.message(part, command.user_id)
+                for part in parts
+            ]
+            written = {part[0].decode() for part in parts if part[6] is None}
+            return concerned, [message for message in concerned if message.id in written]
+        case EditMessage():
+            edited = [reader.message(part, command.user_id) for part in parts]
+            return edited, edited
+        case PopMessage():
+            return [reader.message(part, command.user_id) for part in parts], []
+        case _:
+            return reader.messages(parts, command.user_id)[0], []
+
+
+def _appended(part: Reply, given: dict[str, NewMessage], command: AppendMessages) -> Message:
+    raw_id, position, version, *_ = part
+    message = given[raw_id.decode()]
+    return Message(
+        id=message.id,
+        session_id=command.session_id,
+        user_id=command.user_id,
+        position=int(position),
+        role=message.role,
+        content=message.content,
+        metadata=message.metadata,
+        created_at=message.created_at,
+        expires_at=message.expires_at,
+        version=int(version),
+        extra=message.extra,
+    )
