@@ -19,8 +19,8 @@ def empty_folder(new_data_folder):
     LocalStack(folder / ".chatstore").stop()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_reader_can_follow_the_tutorial_and_sees_what_it_shows(empty_folder):
-    ran = run_page(PAGE, {}, empty_folder, seconds=180)
+    ran = run_page(PAGE, {}, empty_folder, seconds=240)
     assert ran[-1].output == "stopped\n"
     assert len((empty_folder / "kept.txt").read_text().splitlines()) > 10
