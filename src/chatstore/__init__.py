@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from chatstore.identity import TokenVerifier
     from chatstore.old_layouts import OwnersGiven, UsersGiven
-    from chatstore.routing import OnComparison, Tracking
+    from chatstore.routing import OnComparison, SearchTolerance, Tracking
     from chatstore.settings import Settings
     from chatstore.stores import Stores
     from chatstore.supabase import TokenOf
@@ -96,6 +96,7 @@ def open(  # noqa: A001 - as in `gzip.open`
     flags: OpenFeatureClient | str = "chatstore",
     tracking: Tracking | bool = False,
     on_comparison: OnComparison | None = None,
+    search_tolerance: SearchTolerance | None = None,
 ) -> AbstractAsyncContextManager[Stores]:
     """Open an app's chat store and document store: `async with chatstore.open() as stores: ...`.
 
@@ -120,6 +121,7 @@ def open(  # noqa: A001 - as in `gzip.open`
         flags=flags,
         tracking=tracking,
         on_comparison=on_comparison,
+        search_tolerance=search_tolerance,
     )
 
 
@@ -136,6 +138,7 @@ def open_blocking(
     flags: OpenFeatureClient | str = "chatstore",
     tracking: Tracking | bool = False,
     on_comparison: OnComparison | None = None,
+    search_tolerance: SearchTolerance | None = None,
 ) -> BlockingStores:
     """Return an app's stores for callers without an event loop: `with chatstore.open_blocking() as stores: ...`.
 
@@ -146,13 +149,14 @@ def open_blocking(
         embedder: As of `open`; a coroutine function here, too.
         token_of: As of `open`; a coroutine function here, too.
         verifier: As of `open`.
-        owners: As of `open`. So are the next six.
+        owners: As of `open`. So are the next seven.
         document_owners: See there.
         users: See there.
         inline: See there.
         flags: See there.
         tracking: See there.
         on_comparison: See there.
+        search_tolerance: See there.
 
     Raises:
         ConfigurationError: A setting is malformed.
@@ -174,6 +178,7 @@ def open_blocking(
             flags=flags,
             tracking=tracking,
             on_comparison=on_comparison,
+            search_tolerance=search_tolerance,
         )
     )
 

@@ -21,6 +21,7 @@ from chatstore.routing import (
     ChatRouter,
     DocumentRouter,
     OnComparison,
+    SearchTolerance,
     Tracking,
     chat_repairer,
     chat_replicator,
@@ -68,6 +69,7 @@ async def open_stores(
     flags: OpenFeatureClient | str = DOMAIN,
     tracking: Tracking | bool = False,
     on_comparison: OnComparison | None = None,
+    search_tolerance: SearchTolerance | None = None,
 ) -> AsyncGenerator[Stores, None]:
     """Open the stores that the settings name.
 
@@ -101,6 +103,8 @@ async def open_stores(
         on_comparison: A function that is called with a `chatstore.routing.Comparison` for each read that was compared
             with the other side, at the stages that do that: in a thread of its own, one after the other, so that no
             call waits for it. An error in it is logged. A thousand may wait for it; what is more is dropped.
+        search_tolerance: How far both sides' answers to one search may differ before that is a mismatch: a
+            `chatstore.routing.SearchTolerance`. When left out, a tenth of the matches may be others.
 
     Raises:
         ConfigurationError: A setting is missing or malformed, or `on_comparison` is no plain function.
@@ -126,7 +130,9 @@ async def open_stores(
         why_none = _unowned(backends)
         chat = None if Kind.CHAT in why_none else await _chat(backends, asked, told, inline=inline)
         documents = (
-            None if Kind.DOCUMENTS in why_none else await _documents(backends, asked, told, embedder, inline=inline)
+            None
+            if Kind.DOCUMENTS in why_none
+            else await _documents(backends, asked, told, search_tolerance, embedder, inline=inline)
         )
         stores = Stores(
             chat,
@@ -217,7 +223,13 @@ async def _chat(
 
 
 async def _documents(
-    backends: Backends, flags: Flags, told: OnComparison | None, embedder: Embedder | None, *, inline: bool
+    backends: Backends,
+    flags: Flags,
+    told: OnComparison | None,
+    tolerance: SearchTolerance | None,
+    embedder: Embedder | None,
+    *,
+    inline: bool,
 ) -> DocumentStore | None:
     if not backends.has_new(Kind.DOCUMENTS):
         return await backends.old_documents() if backends.has_old(Kind.DOCUMENTS) else None
@@ -229,5 +241,5 @@ async def _documents(
         flags.resolver(Kind.DOCUMENTS, sides, configured=backends.settings.stage),
         embedder=embedder,
         replicator=document_replicator(sides, inline=inline, on_put=flags.on_put(Kind.DOCUMENTS)),
-        shadow=flags.shadow(Kind.DOCUMENTS, told),
+        shadow=flags.shadow(Kind.DOCUMENTS, told, tolerance),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from openfeature.client import OpenFeatureClient
 
 from chatstore.models import Kind, Side, Stage
+from chatstore.routing.agreement import SearchTolerance
 from chatstore.routing.comparison import OnComparison
 from chatstore.routing.flags.client import flag_client
 from chatstore.routing.flags.provider import ProviderWatch
@@ -50,13 +51,15 @@ class Flags:
         tracker = self.trackers.get(kind)
         return None if tracker is None else tracker.second
 
-    def shadow(self, kind: Kind, on_comparison: OnComparison | None = None) -> ShadowReader:
-        """Return what compares the reads of one kind, and tells of that whoever else wants to know."""
+    def shadow(
+        self, kind: Kind, on_comparison: OnComparison | None = None, tolerance: SearchTolerance | None = None
+    ) -> ShadowReader:
+        """Return what compares the reads of one kind, searches within a tolerance, and tells whoever wants to know."""
         tracker = self.trackers.get(kind)
         others = () if on_comparison is None else (on_comparison,)
         if tracker is None:
-            return ShadowReader(on_compared=others)
-        return ShadowReader(on_mismatch=tracker.mismatch, on_compared=(tracker.compared, *others))
+            return ShadowReader(tolerance=tolerance, on_compared=others)
+        return ShadowReader(tolerance=tolerance, on_mismatch=tracker.mismatch, on_compared=(tracker.compared, *others))
 
 
 @asynccontextmanager
