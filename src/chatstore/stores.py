@@ -160,6 +160,7 @@ class Stores:
             InvalidRecordError: There can be no such user id.
             UnavailableError: A side did not answer. What the other one holds is deleted all the same, and marked.
             BusyError: Others were at work on the user's records for two minutes: call it again.
+            ConfigurationError: The stores were not opened by `chatstore.open`.
         """
         if self._forgetting is None:
             raise ConfigurationError("these stores were not opened by `chatstore.open`: nothing can be forgotten")

@@ -113,6 +113,9 @@ class ChromaClient:
         """Return a client of a database in a folder of this machine, which this process opens itself.
 
         Only one process at a time should write to such a folder.
+
+        Args:
+            path: The folder; it is made when it is not there.
         """
 
         def connect() -> Any:
@@ -132,7 +135,13 @@ class ChromaClient:
         database: str | None = None,
         timeout: float = _TIMEOUT_SECONDS,
     ) -> ChromaClient:
-        """Return a client of Chroma Cloud; tenant and database are the key's own unless they are given.
+        """Return a client of Chroma Cloud.
+
+        Args:
+            api_key: The key, as Chroma Cloud's settings give it.
+            tenant: The tenant; the key's own when left out. So is the next one.
+            database: The database.
+            timeout: The most seconds that a call may take.
 
         Raises:
             ConfigurationError: The key has a character that none has.
@@ -171,7 +180,7 @@ class ChromaClient:
         await self.close()
 
     async def call(self, name: str, /, **arguments: Any) -> Any:
-        """Call a method of chromadb's client.
+        """Call a method of chromadb's client, by its name and with the arguments that chromadb documents.
 
         Raises:
             ChatStoreError: As `failures.translated` says.
@@ -180,7 +189,7 @@ class ChromaClient:
         return await self.run(getattr(client, name), **arguments)
 
     async def run(self, method: Callable[..., Any], /, **arguments: Any) -> Any:
-        """Call a method of one of chromadb's objects that came from this client.
+        """Call a method of one of chromadb's objects that came from this client, with the arguments that it takes.
 
         Raises:
             ChatStoreError: As `failures.translated` says.

@@ -75,3 +75,4 @@ class ProgressEvent:
 
 
 OnProgress: TypeAlias = Callable[[ProgressEvent], None]
+"""Told of each step of a run, on its event loop: it must not block."""

@@ -61,6 +61,10 @@ class Patience:
     ) -> AsyncGenerator[P, None]:
         """Yield the pages of a walk, which is taken up again behind the last known cursor when its server was away.
 
+        Args:
+            scan: Walks from a cursor, or from the start.
+            cursor: Where to begin.
+
         Raises:
             UnavailableError: The server was away for longer than `limit`.
         """

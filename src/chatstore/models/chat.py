@@ -75,6 +75,7 @@ class Message:
 
 
 MessageOrder: TypeAlias = tuple[int, str]
+"""Where a message stands in its session: its position, then its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ ChatCommand: TypeAlias = (
     | DeleteMessages
     | ClearMessages
 )
+"""A write on a session, which a side does in one step."""
 
 
 # What a write did, or what a side knows: the state that one side hands to the other.

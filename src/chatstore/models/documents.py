@@ -111,6 +111,7 @@ class DeleteDocuments:
 
 
 DocumentCommand: TypeAlias = UpsertDocuments | DeleteDocuments
+"""A write on documents, which a side does in one step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ def has_expired(expires_at: datetime | None, now: datetime) -> bool:
 
 
 def same_expiry(one: datetime | None, other: datetime | None) -> bool:
-    """Return whether two expiries are the same to the millisecond, which is as exactly as Redis keeps them."""
+    """Return whether one expiry is the same as the other to the millisecond, which is all that Redis keeps."""
     return one == other if one is None or other is None else abs(one - other) < _PRECISION
 
 

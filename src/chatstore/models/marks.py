@@ -44,7 +44,7 @@ class Mark:
     while_open: bool = False
 
     def is_leased(self, now: datetime) -> bool:
-        """Return whether its writer may still be at work at this time."""
+        """Return whether its writer may still be at work at a time: `now`, in UTC."""
         return self.lease_until is not None and self.lease_until > now
 
 

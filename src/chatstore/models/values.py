@@ -11,7 +11,10 @@ from typing import TypeAlias
 from chatstore.errors import InvalidRecordError
 
 JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+"""What JSON can say, as Python has it; integers of any length, and no NaN."""
+
 JsonObject: TypeAlias = Mapping[str, JsonValue]
+"""A JSON object: metadata, say."""
 
 MAX_ID_BYTES = 1024
 MAX_JSON_DEPTH = 100

@@ -49,7 +49,7 @@ def load_owners(setting: str, *, name: str = "CHATSTORE_OWNERS") -> Owners:
 
 
 def as_owners(given: Owners | OwnerOf | Mapping[str, str]) -> Owners:
-    """Return the mapping that an app passed: as it is, or made of a function, or of a dictionary by key.
+    """Return the mapping that was given by an app: as it is, or made of a function, or of a dictionary by key.
 
     Raises:
         ConfigurationError: It is none of these, a coroutine function say.

@@ -91,7 +91,7 @@ def load_users(setting: str, *, name: str = "CHATSTORE_USERS") -> Users:
 
 
 def as_users(given: Users | Mapping[str, str]) -> Users:
-    """Return the mapping that an app passed: as it is, or made of a dictionary from old ids to new ones.
+    """Return the mapping that was given by an app: as it is, or made of a dictionary from old ids to new ones.
 
     Raises:
         ConfigurationError: Two old ids have become the same, or something cannot be an id.

@@ -34,7 +34,7 @@ class SearchTolerance:
             raise ConfigurationError(f"scores cannot differ by {self.score}: give a tolerance of 0 or more")
 
     def allows(self, one: float, other: float) -> bool:
-        """Return whether two scores are the same but for rounding."""
+        """Return whether one score and the other are the same but for rounding."""
         return _apart(one, other) <= self.score * max(1.0, abs(one), abs(other))
 
 

@@ -159,7 +159,7 @@ def chat_replicator(
     linger: float = LINGER,
     on_put: OnPut | None = None,
 ) -> Replicator[ChatChange]:
-    """Return a replicator between two chat stores; see `Replicator` for the arguments."""
+    """Return a replicator between the sides of a chat store; see `Replicator` for the other arguments."""
 
     async def put(side: Side, changes: Sequence[ChatChange]) -> None:
         await sides[side].put(changes)

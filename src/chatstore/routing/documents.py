@@ -167,7 +167,7 @@ def document_replicator(
     linger: float = LINGER,
     on_put: OnPut | None = None,
 ) -> Replicator[DocumentChange]:
-    """Return a replicator between two document stores; see `Replicator` for the arguments."""
+    """Return a replicator between the sides of a document store; see `Replicator` for the other arguments."""
     exclusive = not (sides.old.atomic and sides.new.atomic)
 
     async def put(side: Side, changes: Sequence[DocumentChange]) -> None:

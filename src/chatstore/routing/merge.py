@@ -127,7 +127,7 @@ async def _all_marks(sides: Sides[DocumentSide], keys: Sequence[DocumentKey], ma
 
 
 def announcements(keys: Sequence[DocumentKey], side: Side, op: str = "repair") -> list[Mark]:
-    """Return the marks by which someone who is about to write to `keys` tells the others."""
+    """Return the marks by which who is about to write to `keys` of a side tells the others; `op` says for what."""
     now = utc_now()
     return [
         Mark(

@@ -40,6 +40,10 @@ class Refusal:
 async def put_chat(put: Put[ChatChange], changes: Sequence[ChatChange]) -> list[Refusal]:
     """Put sessions and messages, and return what the side refuses; of a session that it takes, single messages only.
 
+    Args:
+        put: Joins changes into the side, all or none.
+        changes: What to put.
+
     Raises:
         UnavailableError: The side did not answer; any number of them were put.
     """
@@ -51,6 +55,10 @@ async def put_chat(put: Put[ChatChange], changes: Sequence[ChatChange]) -> list[
 
 async def put_documents(put: Put[DocumentChange], changes: Sequence[DocumentChange]) -> list[Refusal]:
     """Put documents, and return those that the side refuses.
+
+    Args:
+        put: Joins changes into the side, all or none.
+        changes: What to put.
 
     Raises:
         UnavailableError: The side did not answer; any number of them were put.

@@ -43,9 +43,10 @@ async def settle(
 
 
 async def withdraw(sides: Sides[DocumentSide], announced: Sequence[Mark]) -> None:
-    """End announcements whose work has ended, though their keys are still to be merged: they are the repairer's now.
+    """End what was announced on the sides by work that has ended, though its keys are still to be merged.
 
-    Each is replaced by a mark without a lease: nothing of its work can come late any more, so nobody need wait for it.
+    They are the repairer's now. Each is replaced by a mark without a lease: nothing of its work can come late any
+    more, so nobody need wait for it.
     """
     for side in Side:
         if mine := [mark for mark in announced if mark.side is side]:

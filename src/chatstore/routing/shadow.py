@@ -100,7 +100,7 @@ class ShadowCounts:
         return self._overlaps / self.searches if self.searches else None
 
     def add(self, outcome: Outcome, agreed: Agreement | None = None) -> None:
-        """Count one more of an outcome, by the name of its attribute; of a search, with how far both sides agree."""
+        """Count one more of an outcome, by the name of its attribute; of a search, with how far both sides `agreed`."""
         setattr(self, outcome.value, getattr(self, outcome.value) + 1)
         if agreed is not None and outcome in {Outcome.EQUAL, Outcome.MISMATCHED}:
             self.searches += 1

@@ -30,6 +30,7 @@ ROUTES = {
     Stage.RAMPDOWN: Route(Side.NEW, Side.OLD, shadow=False),
     Stage.COMPLETE: Route(Side.NEW, None, shadow=False),
 }
+"""By stage: which side is read, which are written and in what order, and whether reads are compared."""
 
 _ORDER = {stage: place for place, stage in enumerate(Stage)}
 
@@ -47,7 +48,7 @@ def reaches(stage: Stage | None, goal: Stage) -> bool:
 
 
 def refusal(stage: Stage, state: MigrationState, *, entering: bool = True) -> str | None:
-    """Return why `stage` must not be served now, with what to do about it; None when it may.
+    """Return why `stage` must not be served in this state of a migration, with what to do; None when it may.
 
     A side is read from only when it is known to be whole: the new one after a verify; the old one as long as the way
     back is kept, or once a backfill from the new side and a verify have opened it again. Who is served by the new side

@@ -41,6 +41,7 @@ CHAT_LAYOUTS: dict[str, type[ChatLayout]] = {
         RedisvlChat,
     )
 }
+"""The layouts of chats, by the name that CHATSTORE_LAYOUT gives them."""
 DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {
     layout.name: layout
     for layout in (
@@ -54,6 +55,7 @@ DOCUMENT_LAYOUTS: dict[str, type[DocumentLayout]] = {
         VectorSetDocuments,
     )
 }
+"""The layouts of documents, by the name that CHATSTORE_LAYOUT gives them."""
 
 Layout = TypeVar("Layout")
 

@@ -107,11 +107,18 @@ class Tracker:
         return random.random() < self._share  # noqa: S311 - a sample, not a secret
 
     def call(self, user_id: str, operation: str, stage: Stage, side: Side) -> TrackedCall:
-        """Return what tells of the call that is made inside of it: its stage, how long it took and how it ended."""
+        """Return what tells of the call that is made inside of it: how long it took and how it ended.
+
+        Args:
+            user_id: For whom the call is.
+            operation: The call's name.
+            stage: At which stage it is served.
+            side: Which side serves it.
+        """
         return TrackedCall(self, user_id, operation, stage, side)
 
     def compared(self, compared: Comparison) -> None:
-        """Tell how long both sides took for a read that was repeated on the other one, and how far they agreed."""
+        """Tell of a read that was compared: how long both sides took, and how far they agreed."""
         if self.samples():
             other = {} if compared.other_seconds is None else {"other_ms": compared.other_seconds * 1000}
             agreed = compared.agreement
@@ -132,12 +139,19 @@ class Tracker:
         self.tell(MISMATCH, mismatch.user_id, None, operation=mismatch.operation, detail=mismatch.detail)
 
     def second(self, side: Side, writes: int, seconds: float, error: Exception | None) -> None:
-        """Tell how long a batch of writes took on the second side, which no user waits for, and how it ended."""
+        """Tell how long a batch of writes took on the second side, which no user waits for, and its error, if any."""
         if self.samples():
             self.tell(SECOND, None, seconds * 1000, side=side.value, writes=writes, outcome=outcome_of(error))
 
     def tell(self, name: str, user_id: str | None, value: float | None, **attributes: TrackingValue) -> None:
-        """Hand an event over, if the rate allows."""
+        """Hand an event over, if the rate allows.
+
+        Args:
+            name: The event's.
+            user_id: Whose call it tells of; None: nobody's.
+            value: The event's one number, if it has one.
+            **attributes: What else it says.
+        """
         now = time.monotonic()
         if now - self._second >= 1.0:
             self._second, self._left = now, self._per_second

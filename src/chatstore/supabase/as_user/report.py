@@ -9,8 +9,14 @@ LISTED = 20
 """Of how many sessions a finding names the ids."""
 
 ANYBODY = "(anybody, not logged in)"
+"""Who comes with the publishable key alone."""
+
 STRANGER = "(a user who has no records)"
+"""Who comes with a good token, and owns nothing."""
+
 NAMELESS = "(a token that names no user)"
+"""Who comes with a token that has no `sub`."""
+
 OUTSIDERS = (ANYBODY, STRANGER, NAMELESS)
 """Visitors who own nothing, and so must see nothing, as a report names them."""
 
