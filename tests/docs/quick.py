@@ -6,6 +6,7 @@ It is `run_page` but for that. In a block of bash whose every line is a call of 
 
 import io
 import os
+import re
 import runpy
 import shlex
 import sys
@@ -47,9 +48,7 @@ def run_command(line):
 
 def _run(text, where, environment, folder):
     lines = [line for line in text.replace("\\\n", "").splitlines() if line and not line.startswith("#")]
-    if not all(
-        line.startswith(("chatstore ", "python ")) and "|" not in line.removesuffix(_MAY_FAIL) for line in lines
-    ):
+    if not all(map(_is_plain, lines)):
         return _in_bash(text, where, environment, folder)
     printed = []
     for line in lines:
@@ -59,6 +58,11 @@ def _run(text, where, environment, folder):
         if status and command == line:
             raise PageError(f"{where}: {line}\nended with status {status}\nprinted:\n{''.join(printed)}")
     return "".join(printed)
+
+
+def _is_plain(line):
+    command = line.removesuffix(_MAY_FAIL)
+    return command.startswith(("chatstore ", "python ")) and not re.search(r"[|&;<>$]| -c ", command)
 
 
 def _python(command):
@@ -79,7 +83,7 @@ def _in_bash(text, where, environment, folder):
     page = folder.parent / "block.md"
     page.write_text(f"```bash\n{text}```\n")
     try:
-        [ran] = run_page(page, environment, folder)
+        [ran] = run_page(page, environment, folder, seconds=240)
     except PageError as error:
         raise PageError(f"{where}: {error}") from error
     return ran.output
