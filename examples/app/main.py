@@ -49,13 +49,21 @@ def create_app(settings: Settings, own: AppSettings, url: str, local_secret: str
         audience=settings.token_audience if issuer is None else None,
     )
 
+    comparisons = strip.LastComparisons()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            chatstore.open(settings, embedder=make_embedder(own.embedder), verifier=verifier) as stores,
+            chatstore.open(
+                settings,
+                embedder=make_embedder(own.embedder),
+                verifier=verifier,
+                on_comparison=comparisons.keep,
+            ) as stores,
             httpx.AsyncClient(timeout=60) as http,
         ):
             app.state.stores = stores
+            app.state.comparisons = comparisons
             app.state.identity = identity.Identity(stores, verifier, local_secret)
             app.state.turns = Turns(stores, make_responder(own, http))
             yield

@@ -117,13 +117,14 @@ class OldApp:
     async def conversation(self, session_id, user_id, title, *said):
         ids = [f"{session_id}-m{number}" for number in range(len(said))]
         with redis.Redis.from_url(self._url) as client:
-            times = {"createdAt": 1_700_000_000_123 + next(self._number), "updatedAt": 1_700_000_100_456}
+            number = next(self._number)
+            times = {"createdAt": 1_700_000_000_123 + number, "updatedAt": 1_700_000_100_456 + number}
             session = {"userId": user_id, "title": title, "messageIds": json.dumps(ids), "metadata": "{}"}
             client.hset(f"session:{session_id}", mapping={**session, **times})
-            for number, content in enumerate(said):
-                message = {"sessionId": session_id, "role": ("user", "assistant")[number % 2], "content": content}
-                message |= {"metadata": "{}", "createdAt": 1_700_000_000_000 + number}
-                client.hset(f"message:{ids[number]}", mapping=message)
+            for place, content in enumerate(said):
+                message = {"sessionId": session_id, "role": ("user", "assistant")[place % 2], "content": content}
+                message |= {"metadata": "{}", "createdAt": 1_700_000_000_000 + place}
+                client.hset(f"message:{ids[place]}", mapping=message)
 
     async def document(self, document_id, user_id, title, text, embedding=None):
         if embedding is None:
@@ -131,7 +132,7 @@ class OldApp:
         with redis.Redis.from_url(self._url) as client:
             document = {"title": title, "content": text, "url": "", "userId": user_id, "metadata": "{}"}
             document |= {"embedding": json.dumps(list(embedding))}
-            times = {"createdAt": 1_700_000_000_123, "updatedAt": 1_700_000_000_123}
+            times = {"createdAt": 1_700_000_000_123, "updatedAt": 1_700_000_100_123 + next(self._number)}
             client.hset(f"document:{document_id}", mapping={**document, **times})
 
 

@@ -3,15 +3,23 @@
 import asyncio
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
 from chatstore.backends import Backends
-from chatstore.migration import BackfillOptions, VerifyOptions, backfill_chat, verify_chat
+from chatstore.migration import (
+    BackfillOptions,
+    VerifyOptions,
+    backfill_chat,
+    backfill_documents,
+    verify_chat,
+    verify_documents,
+)
 from chatstore.models import Kind
-from chatstore.routing import FLAGS, chat_repairer
+from chatstore.routing import FLAGS, chat_repairer, document_repairer
 from chatstore.settings import load_settings
 from tests.example_app.conftest import served
 from tests.example_app.pages import log_in, needs_chromium, page_of
@@ -19,18 +27,24 @@ from tests.example_app.pages import say as say_in
 from tests.example_app.test_api import say
 
 SECONDS = 20
+RED = "rgb(179, 38, 30)"
+"""The page's colour of what is wrong, in a browser that prefers light pages."""
 
 
-async def migrate_chats():
-    """Do what `chatstore migrate --chat` and `verify --chat` do, without their waits for writers of other processes."""
+async def migrate(*kinds):
+    """Do what `chatstore migrate` and `verify` do, without their waits for writers of other processes."""
     async with Backends(load_settings()) as backends:
-        sides, progress = await backends.chat_sides(), backends.progress(Kind.CHAT)
-        repair = chat_repairer(sides, progress=progress).run
-        options = BackfillOptions(settle_seconds=0)
-        await backfill_chat(sides.old, sides.new, progress, repair=repair, options=options)
-        assert (
-            await verify_chat(sides.old, sides.new, progress, repair=repair, options=VerifyOptions(wait=0.05))
-        ).equal
+        for kind in kinds:
+            if kind is Kind.CHAT:
+                sides, repairer, copy, compare = await backends.chat_sides(), chat_repairer, backfill_chat, verify_chat
+            else:
+                sides, repairer = await backends.document_sides(), document_repairer
+                copy, compare = backfill_documents, verify_documents
+            progress = backends.progress(kind)
+            repair = repairer(sides, progress=progress).run
+            await copy(sides.old, sides.new, progress, repair=repair, options=BackfillOptions(settle_seconds=0))
+            options = VerifyOptions(wait=0.05)
+            assert (await compare(sides.old, sides.new, progress, repair=repair, options=options)).equal
 
 
 def set_stage(stage):
@@ -66,7 +80,7 @@ async def moving(app_settings, own_settings, settings, empty_supabase):
 
 async def test_before_it_is_moved_there_is_one_side_and_no_stage(site):
     async with site.as_user("ann") as http:
-        one_side = {"stage": None, "marks": 0, "oldest_mark_seconds": None, "compared": None}
+        one_side = {"stage": None, "marks": 0, "oldest_mark_seconds": None, "compared": None, "last": None}
         assert await strip_of(http) == {"chat": one_side, "documents": one_side}
 
 
@@ -78,7 +92,7 @@ async def test_a_conversation_goes_on_from_the_old_side_to_the_new_one(moving, o
         set_stage("dualwrite")
         await until(http, "chat", stage="dualwrite")
         await say(http, "s1", "At dual-write")
-        await migrate_chats()
+        await migrate(Kind.CHAT)
         set_stage("shadow")
         await until(http, "chat", stage="shadow")
         await http.get("/api/sessions/s1/messages")
@@ -109,7 +123,7 @@ async def test_a_page_sees_the_same_conversation_after_a_flip_under_it(browser, 
         set_stage("dualwrite")
         await expect_stage(stages, "dualwrite")
         await say_in(page, "At dual-write")
-        await migrate_chats()
+        await migrate(Kind.CHAT)
         set_stage("live")
         await expect_stage(stages, "live")
         await say_in(page, "Live")
@@ -120,3 +134,67 @@ async def test_a_page_sees_the_same_conversation_after_a_flip_under_it(browser, 
 
 async def expect_stage(stages, stage):
     await expect(stages.first).to_have_text(stage)
+
+
+@needs_chromium
+async def test_the_strip_tells_the_last_comparison_of_both_kinds_and_a_difference_until_it_is_repaired(
+    browser, moving, old_app, namespace
+):
+    ann = f"{namespace}-ann"
+    await old_app.conversation("s1", ann, "An order", "Where is my order?", "It left us this morning.")
+    await old_app.document("d1", ann, "Tea", "Green tea is steamed.")
+    set_stage("dualwrite")
+    async with moving.as_user(ann) as http:
+        await until(http, "documents", stage="dualwrite")
+    await migrate(*Kind)
+    set_stage("shadow")
+    async with moving.as_user(ann) as http, page_of(browser, moving) as page:
+        await until(http, "documents", stage="shadow")
+        await log_in(page, ann)
+        await until_told(
+            page, open_chat, "chat", r"history of 2 messages: equal, Redis <?\d+ ms, Supabase <?\d+ ms, \d+ s ago"
+        )
+        await until_told(
+            page, search, "documents", r"search with 1 hit: equal, Redis <?\d+ ms, Chroma <?\d+ ms, \d+ s ago"
+        )
+
+        # Past chatstore: nothing marks it.
+        await old_app.conversation("s1", ann, "An order", "Where is my order?", "It left us this morning.", "Thanks!")
+        await old_app.document("d1", ann, "A secret", "Green tea is steamed.")
+        chat = await until_told(
+            page, open_chat, "chat", r"history of 3 messages: differs \(3 records on one side, 2 on the other\)"
+        )
+        documents = await until_told(page, search, "documents", r"search with 1 hit: differs \(.*title.*\)")
+        for told in (chat, documents):
+            assert await told.evaluate("(told) => getComputedStyle(told).color") == RED
+        assert "secret" not in await documents.inner_text()
+
+        await migrate(*Kind)
+        chat = await until_told(page, open_chat, "chat", r"history of 3 messages: equal")
+        documents = await until_told(page, search, "documents", r"search with 1 hit: equal")
+        for told in (chat, documents):
+            assert await told.evaluate("(told) => getComputedStyle(told).color") != RED
+    async with moving.as_user(f"{namespace}-ben") as http:
+        assert [seen["last"] for seen in (await strip_of(http)).values()] == [None, None]
+
+
+async def open_chat(page):
+    await page.locator("#sessions li button").first.click()
+
+
+async def search(page):
+    await page.get_by_label("Search").first.fill("steamed tea")
+    await page.get_by_role("button", name="Search").click()
+
+
+async def until_told(page, read, kind, wanted):
+    """Read what is compared until the strip tells a comparison as wanted, and return what tells it."""
+    told = page.locator("#strip .kind").nth(list(Kind).index(Kind(kind))).locator(".last")
+    async with asyncio.timeout(2 * SECONDS):
+        while True:
+            await read(page)
+            try:
+                await expect(told).to_have_text(re.compile(wanted), timeout=4000)
+            except AssertionError:
+                continue
+            return told
