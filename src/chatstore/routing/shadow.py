@@ -15,6 +15,7 @@ from chatstore.errors import ChatStoreError, NotFoundError, UnavailableError
 from chatstore.models import Document, Kind, Match, Message, Page, Session, Side, same_expiry
 from chatstore.routing.agreement import Agreement, SearchTolerance, agreement
 from chatstore.routing.comparison import Comparison, OnComparison, Outcome
+from chatstore.routing.in_time import InTime
 
 logger = logging.getLogger("chatstore.routing")
 
@@ -135,13 +136,12 @@ class ShadowReader:
     ) -> None:
         self.counts = ShadowCounts()
         self._rate = rate
-        self._deadline = deadline
         self._cap = cap
         self._pause = pause
         self._tolerance = tolerance or SearchTolerance()
         self._on_mismatch = on_mismatch
         self._on_compared = on_compared
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way = InTime(deadline)
         self._to_begin: list[tuple[Callable[[], ShadowRead], Context]] = []
 
     def compare(self, describe: Callable[[], ShadowRead]) -> None:
@@ -152,19 +152,18 @@ class ShadowReader:
         """
         if self._rate < 1.0 and random.random() >= self._rate:  # noqa: S311 - a sample, not a secret
             return
-        if len(self._tasks) + len(self._to_begin) >= self._cap:
+        if len(self._under_way) + len(self._to_begin) >= self._cap:
             self.counts.dropped += 1
             return
+        context = copy_context()
         if not self._to_begin:
-            asyncio.get_running_loop().call_soon(self._begin)
-        self._to_begin.append((describe, copy_context()))
+            asyncio.get_running_loop().call_soon(self._begin, context=context)
+        self._to_begin.append((describe, context))
 
     def _begin(self) -> None:
         waiting, self._to_begin = self._to_begin, []
         for describe, context in waiting:
-            task = asyncio.create_task(self._compare(describe()), context=context)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._under_way.start(self._compare(describe()), context)
 
     async def _all_begun(self) -> None:
         if self._to_begin:
@@ -173,23 +172,22 @@ class ShadowReader:
     async def drain(self) -> None:
         """Wait until all comparisons under way are made."""
         await self._all_begun()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._under_way.drain()
 
     async def close(self) -> None:
         """Stop: comparisons under way are given up."""
         await self._all_begun()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._under_way.close()
 
     async def _compare(self, made: ShadowRead) -> None:
         outcome, seconds, judged, failure = Outcome.FAILED, None, _Judged(None), ""
         try:
-            async with asyncio.timeout(self._deadline):
-                other, seconds = await self._other(made)
-                judged = _judge(made.served, other, self._tolerance)
-                outcome, judged = (Outcome.EQUAL, judged) if judged.difference is None else await self._look_again(made)
-        except (ChatStoreError, TimeoutError) as error:
+            other, seconds = await self._other(made)
+            judged = _judge(made.served, other, self._tolerance)
+            outcome, judged = (Outcome.EQUAL, judged) if judged.difference is None else await self._look_again(made)
+        except (ChatStoreError, TimeoutError, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and not self._under_way.is_late():
+                raise
             failure = str(error) or "no answer in time"
             logger.info("shadow read %s failed: %s", made.read.operation, failure)
         except Exception as error:  # a comparison must not vanish, nor reach the app
