@@ -44,7 +44,7 @@ class Collection:
     queries: Sequence[Query]
 
     def every(self, step: int) -> Collection:
-        """Return the same documents, with every so-manieth question."""
+        """Return the same documents with every Nth question: the first, and so on by steps."""
         return replace(self, queries=self.queries[::step])
 
     def of_lengths(self, least: float, most: float) -> Collection:

@@ -3,26 +3,27 @@
     python -m benchmarks.retrieval [EVERY]
 
 Cranfield 1400 is a collection that people judged: 1,398 abstracts and 225 questions, with a grade for each abstract
-that answers one (benchmarks/data/README.md). Every third question is asked; `python -m benchmarks.retrieval 1` asks
-all. The abstracts are one user's, with embeddings of 256 numbers by a small model that runs offline. They lie in a real
-Redis, as an app or its framework writes them: in the layout `hash`, in `langchain-redis` under an HNSW index of
-RediSearch. There all embeddings have the length 1, as most models make them. In `hash` they are then given other
-lengths: those that this model itself makes, and lengths that are spread evenly from 1 to 3, which is a hard case.
-chatstore moves them to a real Chroma (backfill and verify), and the same router is asked before, at `off`, and after,
-at `complete`, for ten matches and for a hundred. A fifth of the questions is asked at `shadow` and `live`, too, where
-the router itself compares.
+that answers one (benchmarks/data/README.md). Every third question is asked, or with a number N behind the command every
+Nth one, so that 1 asks all. The abstracts are one user's, with embeddings of 256 numbers by a small model that runs
+offline. They lie in a real Redis, as an app or its framework writes them: in the layout `hash`, in `langchain-redis`
+under an HNSW index of RediSearch. There all embeddings have the length 1, as most models make them. In `hash` they are
+then given other lengths: those that this model itself makes, and lengths that are spread evenly from 1 to 3, which is a
+hard case. chatstore moves them to a real Chroma (backfill and verify), and the same router is asked before, at `off`,
+and after, at `complete`, for ten matches and for a hundred. A fifth of the questions is asked at `shadow` and `live`,
+too, where the router itself compares.
 
 nDCG@10 says how well the first ten matches are ordered; recall@10 and recall@100 which share of what is of interest is
 among them. They are as trec_eval computes them. Beside them stand an exact search by numpy, which looks at every
 embedding, and the search that the app had itself, by `FT.SEARCH`. overlap@k is the share of k matches that two answers
 have in common.
 
-What it means: **with embeddings of one length, the answers that your users get do not change by the move.** chatstore
-searches Redis by looking at every embedding, so it finds there what an exact search finds. Chroma's index is
-approximate: chatstore asks it for more candidates than are wanted, and ranks these by their similarity. What it misses
-all the same is in the rows with overlap@k. It is more where embeddings have different lengths, as what is near by
-Chroma's distance is then not always what is alike; and in a much larger collection than this it may be more, too. Your
-own shadow reads tell it of your own searches ([the guide](guide.md#6-shadow)).
+What it means: **with embeddings of one length, the answers that your users get stay as good as they were, and are
+nearly all the same.** chatstore searches Redis by looking at every embedding, so it finds there what an exact search
+finds. Chroma's index is approximate: chatstore asks it for more candidates than are wanted, and ranks these by their
+similarity; what it misses all the same is in the rows with overlap@k, and differs from one building of the index to the
+next. Where something is missed, the measures may as well get better as worse. **With embeddings of different lengths
+more is missed**, as what is near by Chroma's distance is then not always what is alike. In a much larger collection
+than this it may be more, too. Your own shadow reads tell it of your own searches ([the guide](guide.md#6-shadow)).
 """
 
 from __future__ import annotations
@@ -256,16 +257,21 @@ def rows_of(app: App, found: Found, queries: Sequence[Query]) -> Iterator[Row]:
         made = counts.equal + counts.mismatched + counts.pending + counts.failed
         yield Row(
             f"shadow reads at `{stage}`, {app.name}",
-            f"{counts.equal} equal, {counts.mismatched} mismatches; mean overlap {counts.overlap or 0.0:.4f}, "
-            f"least {counts.least_overlap:.2f}; scores differ by up to {counts.score_difference:.1g}",
+            f"{counts.equal} equal, {counts.mismatched} mismatches, {counts.pending + counts.failed} not in time"
+            + ("" if counts.overlap is None else f"; {_agreement(counts)}"),
             f"{made} searches",
             counts.equal / made,
             at_least=None if target is None else 1,
         )
 
 
+def _agreement(counts: ShadowCounts) -> str:
+    overlap = f"mean overlap {counts.overlap:.4f}, least {counts.least_overlap:.2f}"
+    return f"{overlap}; scores differ by up to {counts.score_difference:.1g}"
+
+
 def measure(every: int = EVERY) -> list[Row]:
-    """Return the comparisons of each app, by every so-manieth question."""
+    """Return the comparisons of each app, by every third question or every Nth."""
     collection, rows = load(USER).every(every), list[Row]()
     for app in APPS:
         documents = collection if app.lengths is None else collection.of_lengths(*app.lengths)
