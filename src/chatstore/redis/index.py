@@ -99,16 +99,13 @@ class UserIndex:
     async def drop(self, user_id: str, ids: Sequence[bytes]) -> None:
         """Remove records that turned out to be gone.
 
-        On a cluster the index is written before the record. One that was noted a moment ago may be there yet.
+        One that was noted a moment ago stays: it may be there again since one looked, and on a cluster the index is
+        written before the record.
         """
-        if not ids:
-            return
-        key = self._keys.index(user_id.encode())
-        if self._client.is_cluster:
+        if ids:
+            key = self._keys.index(user_id.encode())
             before = (time.time() - _UNDER_WAY) * 1_000_000
             await run(self._client, Call(script("values", "index_drop"), [key], [f"{before:.0f}", len(ids), *ids]))
-        else:
-            await self._client.ask("ZREM", key, *ids)
 
     async def note(self, records: Sequence[Owned]) -> None:
         """Note where users' records stand, unless they stand further ahead already."""
