@@ -48,6 +48,7 @@ class Case:
 @pytest.fixture
 def app(environment, folder, monkeypatch):
     """An app at dualwrite, after a verify."""
+    del environment["CHROMA_URL"], environment["CHROMA_DATABASE"]
     for name, value in {**environment, "CHATSTORE_FLAG_FILE": str(folder / "flags.json"), "COLUMNS": "100"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(folder)

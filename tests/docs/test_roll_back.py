@@ -14,6 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "roll-back.md"
 
 @pytest.mark.timeout(300)
 def test_from_every_stage_there_is_a_way_back_on_which_nothing_is_lost(environment, folder, monkeypatch):
+    del environment["CHROMA_URL"], environment["CHROMA_DATABASE"]
     environment["CHATSTORE_FLAG_FILE"] = str(folder / "flags.json")
     run_page_quickly(PAGE, environment, folder, monkeypatch)
     with redis.Redis.from_url(environment["REDIS_URL"], decode_responses=True) as client:
