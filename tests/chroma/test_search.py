@@ -21,13 +21,16 @@ def embeddings(count, dimension, *, lengths, seed=7):
 LENGTHS = {
     "all of length one": lambda random, count: np.ones(count),
     "of about one length": lambda random, count: random.uniform(4, 6, count),
+    "three times as long as others": lambda random, count: random.uniform(1, 3, count),
     "of any length": lambda random, count: random.lognormal(0, 1.5, count),
 }
+FEW = 480
+"""So few that a search may look at all of them."""
 
 
 @pytest.mark.parametrize("kind", LENGTHS)
 async def test_the_best_are_found_whatever_their_lengths(documents, kind):
-    held = embeddings(480 if kind == "of any length" else 1200, 24, lengths=LENGTHS[kind])
+    held = embeddings(FEW if kind == "of any length" else 1200, 24, lengths=LENGTHS[kind])
     await documents.upsert("u", [NewDocument(str(at), id=str(at), embedding=e) for at, e in enumerate(held)])
     for query in embeddings(5, 24, lengths=LENGTHS["of about one length"], seed=8):
         scores = cosines(held, query)
@@ -35,6 +38,23 @@ async def test_the_best_are_found_whatever_their_lengths(documents, kind):
         matches = await documents.search("u", query, k=7)
         assert [match.document.id for match in matches] == [str(at) for at in best]
         assert [match.score for match in matches] == [scores[at] for at in best]
+
+
+async def test_nearly_all_of_the_best_are_found_among_many_of_very_different_lengths(documents):
+    """A search that looks from one length only finds six of ten."""
+    random = np.random.default_rng(7)
+    topics = random.standard_normal((60, 128))
+    held, queries = (
+        [Embedding.of(row * length) for row, length in zip(rows, random.lognormal(0, 1.5, len(rows)), strict=True)]
+        for rows in (topics[np.arange(count) % 60] + 0.9 * random.standard_normal((count, 128)) for count in (2000, 10))
+    )
+    await documents.upsert("u", [NewDocument(str(at), id=str(at), embedding=e) for at, e in enumerate(held)])
+    found = 0
+    for query in queries:
+        scores = cosines(held, query)
+        best = {str(at) for at in sorted(range(len(held)), key=lambda at: -scores[at])[:10]}
+        found += len(best & {match.document.id for match in await documents.search("u", query, k=10)})
+    assert found >= 95
 
 
 async def test_enormous_and_empty_vectors_are_ranked_too(documents):

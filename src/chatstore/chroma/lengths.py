@@ -9,6 +9,8 @@ from chatstore.chroma.collection import BATCH, Collection, Lengths
 from chatstore.chroma.metadata import LENGTH
 
 _ROUNDING = 1e-6
+_STEP = math.log(1.2)
+_MOST_SCALES = 16
 
 
 async def lengths_of(collection: Collection) -> Lengths | None:
@@ -34,6 +36,13 @@ def _outside(known: Lengths | None) -> dict[str, Any]:
     return {"$or": [{LENGTH: {"$lt": known.least}}, {LENGTH: {"$gt": known.most}}]}
 
 
-def typical(lengths: Lengths | None) -> float:
-    """Return a length in the middle; 1 when none is known."""
-    return math.sqrt(lengths.least) * math.sqrt(lengths.most) if lengths else 1.0
+def scales(lengths: Lengths | None) -> list[float]:
+    """Return the lengths to give to a query, so that each embedding is about as long as one of them.
+
+    They are a fifth apart, or more where there would be more than 16. It is 1 when no length is known.
+    """
+    if lengths is None:
+        return [1.0]
+    apart = math.log(lengths.most) - math.log(lengths.least)
+    count = min(math.ceil(apart / _STEP), _MOST_SCALES) or 1
+    return [lengths.least * math.exp(apart * (at + 0.5) / count) for at in range(count)]

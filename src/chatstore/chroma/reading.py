@@ -81,8 +81,8 @@ class Reading:
             return False
         vector = vector_of(document.embedding)
         record_id = self._holdings.plan.record_id(document.key)
-        near = await self._holdings.of_user(document.user_id).query(
-            vector, count=_NEAREST, where=self._scope(document.user_id), parts=IDS
+        [near] = await self._holdings.of_user(document.user_id).query(
+            [vector], count=_NEAREST, where=self._scope(document.user_id), parts=IDS
         )
         # Chroma tells the square of a distance; two vectors of one length and a cosine of 0.999 are this far apart.
         most = _APART * float(np.square(vector, dtype=np.float64).sum())

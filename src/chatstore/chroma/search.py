@@ -2,7 +2,8 @@
 
 Chroma's own `cosine` distance normalises embeddings as it stores them, and they must come back as they were. Among
 vectors of one length both distances rank alike, and most embedding models make such. For others Chroma's nearest are
-candidates: they are ranked anew here, and more are asked for until no other document can be more alike.
+candidates: near to the query when that is made about as long as they are, once for each of a few lengths. They are
+ranked anew here, and more are asked for until no other document can be more alike.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chatstore.chroma.collection import BATCH, IDS, Collection, Lengths
-from chatstore.chroma.lengths import lengths_of, typical
+from chatstore.chroma.lengths import lengths_of, scales
 from chatstore.chroma.records import Record, vector_of
 from chatstore.chroma.walk import walk
 from chatstore.models import Embedding
@@ -26,6 +27,7 @@ _FIRST = 32
 _GROWTH = 4
 _ENOUGH = 512
 _MOST = 10_000
+_PIECES = 4
 _PARTS = ("metadatas", "embeddings")
 _ROUNDING = 1e-6
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -55,22 +57,26 @@ class Search:
         """Return the ids of the `k` records that are most alike to the query, best first; equal ones by id.
 
         That is among those which Chroma's index finds, and it finds approximately. Where the embeddings have different
-        lengths and the candidates still do not decide, the best of 512 (or eight times `k`) are taken.
+        lengths and the candidates still do not decide, the best of at least 512 (or eight times `k`) are taken.
 
         Raises:
             InvalidRecordError: The records' embeddings have another dimension.
         """
         count, enough, most = max(_FIRST, 2 * self.k), max(_ENOUGH, 8 * self.k), max(_MOST, 8 * self.k)
         while True:
-            vector = _scaled(self.query, typical(self.collection.lengths))
-            answer, lengths = await asyncio.gather(
-                self.collection.query(vector, count=count, where=self.where, parts=_PARTS),
+            vectors = [_scaled(self.query, scale) for scale in scales(self.collection.lengths)]
+            answers, lengths = await asyncio.gather(
+                self.collection.query(vectors, count=count, where=self.where, parts=_PARTS),
                 lengths_of(self.collection),
             )
-            best = self._ranked(record for record, _ in answer)
-            if len(answer) < count:
-                return await self._exhaustively() if await self._are_more_than(len(answer)) else _ids(best)
-            is_decided = count >= enough or (best and -best[-1][0] >= _bound(answer[-1][1], vector, lengths))
+            found = {record.id: record for answer in answers for record, _ in answer}
+            best = self._ranked(found.values())
+            if any(len(answer) < count for answer in answers):
+                return await self._exhaustively() if await self._are_more_than(len(found)) else _ids(best)
+            if len(scales(lengths)) > len(vectors):
+                continue  # Only now it is known how different their lengths are.
+            looks = [_Look(vector, answer[-1][1]) for vector, answer in zip(vectors, answers, strict=True)]
+            is_decided = count * len(vectors) >= enough or (best and -best[-1][0] >= _bound(looks, lengths))
             if len(best) == self.k and (is_decided or count >= most):
                 return _ids(best)
             if count >= most:
@@ -115,18 +121,26 @@ def cosines(embeddings: Sequence[Embedding], query: Embedding) -> list[float]:
     return [float(score) for score in np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)]
 
 
-def _bound(squared_distance: float, vector: Any, lengths: Lengths | None) -> float:
-    """Return what cosine a record that was not returned can have at most.
+class _Look(NamedTuple):
+    """A query that Chroma was asked, and how far (squared) the last record lies that it gave."""
+
+    vector: Any
+    squared_distance: float
+
+
+def _bound(looks: Sequence[_Look], lengths: Lengths | None) -> float:
+    """Return what cosine a record that no look returned can have at most.
 
     A vector of length n lies `q² + n² - 2·q·n·cosine` from a query of length q (squared), and all that were not
-    returned lie at least as far as the last one that was. Over the lengths in between, the bound is at one of the ends.
+    returned lie at least as far as the last one that was. Between two lengths the bound is highest at one of the two.
     """
-    query = float(np.linalg.norm(vector.astype(np.float64)))
-    if not math.isfinite(squared_distance) or lengths is None or query == 0:
+    queries = np.array([np.linalg.norm(look.vector.astype(np.float64)) for look in looks])[:, None]
+    squared = np.array([look.squared_distance for look in looks])[:, None]
+    if lengths is None or not np.isfinite(squared).all() or not queries.all():
         return math.inf
-    return (
-        max((query**2 + n**2 - squared_distance) / (2 * query * n) for n in (lengths.least, lengths.most)) - _ROUNDING
-    )
+    ends = np.geomspace(lengths.least, lengths.most, _PIECES * len(looks) + 1)
+    at_ends = (queries**2 + ends**2 - squared) / (2 * queries * ends)
+    return float(np.maximum(at_ends[:, :-1], at_ends[:, 1:]).min(axis=0).max()) - _ROUNDING
 
 
 def _scaled(query: Embedding, length: float) -> Any:
