@@ -21,7 +21,6 @@ def embeddings(count, dimension, *, lengths, seed=7):
 LENGTHS = {
     "all of length one": lambda random, count: np.ones(count),
     "of about one length": lambda random, count: random.uniform(4, 6, count),
-    "three times as long as others": lambda random, count: random.uniform(1, 3, count),
     "of any length": lambda random, count: random.lognormal(0, 1.5, count),
 }
 FEW = 480

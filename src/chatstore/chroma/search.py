@@ -27,6 +27,7 @@ _FIRST = 32
 _GROWTH = 4
 _ENOUGH = 512
 _MOST = 10_000
+_OFTEN = 4  # So often the looks from several lengths may give the same record.
 _PIECES = 4
 _PARTS = ("metadatas", "embeddings")
 _ROUNDING = 1e-6
@@ -76,7 +77,8 @@ class Search:
             if len(scales(lengths)) > len(vectors):
                 continue  # Only now it is known how different their lengths are.
             looks = [_Look(vector, answer[-1][1]) for vector, answer in zip(vectors, answers, strict=True)]
-            is_decided = count * len(vectors) >= enough or (best and -best[-1][0] >= _bound(looks, lengths))
+            looked_at = max(len(found), count * len(vectors) // _OFTEN)
+            is_decided = looked_at >= enough or (best and -best[-1][0] >= _bound(looks, lengths))
             if len(best) == self.k and (is_decided or count >= most):
                 return _ids(best)
             if count >= most:
