@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,8 @@ async def test_a_blocking_app_is_told_of_them_too(app_settings):
             stores.chat.last_messages(user, session.id, 50)
             stores.documents.upsert(user, chatstore.NewDocument("a secret", embedding=EAST))
             stores.documents.search(user, EAST, k=3)
-            while len(told) < 2:
+            until = time.monotonic() + 20  # a thread that goes on for ever would hold up the end of all tests
+            while len(told) < 2 and time.monotonic() < until:
                 stores.stages()
         return session.id
 
