@@ -1,7 +1,5 @@
 """The page on a hosted project is run as it says, with the local server; its migration file makes a project of today."""
 
-import importlib.resources
-import secrets
 from pathlib import Path
 
 import psycopg
@@ -10,6 +8,7 @@ import pytest
 from chatstore.supabase.schema import SCHEMA_VERSION
 from tests.docs.page import blocks_of
 from tests.docs.quick import run_page_quickly
+from tests.supabase.projects import bare_project
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "hosted-supabase.md"
 
@@ -17,22 +16,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "hosted-supabase.md"
 @pytest.fixture
 def project_without_default_grants(database_url):
     """The URL of a database as a project has it since Supabase grants new tables and functions to nobody."""
-    name = f"project_{secrets.token_hex(4)}"
-    url = f"{database_url.rpartition('/')[0]}/{name}"
-    roles = importlib.resources.files("chatstore.local").joinpath("roles.sql").read_text()
-    with psycopg.connect(database_url, autocommit=True) as server:
-        server.execute(f"create database {name}")
-        try:
-            with psycopg.connect(url) as database:
-                database.execute(roles)
-                for what in ("tables", "functions", "sequences"):
-                    database.execute(
-                        f"alter default privileges in schema public revoke all on {what} "
-                        "from anon, authenticated, service_role"
-                    )
-            yield url
-        finally:
-            server.execute(f"drop database {name} with (force)")
+    with bare_project(database_url) as url:
+        with psycopg.connect(url) as database:
+            for what in ("tables", "functions", "sequences"):
+                database.execute(
+                    f"alter default privileges in schema public revoke all on {what} "
+                    "from anon, authenticated, service_role"
+                )
+        yield url
 
 
 @pytest.mark.timeout(300)  # several programs, one after the other, on a machine that others use, too

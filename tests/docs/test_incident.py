@@ -90,13 +90,17 @@ def away(monkeypatch, name, scheme):
     monkeypatch.setenv(name, f"{scheme}://{NOBODY}")
 
 
+def write_meanwhile(session):
+    with chatstore.open_blocking() as stores:
+        stores.chat.append("ann", session, chatstore.NewMessage("user", "meanwhile"))
+
+
 def test_supabase_is_down(app, monkeypatch):
     write("before")
     case = Case("Supabase or Chroma is down")
     with monkeypatch.context() as fault:
         away(fault, "SUPABASE_URL", "http")
-        with chatstore.open_blocking() as stores:
-            stores.chat.append("ann", "before", chatstore.NewMessage("user", "meanwhile"))
+        write_meanwhile("before")
         case.run()
     case.run()
 
@@ -113,8 +117,7 @@ def test_redis_is_down_at_live(app, monkeypatch):
     case = Case("Redis is down")
     with monkeypatch.context() as fault:
         away(fault, "REDIS_URL", "redis")
-        with chatstore.open_blocking() as stores:
-            stores.chat.append("ann", "before", chatstore.NewMessage("user", "meanwhile"))
+        write_meanwhile("before")
         case.run()
     case.run()
 
@@ -123,8 +126,7 @@ def test_a_mark_that_no_repair_clears(app, client, monkeypatch):
     write("broken")
     with monkeypatch.context() as fault:
         away(fault, "SUPABASE_URL", "http")
-        with chatstore.open_blocking() as stores:
-            stores.chat.append("ann", "broken", chatstore.NewMessage("user", "meanwhile"))
+        write_meanwhile("broken")
     right = client.hget("session:broken", "createdAt")
     client.hset("session:broken", "createdAt", "yesterday")
     case = Case("Marks grow or stay")

@@ -20,6 +20,18 @@ def new_project(database_url, older_schema=None):
     Yields:
         The new one's URL, as the superuser.
     """
+    with bare_project(database_url) as url:
+        if older_schema is None:
+            apply_schema(url)
+        else:
+            with psycopg.connect(url) as database:
+                database.execute(older_schema)
+        yield url
+
+
+@contextmanager
+def bare_project(database_url):
+    """Make a database as `new_project` does, without chatstore's schema."""
     name = f"project_{secrets.token_hex(4)}"
     url = f"{database_url.rpartition('/')[0]}/{name}"
     roles = importlib.resources.files("chatstore.local").joinpath("roles.sql").read_bytes()
@@ -28,10 +40,6 @@ def new_project(database_url, older_schema=None):
         try:
             with psycopg.connect(url) as database:
                 database.execute(roles)
-                if older_schema is not None:
-                    database.execute(older_schema)
-            if older_schema is None:
-                apply_schema(url)
             yield url
         finally:
             server.execute(f"drop database {name} with (force)")

@@ -102,16 +102,11 @@ class Collection:
                 where=where,
                 include=[*parts, "distances"],
             )
-            return [
-                list(
-                    zip(
-                        records_of(ids, *(answer[part][at] if answer[part] is not None else None for part in WHOLE)),
-                        answer["distances"][at],
-                        strict=True,
-                    )
-                )
-                for at, ids in enumerate(answer["ids"])
-            ]
+            found = []
+            for at, ids in enumerate(answer["ids"]):
+                columns = (answer[part][at] if answer[part] is not None else None for part in WHOLE)
+                found.append(list(zip(records_of(ids, *columns), answer["distances"][at], strict=True)))
+            return found
 
         return await self._reading(ask, [[] for _ in vectors])
 

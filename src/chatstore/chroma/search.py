@@ -78,12 +78,13 @@ class Search:
                 continue  # Only now it is known how different their lengths are.
             looks = [_Look(vector, answer[-1][1]) for vector, answer in zip(vectors, answers, strict=True)]
             looked_at = max(len(found), count * len(vectors) // _OFTEN)
-            if len(best) == self.k and -best[-1][0] >= _bound(looks, lengths):
-                return _ids(best)
-            if len(best) == self.k and (looked_at >= enough or count >= most):
-                few = len(found) < enough and not await self._are_more_than(enough)
-                return await self._exhaustively() if few else _ids(best)
-            if count >= most:
+            if len(best) == self.k:
+                if -best[-1][0] >= _bound(looks, lengths):
+                    return _ids(best)
+                if looked_at >= enough:
+                    few = len(found) < enough and not await self._are_more_than(enough)
+                    return await self._exhaustively() if few else _ids(best)
+            elif count >= most:
                 # So many that are near are not admitted: expired ones that nobody swept, say.
                 return await self._exhaustively()
             count = min(count * _GROWTH, most)

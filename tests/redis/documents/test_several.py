@@ -4,22 +4,8 @@ import pytest
 
 from chatstore.errors import LayoutError
 from chatstore.models import Embedding, NewDocument
-from chatstore.redis import RedisDocuments, connect, document_layout
 
 EAST = Embedding.of([1, 0])
-
-
-@pytest.fixture
-async def client(redis_database):
-    async with connect(redis_database) as client:
-        yield client
-
-
-@pytest.fixture
-async def documents(client):
-    store = RedisDocuments(client, document_layout("hash"))
-    yield store
-    await store.close()
 
 
 @pytest.fixture
