@@ -307,3 +307,18 @@ async def test_a_record_whose_embedding_is_not_there_yet_is_read_again(documents
     documents._collections._client.run = late
     assert await documents.get("u", "d") == stored
     assert torn == 0
+
+
+async def test_no_read_fails_because_of_what_is_removed_meanwhile(server):
+    documents = ChromaDocuments(server)
+    ids = [str(number) for number in range(40)]
+
+    async def come_and_go():
+        for name in ids:
+            await documents.upsert("u", new(name=name))
+            await documents.delete("u", [name])
+
+    writer = asyncio.create_task(come_and_go())
+    while not writer.done():
+        assert len(await documents.get_many("u", ids)) <= 1
+    await writer

@@ -44,10 +44,11 @@ async def test_marks_of_many_keys_are_found(journal):
 async def test_of_two_who_work_on_a_key_at_once_one_leaves_its_mark(journal):
     for _ in range(5):
         one, other = mark(), mark()
+        at_work = asyncio.Barrier(2)
 
-        async def work(own):
+        async def work(own, at_work=at_work):
             await journal.add([own])
-            await asyncio.sleep(0)
+            await at_work.wait()
             return await journal.clear_alone([own])
 
         left = await asyncio.gather(work(one), work(other))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from chatstore.chroma.client import ChromaClient
+from chatstore.chroma.failures import TornReadError, torn
 from chatstore.chroma.records import Record, columns_of, records_of
 from chatstore.errors import ConfigurationError, NotFoundError, UnavailableError
 
@@ -148,20 +149,24 @@ class Collection:
 
     async def _get(self, *, parts: tuple[str, ...], **arguments: Any) -> list[Record]:
         async def ask(handle: Any) -> list[Record]:
-            for pause in _TORN_READ_PAUSES:
-                answer = await self._client.run(handle.get, include=list(parts), **arguments)
-                embeddings = answer["embeddings"]
-                if embeddings is None or len(embeddings) == len(answer["ids"]):
-                    return records_of(answer["ids"], answer["metadatas"], answer["documents"], embeddings)
-                # A record whose write is under way has its metadata already and its embedding not yet.
-                await asyncio.sleep(pause)
-            raise UnavailableError(
-                f"Chroma gives fewer embeddings than records of {self.name!r}: its index may be damaged, or very busy"
-            )
+            answer = await self._client.run(handle.get, include=list(parts), **arguments)
+            ids, embeddings = answer["ids"], answer["embeddings"]
+            if embeddings is not None and len(embeddings) < len(ids):
+                # Of a record whose write is under way, the metadata are there already and the embedding is not.
+                raise TornReadError(torn(self._client.address))
+            return records_of(ids, answer["metadatas"], answer["documents"], embeddings)
 
         return await self._reading(ask, [])
 
     async def _reading(self, ask: Callable[[Any], Awaitable[T]], absent: T) -> T:
+        for pause in _TORN_READ_PAUSES:
+            try:
+                return await self._read(ask, absent)
+            except TornReadError:
+                await asyncio.sleep(pause)
+        return await self._read(ask, absent)
+
+    async def _read(self, ask: Callable[[Any], Awaitable[T]], absent: T) -> T:
         try:
             return await self._retrying(ask, self._opened)
         except NotFoundError:

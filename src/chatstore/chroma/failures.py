@@ -10,6 +10,11 @@ import orjson
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidRecordError, NotFoundError, UnavailableError
 
 _DIMENSIONS = re.compile(r"dimension of (\d+), got (\d+)")
+_TORN = ("Error finding id", "Nothing found on disk")
+
+
+class TornReadError(UnavailableError):
+    """A read met a record, or an index, of which only a part is there, as while it is being written or removed."""
 
 
 def translated(error: Exception, address: str) -> ChatStoreError:
@@ -43,6 +48,8 @@ def translated(error: Exception, address: str) -> ChatStoreError:
         return InvalidRecordError(
             f"the embedding has {found[2]} numbers; the documents of this collection have {found[1]}"
         )
+    if isinstance(error, errors.InternalError) and any(part in str(error) for part in _TORN):
+        return TornReadError(torn(address))
     if isinstance(error, errors.InternalError | orjson.JSONDecodeError):
         return _failed(error, address)
     if isinstance(error, errors.InvalidArgumentError | errors.DuplicateIDError | ValueError | TypeError):
@@ -70,6 +77,11 @@ def no_such_database(address: str) -> str:
 def refused_credentials(address: str) -> str:
     """Return what to say when the server does not know who asks."""
     return f"Chroma at {address} refused the credentials: check CHROMA_API_KEY, or the headers"
+
+
+def torn(address: str) -> str:
+    """Return what to say when a read met only parts of some records, each time that it was tried."""
+    return f"Chroma at {address} gave only parts of some records: try again; if it stays so, its index is damaged"
 
 
 def _failed(error: Exception, address: str) -> ChatStoreError:
