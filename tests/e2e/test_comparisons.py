@@ -12,8 +12,6 @@ from chatstore.models import Kind, Side, Stage, new_id, utc_now
 from chatstore.routing import Outcome
 from chatstore.settings import load_settings
 
-DOMAIN = "test-comparisons"
-"""Nobody's, so that the stage is that of the settings: a flag file of another test goes on answering in its domain."""
 EAST = chatstore.Embedding.of([1, 0])
 GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
 
@@ -28,7 +26,7 @@ async def app_settings(redis_database, settings):
         chroma_url=settings.chroma_url,
         stage=Stage.SHADOW,
     )
-    async with chatstore.open(given, flags=DOMAIN) as stores:
+    async with chatstore.open(given) as stores:
         for store in (stores.chat, stores.documents):
             for side in Side:
                 await store.sides[side].journal.remember(verified_at=utc_now(), journal_open=True)
@@ -59,7 +57,7 @@ def check(told, user, session_id):
 
 async def test_an_app_is_told_of_the_comparisons_of_both_kinds(app_settings):
     user, told = new_id(), []
-    async with chatstore.open(app_settings, inline=True, flags=DOMAIN, on_comparison=told.append) as stores:
+    async with chatstore.open(app_settings, inline=True, on_comparison=told.append) as stores:
         session_id = await use(stores, user)
         await asyncio.gather(stores.chat.shadow.drain(), stores.documents.shadow.drain())
     check(told, user, session_id)
@@ -69,7 +67,7 @@ async def test_a_blocking_app_is_told_of_them_too(app_settings):
     user, told = new_id(), []
 
     def app():
-        with chatstore.open_blocking(app_settings, inline=True, flags=DOMAIN, on_comparison=told.append) as stores:
+        with chatstore.open_blocking(app_settings, inline=True, on_comparison=told.append) as stores:
             session = stores.chat.create_session(user, title="a secret")
             stores.chat.append(user, session.id, [chatstore.NewMessage("user", f"secret {n}") for n in range(12)])
             stores.chat.last_messages(user, session.id, 50)
@@ -90,7 +88,7 @@ async def test_the_guides_function_tells_of_what_is_not_equal(app_settings, caps
     scope = {}
     exec(block.partition("\n\nasync with")[0], scope)
     user = new_id()
-    async with chatstore.open(app_settings, inline=True, flags=DOMAIN, on_comparison=scope["tell"]) as stores:
+    async with chatstore.open(app_settings, inline=True, on_comparison=scope["tell"]) as stores:
         session = await stores.chat.create_session(user, title="a secret")
         await stores.chat.get_session(user, session.id)
         await stores.chat.shadow.drain()

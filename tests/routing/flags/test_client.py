@@ -125,9 +125,16 @@ async def test_after_the_last_nobody_looks_at_the_file_any_more(flag_file, domai
         return [thread for thread in threading.enumerate() if thread.name == "FlagdFileWatcherWorkerThread"]
 
     before = set(watching())
-    async with flag_client(domain, flag_file), flag_client(domain, flag_file):
+    async with flag_client(domain, flag_file) as (client, _), flag_client(domain, flag_file):
         [own] = set(watching()) - before
     await until(lambda: not own.is_alive())
+    assert stage_of(client) == "none"
+
+
+async def test_a_provider_that_the_app_set_meanwhile_stays(flag_file, domain):
+    async with flag_client(domain, flag_file) as (client, _):
+        api.set_provider_and_wait(Service(Stage.LIVE), domain)
+    assert stage_of(client) == "live"
 
 
 async def test_two_files_in_one_domain_are_refused(flag_file, domain, tmp_path):

@@ -114,10 +114,9 @@ def _reading(path: Path, domain: str) -> Iterator[None]:
     finally:
         with _lock:
             file.users -= 1
-            if last := not file.users and _in_use.get(domain) is file:
+            if not file.users and _in_use.get(domain) is file:
                 del _in_use[domain]
-        if last:
-            file.provider.shutdown()
+                _unbind(file.provider, domain)
 
 
 def _bound_provider(path: Path, domain: str) -> FeatureProvider:
@@ -127,9 +126,16 @@ def _bound_provider(path: Path, domain: str) -> FeatureProvider:
         # for the one that it has read.
         api.set_provider_and_wait(provider, domain)
     except Exception as error:
-        provider.shutdown()
+        _unbind(provider, domain)
         raise ConfigurationError(f"the flag file {path} cannot be read: check that it is valid JSON") from error
     return provider
+
+
+def _unbind(provider: FeatureProvider, domain: str) -> None:
+    """Have nobody answer in the domain for a file that is no longer looked at; OpenFeature shuts the provider down."""
+    if api.get_client(domain=domain).provider is provider:  # not if the app has set one of its own meanwhile
+        # OpenFeature takes no provider away. Of a domain without one, it asks the default provider.
+        api.set_provider(api.get_client().provider, domain)
 
 
 def _file_provider(path: Path) -> FeatureProvider:
