@@ -1,5 +1,7 @@
 """The walk of a migration over the layout `hash`: ids without content, and the messages that no session lists."""
 
+from chatstore.models import ChatCount
+
 
 async def walked(chat, cursor=None):
     return [page async for page in chat.keys(cursor)]
@@ -60,3 +62,18 @@ async def test_a_walk_that_goes_on_among_the_messages_finds_those_that_are_lost(
 
 async def test_on_one_server_there_is_one_walk(chat):
     assert await chat.starts() == [None]
+
+
+async def test_an_estimate_looks_at_some_sessions_and_counts_all(app, client, chat, monkeypatch):
+    for number in range(450):
+        await app.session(f"s{number}", ids=[])
+    await app.conversation("long", 9)
+    monkeypatch.setattr("chatstore.redis.chat._SAMPLE", 1)
+    await client.config_resetstat()
+    about = await chat.estimate()
+    looked_at = (await client.info("commandstats"))["cmdstat_hgetall"]["calls"]
+    assert 0 < looked_at < 451
+    assert about.sessions == 451
+    assert about.messages in {0, round(9 * 451 / looked_at)}  # the long one is among those that were looked at, or not
+    monkeypatch.undo()
+    assert await chat.estimate() == await chat.count() == ChatCount(451, 9)

@@ -152,6 +152,10 @@ class ChatSide(ChatHistoryStore):
     async def count(self) -> ChatCount:
         """Return how many sessions and messages this side holds; those that expired and are not swept yet may count."""
 
+    async def estimate(self) -> ChatCount:
+        """Return about how many this side holds, without looking at each: what a progress bar needs."""
+        return await self.count()
+
     async def sweep(self, *, limit: int = 10_000) -> Swept:
         """Remove what has expired, up to `limit` records; return what was removed.
 

@@ -55,7 +55,7 @@ class ChatPair(Pair[str, ChatKey, ChatRecord]):
         return self._sides[side].keys(cursor)
 
     async def total(self, side: Side, *, backfilled: bool) -> int:
-        count = await self._sides[Side.NEW if backfilled else side].count()
+        count = await self._sides[Side.NEW if backfilled else side].estimate()
         return count.sessions + count.messages if side is Side.OLD else count.sessions
 
     async def passed_over(self, side: Side, keys: Sequence[str]) -> Mapping[str, Tally]:

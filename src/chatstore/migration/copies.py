@@ -104,7 +104,7 @@ class ChatCopy(Copy[str]):
         return await self._source.starts()
 
     async def count(self) -> int:
-        count = await self._source.count()
+        count = await self._source.estimate()
         return count.sessions + count.messages
 
     async def _copy(self, keys: Sequence[str], clock: _Clock, *, skip: bool) -> Done:

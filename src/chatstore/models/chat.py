@@ -260,3 +260,6 @@ class ChatCount:
 
     sessions: int
     messages: int
+
+    def __add__(self, other: ChatCount) -> ChatCount:
+        return ChatCount(self.sessions + other.sessions, self.messages + other.messages)

@@ -211,6 +211,9 @@ class ChatSideSuite(ChatLivesSuite):
         await chat_side.append(user, session.id, turns("one", "two"))
         after = await chat_side.count()
         assert (after.sessions - before.sessions, after.messages - before.messages) == (1, 2)
+        about = await chat_side.estimate()
+        assert about.sessions > 0
+        assert about.messages > 0
 
     async def _held_by(self, side: ChatSide, user_id: str) -> set[str]:
         return {name async for names in side.held_by(user_id) for name in names}
