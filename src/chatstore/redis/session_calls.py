@@ -117,6 +117,10 @@ class SessionCalls:
         made = script("values", "session_keys", "fingerprint", "session_fingerprint", layout=self.layout.lua)
         return Call(made, self._keys(session_id), self._names(session_id))
 
+    def bare(self, session_id: bytes, *, whole: bool) -> Call:
+        """Return the call that reads a session by `ChatLayout.bare`, whole or only its fingerprint."""
+        return Call(script(self.layout.bare), self._keys(session_id)[: len(_PARTS)], [int(whole)])
+
     def read_backward(self, session_id: bytes, user_id: str, before: MessageOrder | None, limit: int) -> Call:
         """Return the call that reads the last messages before a place, or of all."""
         return self._read(session_id, user_id, "backward", *_place(before), limit)

@@ -72,12 +72,15 @@ class SessionScan:
         """Return fingerprints of those sessions of which one can be told, without their content."""
         found: dict[str, str] = {}
         for start in range(0, len(session_ids), _GROUP):
-            group = session_ids[start : start + _GROUP]
-            told = await run_all(self._client, [self._calls.fingerprint(name.encode()) for name in group])
-            for name, one in zip(group, told, strict=True):
-                made = fingerprint_of(self._calls, name.encode(), one)
+            group = [name.encode() for name in session_ids[start : start + _GROUP]]
+            told = await self._bare(group, whole=False)
+            others = [one for one in group if one not in told]
+            made_by_protocol = await run_all(self._client, [self._calls.fingerprint(one) for one in others])
+            told |= zip(others, made_by_protocol, strict=True)
+            for one in group:
+                made = fingerprint_of(self._calls, one, told[one])
                 if made is not None:
-                    found[name] = made
+                    found[one.decode()] = made
         return found
 
     async def preview(self, session_ids: Sequence[bytes], messages: int) -> AsyncIterator[Preview]:
@@ -92,8 +95,29 @@ class SessionScan:
                 page, seen, is_first = self._page(session_id, reply), seen + part, False
             yield Preview(page, is_first=is_first, is_last=True, is_cut=following is not None)
 
+    async def _bare(self, session_ids: Sequence[bytes], *, whole: bool) -> dict[bytes, Reply]:
+        """Return what is told of those sessions that no ledger tells of, and that are as nearly all are."""
+        if not self._calls.layout.bare:
+            return {}
+        replies = await run_all(self._client, [self._calls.bare(one, whole=whole) for one in session_ids])
+        return {one: reply for one, reply in zip(session_ids, replies, strict=True) if reply is not None}
+
     async def _first_parts(self, session_ids: Sequence[bytes], message_ids: Sequence[str] | None) -> list[Reply]:
-        """Read the first parts of some sessions. Messages without ids are written down first, so that theirs last."""
+        """Read the first parts of some sessions, or some of their messages."""
+        if message_ids is not None:
+            return await self._by_protocol(session_ids, message_ids)
+        replies: dict[bytes, Reply] = {}
+        for one, told in (await self._bare(session_ids, whole=True)).items():
+            if (reply := self._calls.layout.bare_reply(one, told)) is not None:
+                replies[one] = reply
+            # What is under way goes on meanwhile.
+            await asyncio.sleep(0)
+        others = [one for one in session_ids if one not in replies]
+        replies |= zip(others, await self._by_protocol(others, None), strict=True)
+        return [replies[one] for one in session_ids]
+
+    async def _by_protocol(self, session_ids: Sequence[bytes], message_ids: Sequence[str] | None) -> list[Reply]:
+        """Read as `_first_parts` does. Messages without ids are written down first, so that theirs last."""
         reads = [self._first_part(session_id, message_ids) for session_id in session_ids]
         if not self._calls.layout.derived:
             return await run_all(self._client, reads)

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from chatstore.models import JsonObject, Message, NewMessage, Session, to_micros
 from chatstore.redis.layouts.fields import join_extra, json_of, object_of, required_text_of, split_extra, text_of
+from chatstore.redis.layouts.hash_bare import bare_reply
 from chatstore.redis.layouts.layout import (
     ChatLayout,
     Encoded,
@@ -21,6 +22,7 @@ from chatstore.redis.layouts.layout import (
     Sample,
     SessionValues,
 )
+from chatstore.redis.scripts import Reply
 
 _SESSION = frozenset({"userId", "title", "createdAt", "updatedAt", "messageIds", "metadata"})
 _MESSAGE = frozenset({"sessionId", "role", "content", "createdAt", "metadata"})
@@ -36,6 +38,7 @@ class HashChat(ChatLayout):
     default_prefix: ClassVar[bytes] = b"session:"
     shared: ClassVar[bool] = True
     spread: ClassVar[bool] = True
+    bare: ClassVar[str] = "bare_hash"
 
     def claims(self, sample: Sample) -> str | None:
         if sample.kind != "hash":
@@ -89,6 +92,9 @@ class HashChat(ChatLayout):
             metadata=object_of(fields.get("metadata", b""), "metadata"),
             extra=join_extra(fields, rest, _MESSAGE),
         )
+
+    def bare_reply(self, session_id: bytes, told: Reply) -> Reply | None:
+        return bare_reply(session_id, told)
 
     def message_key(self, session_id: bytes, message_id: bytes) -> bytes:  # noqa: ARG002 - ids are global here
         return _MESSAGES + message_id

@@ -17,6 +17,7 @@ from chatstore.models import Document, Embedding, JsonObject, Message, NewMessag
 from chatstore.models.ownership import Owners
 from chatstore.redis.client import Client
 from chatstore.redis.scanning import scan_keys
+from chatstore.redis.scripts import Reply
 
 Fields = Mapping[str, bytes]
 """What a record's hash holds, by field."""
@@ -104,6 +105,7 @@ class ChatLayout(ABC):
         derived: Whether messages have no ids of their own, so that they are written down before another side sees them.
         kind: The type of the keys with the prefix; None where it tells which of several keys of a session one is.
         lua: The primitives of `session.lua`.
+        bare: The part of the `lua` folder that reads a session of which there is no ledger; empty where no part does.
         notes: What this layout never stored, or does not give back exactly; for people who migrate from it.
         prefix: What the keys of the sessions begin with.
         index: The name of the search index that finds the messages, in layouts that have one.
@@ -123,6 +125,7 @@ class ChatLayout(ABC):
     needs_modules: ClassVar[bool] = False
     kind: ClassVar[str | None] = "hash"
     lua: ClassVar[str]
+    bare: ClassVar[str] = ""
     notes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, prefix: str | None = None, index: str | None = None, owners: Owners | None = None) -> None:
@@ -168,6 +171,10 @@ class ChatLayout(ABC):
             metadata=message.metadata if metadata is None else metadata,
         )
         return self.write_message(message.session_id, edited)
+
+    def bare_reply(self, session_id: bytes, told: Reply) -> Reply | None:
+        """Return what the protocol replies of a session that the script `bare` told of; None where it must be asked."""
+        raise NotImplementedError
 
     @abstractmethod
     def write_session(self, session: Session) -> Encoded:
