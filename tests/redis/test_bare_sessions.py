@@ -51,7 +51,7 @@ class Careless:
             "sessionId": ["", "t"],
             "role": ["", "tool"],
             b"\xff": ["a name"],
-            "mine": ["kept"],
+            "mine": ["kept", "createdAt", "sessionId"],
         }
         name = rng.choice(sorted(fields, key=str))
         await rng.choice(
@@ -63,6 +63,11 @@ class Careless:
                 lambda: client.ask_all([("DEL", key), ("SET", key, "text")]),
             ]
         )()
+
+
+@pytest.fixture(autouse=True)
+def also_of_one_session(monkeypatch):
+    monkeypatch.setattr("chatstore.redis.session_scan._FEW", 0)
 
 
 @pytest.fixture

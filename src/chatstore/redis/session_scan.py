@@ -18,6 +18,8 @@ from chatstore.redis.session_replies import SessionReader
 
 _PART = 1000
 _GROUP = 32
+_FEW = 4
+"""So many sessions are read in one round trip, whatever is cheaper for the server: a repair reads one at a time."""
 _FIRST_BYTES = 262_144
 """Of each session of a group that is asked for at once; what is larger is asked for alone."""
 
@@ -97,7 +99,7 @@ class SessionScan:
 
     async def _bare(self, session_ids: Sequence[bytes], *, whole: bool) -> dict[bytes, Reply]:
         """Return what is told of those sessions that no ledger tells of, and that are as nearly all are."""
-        if not self._calls.layout.bare:
+        if not self._calls.layout.bare or len(session_ids) <= _FEW:
             return {}
         replies = await run_all(self._client, [self._calls.bare(one, whole=whole) for one in session_ids])
         return {one: reply for one, reply in zip(session_ids, replies, strict=True) if reply is not None}
