@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from chatstore.chroma.client import ChromaClient
-from chatstore.chroma.failures import TornReadError, torn
+from chatstore.chroma.failures import TornReadError, torn_read
 from chatstore.chroma.records import Record, columns_of, records_of
 from chatstore.errors import ConfigurationError, NotFoundError, UnavailableError
 
@@ -153,7 +153,7 @@ class Collection:
             ids, embeddings = answer["ids"], answer["embeddings"]
             if embeddings is not None and len(embeddings) < len(ids):
                 # Of a record whose write is under way, the metadata are there already and the embedding is not.
-                raise TornReadError(torn(self._client.address))
+                raise torn_read(self._client.address)
             return records_of(ids, answer["metadatas"], answer["documents"], embeddings)
 
         return await self._reading(ask, [])

@@ -49,7 +49,7 @@ def translated(error: Exception, address: str) -> ChatStoreError:
             f"the embedding has {found[2]} numbers; the documents of this collection have {found[1]}"
         )
     if isinstance(error, errors.InternalError) and any(part in str(error) for part in _TORN):
-        return TornReadError(torn(address))
+        return torn_read(address)
     if isinstance(error, errors.InternalError | orjson.JSONDecodeError):
         return _failed(error, address)
     if isinstance(error, errors.InvalidArgumentError | errors.DuplicateIDError | ValueError | TypeError):
@@ -79,9 +79,11 @@ def refused_credentials(address: str) -> str:
     return f"Chroma at {address} refused the credentials: check CHROMA_API_KEY, or the headers"
 
 
-def torn(address: str) -> str:
-    """Return what to say when a read met only parts of some records, each time that it was tried."""
-    return f"Chroma at {address} gave only parts of some records: try again; if it stays so, its index is damaged"
+def torn_read(address: str) -> TornReadError:
+    """Return the error of a read that met only parts of some records, for those who get it each time that they try."""
+    return TornReadError(
+        f"Chroma at {address} gave only parts of some records: try again; if it stays so, its index is damaged"
+    )
 
 
 def _failed(error: Exception, address: str) -> ChatStoreError:

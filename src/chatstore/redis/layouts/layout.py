@@ -63,11 +63,10 @@ class SessionValues:
     extra: JsonObject = field(default_factory=dict)
 
 
-class MessageValues(
-    NamedTuple
-):  # which is made four times as fast as a frozen dataclass: one is, for each message read
+class MessageValues(NamedTuple):
     """What a layout's fields say of a message; attributes as of `Message`."""
 
+    # One is made for each message that is read, and a tuple is made faster than a frozen dataclass.
     role: str
     content: str
     metadata: JsonObject
@@ -173,9 +172,9 @@ class ChatLayout(ABC):
         )
         return self.write_message(message.session_id, edited)
 
-    def bare_reply(self, session_id: bytes, told: Reply) -> Reply | None:
+    def bare_reply(self, session_id: bytes, told: Reply) -> Reply | None:  # noqa: ARG002 - for layouts with no `bare`
         """Return what the protocol replies of a session that the script `bare` told of; None where it must be asked."""
-        raise NotImplementedError
+        return None
 
     @abstractmethod
     def write_session(self, session: Session) -> Encoded:
